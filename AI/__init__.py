@@ -1,0 +1,1 @@
+"""The library under the service: `AI.model_trainer` trains YOLO models, `AI.examples` shows how to use it."""

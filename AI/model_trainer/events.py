@@ -1,0 +1,96 @@
+"""The vocabulary of a training: what `progress_callback` gets.
+
+An event is a plain dict of finite JSON values; NaN and infinity have become None. Five keys are in every one of them
+(`Common`); the rest depends on `event`. Loss and metric names are Ultralytics' own and differ by task.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias, TypedDict
+
+#: Called with one event at a time, from the training's thread or the tick thread, never from both at once.
+ProgressCallback: TypeAlias = Callable[[dict[str, Any]], object]
+
+#: Numbers by name; None where the value was not a finite number.
+Numbers: TypeAlias = dict[str, float | None]
+
+#: Why a training ended: all epochs done; no improvement for `patience` epochs; asked to stop; `time` used up.
+Reason: TypeAlias = Literal["finished", "early_stopped", "stopped", "time_limit"]
+
+
+class Common(TypedDict):
+    """The keys of every event."""
+
+    event: Literal["tick", "epoch_end", "train_end"]
+    #: Counted from 1; 0 while the training is being set up (data checks, label scan, model to device).
+    epoch: int
+    #: Never less than `epoch`. Changes during the run when `time` is set.
+    total_epochs: int
+    #: `metrics/...` of the newest validation; in `epoch_end` empty when this epoch was not validated.
+    metrics: Numbers
+    save_dir: str
+
+
+class Tick(Common):
+    """A sign of life, every `tick_interval` seconds."""
+
+    #: Batches of this epoch that are done, and how many it has (None during set-up).
+    batch: int
+    batches: int | None
+    #: Running means of this epoch, such as `box_loss`. Up to half a `tick_interval` old.
+    losses: Numbers
+    #: Learning rate per parameter group: `lr/pg0`, `lr/pg1`, … Empty before the first batch.
+    lr: Numbers
+    #: Since the training's start, set-up included.
+    elapsed_seconds: float
+    #: An estimate: None before the first batch, without validations during the first epoch.
+    remaining_seconds: float | None
+    #: Training images over the time this epoch's batches took so far.
+    images_per_second: float | None
+
+
+class EpochEnd(Common):
+    """One epoch is trained, validated and saved. A pass that Ultralytics throws away and repeats has no such event."""
+
+    #: Means over the epoch.
+    train_losses: Numbers
+    #: Empty when this epoch was not validated.
+    val_losses: Numbers
+    lr: Numbers
+    fitness: float | None
+    best_fitness: float | None
+    #: From the pass's first batch to here: training, validation, checkpoint.
+    epoch_seconds: float
+    images_per_second: float | None
+
+
+class Weights(TypedDict):
+    """Paths of the checkpoints; None where there is none."""
+
+    best: str | None
+    last: str | None
+
+
+class TrainEnd(Common):
+    """The last event: the final evaluation is done; `metrics` are those of the best weights."""
+
+    score: float | None
+    reason: Reason
+    #: The epoch whose weights are in `weights.best`.
+    best_epoch: int | None
+    elapsed_seconds: float
+    weights: Weights
+
+
+Event: TypeAlias = Tick | EpochEnd | TrainEnd
+
+
+def finite(value: Any) -> float | None:
+    """The number (a Python, numpy or 0-dim torch one) as a float; None when there is none or it is not finite."""
+    number = math.nan if value is None else float(value)
+    return number if math.isfinite(number) else None
+
+
+def numbers(values: Mapping[str, Any]) -> Numbers:
+    """Every value made `finite`."""
+    return {str(name): finite(value) for name, value in values.items()}

@@ -1,0 +1,1 @@
+"""The service: YOLO trainings started over HTTP and followed live as Server-Sent Events."""

@@ -1,0 +1,126 @@
+"""Everything the service raises on purpose, one class per thing a caller can do something about.
+
+    ServiceError
+    ├── RequestRejected      the request is at fault; each class is one HTTP status
+    │   ├── InvalidCursor        400
+    │   ├── Forbidden            403
+    │   ├── JobNotFound          404
+    │   ├── JobFinal             409
+    │   ├── BodyTooLarge         413
+    │   ├── UnsupportedMedia     415
+    │   ├── InvalidPayload       422
+    │   └── NotReady             503
+    ├── LogRefused           the event log does not take this event
+    │   ├── LogClosed
+    │   └── StaleAttempt
+    ├── StoreUnavailable     503: the log could not be written; nothing was acknowledged
+    └── DataDirInUse         another process owns the data folder
+
+Routes raise; one handler in `routes` turns a class into its `application/problem+json`.
+"""
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+
+class ServiceError(Exception):
+    """Base of all errors of the service; `status` is the HTTP status it is answered with."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+class RequestRejected(ServiceError):
+    """Raised when a request cannot be served as it is; the message is shown to its sender."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class InvalidCursor(RequestRejected):
+    """Raised when a cursor or a filter of an event stream does not parse."""
+
+
+class Forbidden(RequestRejected):
+    """Raised when a request comes from an origin, for a host or at an address that is not allowed."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class JobNotFound(RequestRejected):
+    """Raised when no job has the id that was asked for."""
+
+    status = HTTPStatus.NOT_FOUND
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"no job {job_id!r}")
+
+
+class JobFinal(RequestRejected):
+    """Raised when a job has ended and can no longer do what was asked."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class BodyTooLarge(RequestRejected):
+    """Raised when a request body is longer than the service reads."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UnsupportedMedia(RequestRejected):
+    """Raised when a body has another content type than its route takes."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class NotReady(RequestRejected):
+    """Raised when the service cannot take trainings yet, or any more."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a payload."""
+
+    #: JSON pointer (RFC 6901) to the offending value; "" is the whole document.
+    pointer: str
+    detail: str
+    #: The nearest thing that would have been accepted.
+    suggestion: str | None = None
+
+    def as_dict(self) -> dict[str, str]:
+        found = {"pointer": self.pointer, "detail": self.detail}
+        return found if self.suggestion is None else {**found, "suggestion": self.suggestion}
+
+
+@dataclass
+class InvalidPayload(RequestRejected):
+    """Raised when a payload has faults; it carries all of them."""
+
+    faults: list[Fault] = field(default_factory=list)
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __str__(self) -> str:
+        return "; ".join(f"{fault.pointer or '/'}: {fault.detail}" for fault in self.faults)
+
+
+class LogRefused(ServiceError):
+    """Base of the reasons for which an event log does not take an event."""
+
+
+class LogClosed(LogRefused):
+    """Raised when an event comes after the final one of its attempt."""
+
+
+class StaleAttempt(LogRefused):
+    """Raised when an event comes from another attempt than the job's current one."""
+
+
+class StoreUnavailable(ServiceError):
+    """Raised when the log cannot be written at the moment."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class DataDirInUse(ServiceError):
+    """Raised when another process owns the data folder."""

@@ -1,0 +1,71 @@
+"""The vocabulary between worker, log and subscribers: event types, their JSON and their SSE frames.
+
+Nothing here keeps state. The page `docs/protocol.md` describes each type and its fields for users.
+"""
+
+from typing import Any, NamedTuple
+
+import orjson
+
+#: An event as it is made: a JSON object with at least `event`; the log adds `job_id`, `attempt`, `time`, `seq`.
+Event = dict[str, Any]
+
+#: Types that end an attempt. Exactly one of them closes each attempt's log.
+FINAL_TYPES = frozenset({"completed", "failed", "cancelled"})
+#: Types that are shown live but never logged; the newest one is in the job's snapshot.
+VOLATILE_TYPES = frozenset({"tick"})
+#: Types that are logged and numbered.
+DURABLE_TYPES = FINAL_TYPES | {
+    "queued",
+    "started",
+    "phase",
+    "epoch_end",
+    "checkpoint",
+    "image",
+    "log",
+    "train_end",
+    "interrupted",
+}
+EVENT_TYPES = DURABLE_TYPES | VOLATILE_TYPES
+#: Types that a `?types=` filter never removes: without them a reader could not tell how an attempt ended.
+UNFILTERED_TYPES = FINAL_TYPES | {"interrupted"}
+
+
+class Record(NamedTuple):
+    """One event as subscribers get it."""
+
+    #: Number in the job's log: 1, 2, 3, …; None for a volatile event.
+    seq: int | None
+    type: str
+    #: The JSON object, in one line.
+    data: bytes
+
+
+def encode(value: Any) -> bytes:
+    """JSON in one line. NaN and infinity become null, lone surrogates U+FFFD, unknown objects their `str`."""
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # a lone surrogate, or an integer of more than 64 bits
+        return orjson.dumps(_plain(value), default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_plain(str(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return float(value) if abs(value) < 2**1023 else None
+    return value
+
+
+def frame(record: Record) -> bytes:
+    r"""The record as one SSE frame. Only a durable one has an `id` line, so `Last-Event-ID` names a logged event.
+
+    JSON escapes CR and LF and a type comes from this vocabulary, so nothing in an event can end its line.
+    """
+    if record.seq is None:
+        return b"event: %b\ndata: %b\n\n" % (record.type.encode(), record.data)
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (record.seq, record.type.encode(), record.data)

@@ -1,0 +1,331 @@
+"""The event log and the job table: one SQLite file, one writer thread, read by anybody.
+
+A change is a small function on a job. The writer takes all that waits, applies it, commits it in one transaction and
+only then answers and announces it, so nobody sees what a restart would forget. Who is told is not this file's concern:
+`on_commit` gets every committed change.
+"""
+
+import fcntl
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+from service.errors import DataDirInUse, JobFinal, JobNotFound, LogRefused, RequestRejected, StoreUnavailable
+from service.events import FINAL_TYPES, VOLATILE_TYPES, Event, Record, encode
+from service.jobs import Job
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id     TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL,
+    state  BLOB NOT NULL              -- the Job, as JSON
+);
+CREATE INDEX jobs_by_status ON jobs (status, number);
+CREATE TABLE events (
+    job    INTEGER NOT NULL REFERENCES jobs (number),
+    seq    INTEGER NOT NULL,          -- 1, 2, 3, … per job, no holes
+    type   TEXT NOT NULL,
+    data   BLOB NOT NULL,             -- the event, as JSON in one line
+    PRIMARY KEY (job, seq)
+) WITHOUT ROWID;
+"""
+#: Changes that may wait for the writer; a thread that appends waits for room (and so, in the end, its training).
+QUEUE_SIZE = 10_000
+#: Changes in one transaction, so that what was acknowledged is not kept waiting by a flood.
+BATCH_SIZE = 1_000
+#: Seconds between tries to write while the disk refuses.
+RETRY_SECONDS = 0.5
+
+
+class Change(NamedTuple):
+    """One committed change: the job as it became, and the event that changed it, if any."""
+
+    job: Job
+    record: Record | None
+
+
+#: Told of every commit, in order, on the writer's thread; it must return quickly and not raise.
+OnCommit = Callable[[Sequence[Change]], None]
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A change that waits for the writer."""
+
+    job_id: str
+    #: The job now (None: not there yet) → the job afterwards, and the event that says so.
+    change: Callable[[Job | None], tuple[Job, Event | None]]
+    #: Somebody is told that this happened: it must survive a power cut, not only a crash.
+    acknowledged: bool
+    #: A request waits for it and can be refused; otherwise it is kept until the disk takes it.
+    request: bool
+    done: "Future[Job]" = field(default_factory=Future)
+
+
+class Store:
+    """The log of one data folder. Any thread may call it; only its writer thread writes the file.
+
+    Raises DataDirInUse: when another process has the folder.
+    """
+
+    def __init__(self, data_dir: Path, on_commit: OnCommit = lambda changes: None) -> None:
+        self._on_commit = on_commit
+        self._pending: queue.Queue[_Pending | None] = queue.Queue(QUEUE_SIZE)
+        self._lock_file = _own(data_dir)
+        self._writing = sqlite3.connect(data_dir / "log.db", isolation_level=None, check_same_thread=False)
+        _prepare(self._writing)
+        # Read connections are cheap and WAL lets them read during a commit; one lock keeps them to one.
+        self._reading = sqlite3.connect(data_dir / "log.db", isolation_level=None, check_same_thread=False)
+        self._read_lock = threading.Lock()
+        #: Jobs that have not ended, as committed. Written by the writer only; other threads read single keys.
+        self._live: dict[str, Job] = {job.id: job for job in self._unfinished()}
+        self._closing = threading.Event()
+        self._writer = threading.Thread(target=self._write, name="log-writer", daemon=True)
+        self._writer.start()
+
+    # Changes
+
+    def create(self, job: Job) -> Job:
+        """Log a new job with its `queued` event; returns it once that is on the disk.
+
+        Raises StoreUnavailable: when it could not be written.
+        """
+        event = {"event": "queued", "attempt": 1, **job.request}
+        return self._ask(job.id, lambda nothing: (job, event))
+
+    def request_cancel(self, job_id: str) -> Job:
+        """Note that the job is to be cancelled; returns it once a restart would honour that. Repeatable.
+
+        Raises JobNotFound, StoreUnavailable.
+        Raises JobFinal: when the job has completed or failed.
+        """
+
+        def change(job: Job | None) -> tuple[Job, None]:
+            if job is None:
+                raise JobNotFound(job_id)
+            if job.is_final and job.status != "cancelled":
+                raise JobFinal(f"job {job_id} is {job.status}")
+            return replace(job, cancel_requested=True), None
+
+        return self._ask(job_id, change)
+
+    def append(self, job_id: str, attempt: int, event: Event) -> "Future[Job]":
+        """Queue an event for the log; waits only while the writer's queue is full.
+
+        The future holds the job once the event is committed, or LogRefused where the log does not take it.
+        """
+
+        def change(job: Job | None) -> tuple[Job, Event]:
+            if job is None:
+                raise JobNotFound(job_id)
+            job.check(attempt, event["event"])
+            return job, {**job.settle(event), "attempt": attempt}
+
+        pending = _Pending(job_id, change, acknowledged=event["event"] in FINAL_TYPES, request=False)
+        self._put(pending)
+        return pending.done
+
+    def _ask(self, job_id: str, change: Callable[[Job | None], tuple[Job, Event | None]]) -> Job:
+        pending = _Pending(job_id, change, acknowledged=True, request=True)
+        self._put(pending)
+        return pending.done.result()
+
+    def _put(self, pending: _Pending) -> None:
+        if self._closing.is_set():
+            raise StoreUnavailable("the service is shutting down")
+        self._pending.put(pending)
+
+    # Reading
+
+    def job(self, job_id: str) -> Job:
+        """The job as committed. Raises JobNotFound."""
+        live = self._live.get(job_id)
+        if live is not None:
+            return live
+        rows = self._query("SELECT state FROM jobs WHERE id = ?", job_id)
+        if not rows:
+            raise JobNotFound(job_id)
+        return Job.from_json(rows[0][0])
+
+    def jobs(self, *, status: str | None = None, before: int | None = None, limit: int = 100) -> list[Job]:
+        """Jobs, newest first; `before` continues below the job of that number."""
+        where = "number < ?" + (" AND status = ?" if status else "")
+        arguments: list[Any] = [2**62 if before is None else before, *([status] if status else []), limit]
+        rows = self._query(f"SELECT state FROM jobs WHERE {where} ORDER BY number DESC LIMIT ?", *arguments)  # noqa: S608 (two literals)
+        return [Job.from_json(state) for (state,) in rows]
+
+    def unfinished(self) -> list[Job]:
+        """Jobs without a final event, oldest first."""
+        return sorted(self._live.values(), key=lambda job: job.number)
+
+    def read(self, job_id: str, after: int = 0, limit: int = 500) -> list[Record]:
+        """Up to `limit` logged events that follow number `after`; its cost does not grow with the log."""
+        sql = (
+            "SELECT seq, type, data FROM events WHERE job = (SELECT number FROM jobs WHERE id = ?)"
+            " AND seq > ? ORDER BY seq LIMIT ?"
+        )
+        return [Record(*row) for row in self._query(sql, job_id, after, limit)]
+
+    def tail(self, job_id: str, event_type: str, limit: int) -> list[Record]:
+        """The last `limit` events of one type, oldest first."""
+        sql = (
+            "SELECT seq, type, data FROM events WHERE job = (SELECT number FROM jobs WHERE id = ?)"
+            " AND type = ? ORDER BY seq DESC LIMIT ?"
+        )
+        return [Record(*row) for row in reversed(self._query(sql, job_id, event_type, limit))]
+
+    def _query(self, sql: str, *arguments: Any) -> list[Any]:
+        with self._read_lock:
+            return self._reading.execute(sql, arguments).fetchall()
+
+    def _unfinished(self) -> Iterable[Job]:
+        rows = self._query("SELECT state FROM jobs WHERE status IN ('queued', 'running') ORDER BY number")
+        return [Job.from_json(state) for (state,) in rows]
+
+    # The writer
+
+    def close(self) -> None:
+        """Commit what waits and let go of the folder. May be called twice."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._pending.put(None)
+        self._writer.join()
+        with self._read_lock:
+            self._reading.close()
+        self._writing.close()
+        self._lock_file.close()
+
+    def _write(self) -> None:
+        closed = False
+        while not closed:
+            batch = [self._pending.get()]
+            while len(batch) < BATCH_SIZE and not self._pending.empty():
+                batch.append(self._pending.get())
+            closed = None in batch
+            self._commit_until_done([pending for pending in batch if pending is not None])
+        while not self._pending.empty():  # came in beside the close
+            late = self._pending.get()
+            if late is not None:
+                late.done.set_exception(StoreUnavailable("the service is shutting down"))
+
+    def _commit_until_done(self, batch: list[_Pending]) -> None:
+        while batch:
+            try:
+                return self._commit(batch)
+            except sqlite3.Error as error:
+                log.error("the log cannot be written: %s", error, extra={"action": "log_write_failed"})
+                for pending in batch:
+                    if pending.request or self._closing.is_set():
+                        pending.done.set_exception(StoreUnavailable(f"the log cannot be written: {error}"))
+                batch = [pending for pending in batch if not pending.done.done()]
+                self._closing.wait(RETRY_SECONDS)
+
+    def _commit(self, batch: list[_Pending]) -> None:
+        """All of the batch in one transaction; a refused change is left out and its future says why."""
+        jobs: dict[str, Job] = {}
+        changes: list[tuple[_Pending, Change]] = []
+        refused: list[tuple[_Pending, Exception]] = []
+        durable = any(pending.acknowledged for pending in batch)
+        # FULL syncs the WAL on commit: what somebody was told survives a power cut too.
+        self._writing.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._writing.execute("BEGIN IMMEDIATE")
+        try:
+            for pending in batch:
+                try:
+                    change = self._apply(jobs, pending)
+                except (LogRefused, RequestRejected) as error:
+                    refused.append((pending, error))
+                else:
+                    jobs[pending.job_id] = change.job
+                    changes.append((pending, change))
+            for job in jobs.values():
+                self._writing.execute(
+                    "UPDATE jobs SET status = ?, state = ? WHERE number = ?", (job.status, job.to_json(), job.number)
+                )
+            self._writing.execute("COMMIT")
+        except BaseException:
+            if self._writing.in_transaction:
+                self._writing.execute("ROLLBACK")
+            raise
+        self._announce(jobs, changes, refused)
+
+    def _apply(self, jobs: dict[str, Job], pending: _Pending) -> Change:
+        before = jobs.get(pending.job_id) or self._find(pending.job_id)
+        job, event = pending.change(before)
+        if before is None:
+            cursor = self._writing.execute("INSERT INTO jobs (id, status, state) VALUES (?, '', '')", (job.id,))
+            job = replace(job, number=cursor.lastrowid or 0)
+        if event is None:
+            return Change(replace(job, updated_at=time.time()), None)
+        seq = None if event["event"] in VOLATILE_TYPES else job.last_seq + 1
+        data = encode(_stamp(event, job, seq))
+        if seq is not None:
+            self._writing.execute("INSERT INTO events VALUES (?, ?, ?, ?)", (job.number, seq, event["event"], data))
+        # The snapshot shows an event as it was sent: finite numbers only.
+        return Change(job.apply(orjson.loads(data)), Record(seq, event["event"], data))
+
+    def _find(self, job_id: str) -> Job | None:
+        try:
+            return self.job(job_id)
+        except JobNotFound:
+            return None
+
+    def _announce(
+        self,
+        jobs: dict[str, Job],
+        changes: list[tuple[_Pending, Change]],
+        refused: list[tuple[_Pending, Exception]],
+    ) -> None:
+        for job in jobs.values():
+            if job.is_final:
+                self._live.pop(job.id, None)
+            else:
+                self._live[job.id] = job
+        if changes:
+            self._on_commit([change for _, change in changes])
+        for pending, change in changes:
+            pending.done.set_result(change.job)
+        for pending, error in refused:
+            pending.done.set_exception(error)
+
+
+def _stamp(event: Event, job: Job, seq: int | None) -> Event:
+    """The event with what only the log may say of it, whatever the worker wrote there."""
+    stamp = {"event": event["event"], "job_id": job.id, "attempt": event["attempt"]}
+    stamp |= {} if seq is None else {"seq": seq}
+    own = {name: value for name, value in event.items() if name not in ("event", "job_id", "attempt", "seq", "time")}
+    return {**stamp, "time": event.get("time") or time.time(), **own}
+
+
+def _own(data_dir: Path) -> IO[str]:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    lock_file = (data_dir / "lock").open("w")
+    try:
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock_file.close()
+        raise DataDirInUse(f"another process runs on {data_dir}: one process owns one data folder") from None
+    return lock_file
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    elif version != SCHEMA_VERSION:
+        raise StoreUnavailable(f"log.db has schema version {version}, this service knows {SCHEMA_VERSION}")

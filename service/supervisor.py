@@ -1,0 +1,300 @@
+"""One attempt of one job: start the worker, carry what it says to the log, report how it ended.
+
+The supervisor is a thread beside its worker. It only drains: events to `publish`, text to `log` events, and it
+believes the operating system, not multiprocessing, about whether the worker is dead.
+"""
+
+import logging
+import os
+import re
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import orjson
+
+from service import worker
+from service.errors import StoreUnavailable
+from service.events import FINAL_TYPES, Event
+from service.launcher import EventQueue, Launcher
+from service.processes import ProcessGroup
+
+log = logging.getLogger(__name__)
+
+#: What a worker may say. Anything else is noted and dropped.
+WORKER_TYPES = frozenset({"phase", "tick", "epoch_end", "checkpoint", "image", "log", "train_end", "completed", "failed"})
+#: Seconds for which log lines are gathered into one event.
+LOG_SECONDS = 0.1
+#: Lines in one `log` event, and characters in one line.
+LOG_LINES = 200
+LINE_CHARACTERS = 4_000
+#: Lines that a `failed` event repeats from the log.
+TAIL_LINES = 20
+#: Messages taken from a queue before the other ends get their turn.
+DRAIN_MESSAGES = 1_000
+#: Seconds in which a worker whose queue has ended must be gone, and in which a killed group must be.
+LEAVE_SECONDS = 10.0
+#: Signals that mean a fault of the worker's own; any other one came from outside.
+CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"})
+
+#: Takes an event of this attempt for the log.
+Publish = Callable[[Event], "Future[Any]"]
+
+
+class Supervisor(threading.Thread):
+    """Runs one attempt from start to final event. Only its own thread publishes; `kill` may come from any thread."""
+
+    def __init__(self, launcher: Launcher, spec: Mapping[str, Any], publish: Publish, ended: Callable[[], None]) -> None:
+        super().__init__(name=f"supervisor-{spec['id']}", daemon=True)
+        self._launcher = launcher
+        self._spec = spec
+        self._publish = publish
+        self._ended = ended
+        self._lines = LogLines(publish)
+        self._outcome: Event | None = None
+        self._tick: Future[Any] | None = None
+        self._lock = threading.Lock()  # between `kill` and the start
+        self._killed = False
+        #: The service is leaving: the attempt is settled by its next start, not here.
+        self._abandoned = False
+        self._group: ProcessGroup | None = None
+
+    def kill(self, *, abandon: bool = False) -> None:
+        """End the worker and all of its processes by force; with `abandon` without a final event. Repeatable."""
+        with self._lock:
+            self._killed = True
+            self._abandoned |= abandon
+            if self._group is not None:
+                self._group.kill()
+
+    def run(self) -> None:
+        try:
+            final = self._attempt()
+        except Exception as error:
+            log.exception("supervisor failed", extra={"action": "supervisor_failed", "job_id": self._spec["id"]})
+            final = failed("internal", f"the service could not run the worker: {error}")
+            if self._group is not None:
+                self._group.end(LEAVE_SECONDS)
+        try:
+            if not self._abandoned:
+                self._publish(final).exception()  # waits; a refusal means that the attempt has its final event
+        except StoreUnavailable:
+            log.warning("no final event: the service is leaving", extra={"job_id": self._spec["id"]})
+        finally:
+            self._ended()
+
+    def _attempt(self) -> Event:
+        if self._killed:
+            return failed("killed", "ended before it started")
+        queue = self._launcher.queue()
+        (stdout, stdout_writer), (stderr, stderr_writer) = Pipe(duplex=False), Pipe(duplex=False)
+        with queue.reader, stdout, stderr:
+            try:
+                process = self._launcher.start(worker.main, queue, stdout_writer, stderr_writer, dict(self._spec))
+            finally:
+                queue.close_writer()
+                stdout_writer.close()
+                stderr_writer.close()
+            group = self._note(process)
+            orphaned = self._relay(queue, stdout, stderr, process, group)
+        return self._verdict(process, group, orphaned)
+
+    def _note(self, process: BaseProcess) -> ProcessGroup:
+        """Put on record which process this is, before it matters."""
+        group = ProcessGroup.of(process.pid or 0)
+        with self._lock:
+            self._group = group
+            if self._killed:
+                group.kill()
+        self._publish({"event": "started", "pid": group.pid, "pid_started": group.started})
+        return group
+
+    # Relaying
+
+    def _relay(
+        self, queue: EventQueue, stdout: Connection, stderr: Connection, process: BaseProcess, group: ProcessGroup
+    ) -> bool:
+        """Drain queue and pipes until they end, which they do when the worker and its children are gone.
+
+        Returns whether the worker outlived the forkserver, which alone could have told its exit code.
+        """
+        texts = {stdout: TextSplitter("stdout", self._lines), stderr: TextSplitter("stderr", self._lines)}
+        unfinished: list[Any] = [queue.reader, stdout, stderr]
+        watched: list[Any] = [process.sentinel]
+        deadline: float | None = None
+        orphaned = False
+        while unfinished:
+            ready = wait([*unfinished, *watched], self._lines.due(deadline))
+            # Text first: what was printed before an event stands before it.
+            ended = [pipe for pipe in texts if pipe in ready and not texts[pipe].read(pipe)]
+            if queue.reader in ready and not self._drain(queue):
+                ended.append(queue.reader)
+                deadline = time.monotonic() + LEAVE_SECONDS
+            if process.sentinel in ready:
+                # The worker died; or the forkserver did, and nobody will reap the worker. Either way it is over for
+                # its group, whose last words are still read.
+                watched.clear()
+                orphaned = group.leader_alive()
+                group.kill()
+                deadline = time.monotonic() + LEAVE_SECONDS
+            unfinished = [source for source in unfinished if source not in ended]
+            self._lines.flush_if_due()
+            if deadline is not None and time.monotonic() >= deadline:
+                break  # something that left the group holds a pipe
+        self._lines.flush()
+        return orphaned
+
+    def _drain(self, queue: EventQueue) -> bool:
+        """Publish all that waits in the queue; of ticks only the newest. False at the end."""
+        tick: Event | None = None
+        for _ in range(DRAIN_MESSAGES):
+            try:
+                event = _parse(queue.get())
+            except (EOFError, OSError) as error:
+                if not isinstance(error, EOFError):
+                    log.warning("worker sent a broken message: %s", error, extra={"job_id": self._spec["id"]})
+                self._publish_tick(tick)
+                return False
+            if event is None:
+                log.warning("worker sent no event", extra={"job_id": self._spec["id"]})
+            elif event["event"] == "tick":
+                tick = event
+            else:
+                self._take(event)
+            if not queue.reader.poll():
+                break
+        self._publish_tick(tick)
+        return True
+
+    def _take(self, event: Event) -> None:
+        if event["event"] == "log":
+            self._lines.add(str(event.get("stream")), str(event.get("level")), event.get("lines") or [])
+            return
+        self._lines.flush()  # lines stand before the event that followed them
+        if event["event"] in FINAL_TYPES:
+            self._outcome = event
+        else:
+            self._publish(event)
+
+    def _publish_tick(self, tick: Event | None) -> None:
+        """A tick is dropped while the one before still waits for the writer: the newest one is what counts."""
+        if tick is not None and (self._tick is None or self._tick.done()):
+            self._tick = self._publish(tick)
+
+    # The end
+
+    def _verdict(self, process: BaseProcess, group: ProcessGroup, orphaned: bool) -> Event:
+        """The final event, once every process of the worker is gone."""
+        process.join(LEAVE_SECONDS)
+        if not group.end(LEAVE_SECONDS):
+            log.error("a worker's processes cannot be ended", extra={"job_id": self._spec["id"], "pid": group.pid})
+        code = process.exitcode
+        if code is not None:
+            process.close()
+        tail = self._lines.tail()
+        if self._outcome is not None and self._outcome["event"] == "completed":
+            return {**self._outcome, "time": None}  # it is over now, not when the worker said so
+        if self._outcome is not None:
+            return failed(self._outcome["reason"], self._outcome["error"], log_tail=tail)
+        if orphaned or code is None:
+            return failed("worker_lost", "the process that starts workers died, and the worker was ended", log_tail=tail)
+        if code < 0:
+            name = signal.Signals(-code).name
+            reason = "crashed" if name in CRASHES else "killed"
+            return failed(reason, f"the worker was ended by {name}", signal=name, log_tail=tail)
+        return failed("exited", f"the worker left with exit code {code} and no result", exit_code=code, log_tail=tail)
+
+
+class LogLines:
+    """Gathers log lines into `log` events: one per stream and level, about ten a second however many lines come."""
+
+    def __init__(self, publish: Publish) -> None:
+        self._publish = publish
+        self._batch: list[str] = []
+        self._key = ("", "")
+        self._since = 0.0
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+
+    def add(self, stream: str, level: str, lines: list[str]) -> None:
+        for line in lines:
+            text = clean(str(line))
+            if not text:
+                continue
+            if self._key != (stream, level) or len(self._batch) >= LOG_LINES:
+                self.flush()
+                self._key = (stream, level)
+            if not self._batch:
+                self._since = time.monotonic()
+            self._batch.append(text)
+            self._tail.append(text)
+
+    def due(self, deadline: float | None) -> float | None:
+        """Seconds until something must be done: flush, or give up waiting at `deadline`. None: nothing."""
+        times = [self._since + LOG_SECONDS] if self._batch else []
+        times += [] if deadline is None else [deadline]
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    def flush_if_due(self) -> None:
+        if self._batch and time.monotonic() >= self._since + LOG_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._batch:
+            stream, level = self._key
+            self._publish({"event": "log", "stream": stream, "level": level, "lines": self._batch})
+            self._batch = []
+
+    def tail(self) -> list[str]:
+        """The last lines, whatever their stream."""
+        return list(self._tail)
+
+
+class TextSplitter:
+    """Cuts what arrives on a pipe into lines."""
+
+    def __init__(self, stream: str, lines: LogLines) -> None:
+        self._stream = stream
+        self._level = "error" if stream == "stderr" else "info"
+        self._lines = lines
+        self._rest = b""
+
+    def read(self, pipe: Connection) -> bool:
+        """Take what waits; False at the end."""
+        data = os.read(pipe.fileno(), 65536)
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        if not data or len(self._rest) > 4 * LINE_CHARACTERS:
+            whole, self._rest = [*whole, self._rest], b""
+        self._lines.add(self._stream, self._level, [line.decode("utf-8", "replace") for line in whole])
+        return bool(data)
+
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def clean(line: str) -> str:
+    """The line as a terminal would leave it: the last frame of a bar, no colours, no control characters."""
+    frames = [frame for frame in _ESCAPES.sub("", line).split("\r") if frame.strip()]
+    return _CONTROLS.sub("", frames[-1]).rstrip()[:LINE_CHARACTERS] if frames else ""
+
+
+def _parse(message: bytes) -> Event | None:
+    try:
+        event = orjson.loads(message)
+    except orjson.JSONDecodeError:
+        return None
+    known = isinstance(event, dict) and isinstance(event.get("event"), str) and event["event"] in WORKER_TYPES
+    return event if known else None
+
+
+def failed(reason: str, error: str, **evidence: Any) -> Event:
+    """A `failed` event; `evidence` (exit code or signal, last log lines) stands in it and in its `failure`."""
+    failure = {"reason": reason, "evidence": error}
+    return {"event": "failed", "reason": reason, "error": error, "failure": failure, **evidence}
+

@@ -1,0 +1,157 @@
+"""What runs in the worker process: one training, from its first line to its outcome.
+
+A program is any function `(job, emit) -> result` named by `module:function`; `train` below is the one that trains.
+Everything it says leaves by two ways: events through the queue, text through the pipes that stand in for stdout and
+stderr. The supervisor reads both and survives whatever happens here.
+"""
+
+import faulthandler
+import importlib
+import io
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from service.events import Event, encode
+from service.launcher import EventQueue
+
+Emit = Callable[[Event], None]
+#: What a worker is told: `program`, `id`, `attempt`, `model`, `hyperparameters`, `fit_params`, folders and threads.
+Spec = Mapping[str, Any]
+Program = Callable[[Spec, Emit], Event]
+
+
+def main(queue: EventQueue, stdout: Connection, stderr: Connection, spec: Spec) -> None:
+    """Run the program of `spec`; the last message is its outcome, `completed` or `failed`.
+
+    The process leads its own session, so that it and its dataloader workers can be ended together, and ends itself
+    when the service is gone.
+    """
+    if hasattr(os, "setsid"):
+        os.setsid()
+    queue.close_reader()
+    _redirect(stdout, stderr)
+    faulthandler.enable()
+    threading.Thread(target=_end_with_service, name="watchdog", daemon=True).start()
+
+    def emit(event: Event) -> None:
+        queue.put(encode({"time": time.time(), **event}))
+
+    emit(_run(spec, emit))
+    _leave()
+
+
+def _run(spec: Spec, emit: Emit) -> Event:
+    try:
+        return {"event": "completed", "reason": "finished", **_load(spec["program"])(spec, emit)}
+    except Exception as error:
+        traceback.print_exc()
+        return _failure(error)
+
+
+def _failure(error: Exception) -> Event:
+    # torch's OutOfMemoryError is known by its name: this file does not import torch.
+    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    text = "".join(traceback.format_exception_only(error)).strip()
+    return {"event": "failed", "reason": "out_of_memory" if memory else "error", "error": text}
+
+
+def _load(program: str) -> Program:
+    module, _, name = program.partition(":")
+    loaded: Program = getattr(importlib.import_module(module), name)
+    return loaded
+
+
+def train(spec: Spec, emit: Emit) -> Event:
+    """The program that trains: `AI.model_trainer` in the job's own folder."""
+    from AI.model_trainer import label_cache, train_from_payload
+
+    _log_through(emit)
+    label_cache.redirect(Path(spec["cache_dir"]))
+    folder = Path(spec["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)  # whatever a library writes to its current directory stays in the job's folder
+    reasons: list[str] = []
+
+    def progress(event: Event) -> None:
+        emit(event)
+        if event["event"] == "train_end":
+            reasons.append(event["reason"])
+
+    own = {"save_dir": str(folder / "run"), "threads": spec["threads"], "progress_callback": progress}
+    payload = {
+        "model": spec["model"],
+        "hyperparameters": spec["hyperparameters"],
+        "fit_params": {**spec["fit_params"], **own},
+    }
+    model, score = train_from_payload(payload)
+    return {"reason": reasons[-1], "score": score, "metrics": model.final_metrics, "save_dir": str(model.save_dir)}
+
+
+# What the worker writes
+
+
+class _Stream(io.TextIOWrapper):
+    """A text stream that swallows progress bars: Ultralytics hands their frames to `progress` where there is one."""
+
+    def progress(self, bar: int, frame: str) -> None:
+        """Drop the frame; progress travels as events."""
+
+
+def _redirect(stdout: Connection, stderr: Connection) -> None:
+    """Put the pipes under file descriptors 1 and 2 (native code writes there) and under sys.stdout and sys.stderr."""
+    for number, pipe in ((1, stdout), (2, stderr)):
+        os.dup2(pipe.fileno(), number)
+        pipe.close()
+    sys.stdout, sys.stderr = (
+        _Stream(open(number, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)  # noqa: SIM115
+        for number in (1, 2)
+    )
+
+
+class _EventHandler(logging.Handler):
+    """Turns log records into `log` events that keep their level."""
+
+    def __init__(self, emit: Emit) -> None:
+        super().__init__()
+        self._emit = emit
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = record.getMessage().splitlines()
+        self._emit({"event": "log", "stream": record.name, "level": record.levelname.lower(), "lines": lines})
+
+
+def _log_through(emit: Emit) -> None:
+    """Send the Ultralytics logger's records as events; its own handler writes to the stdout of the import."""
+    logger = logging.getLogger("ultralytics")
+    logger.handlers = [_EventHandler(emit)]
+
+
+# How it ends
+
+
+def _end_with_service() -> None:
+    """Kill this session when the service is gone, whatever the main thread is doing."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)
+
+
+def _leave() -> None:
+    """End at once when all is written: an interpreter with torch in it takes its time to tear down."""
+    for thread in threading.enumerate():  # plot files are written by non-daemon threads
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
