@@ -3,6 +3,7 @@
     ServiceError
     ├── RequestRejected      the request is at fault; each class is one HTTP status
     │   ├── InvalidCursor        400
+    │   ├── InvalidJson          400
     │   ├── Forbidden            403
     │   ├── JobNotFound          404
     │   ├── JobFinal             409
@@ -37,6 +38,10 @@ class RequestRejected(ServiceError):
 
 class InvalidCursor(RequestRejected):
     """Raised when a cursor or a filter of an event stream does not parse."""
+
+
+class InvalidJson(RequestRejected):
+    """Raised when a body is not JSON."""
 
 
 class Forbidden(RequestRejected):

@@ -46,6 +46,8 @@ CREATE TABLE events (
 QUEUE_SIZE = 10_000
 #: Changes in one transaction, so that what was acknowledged is not kept waiting by a flood.
 BATCH_SIZE = 1_000
+#: Seconds for which a commit waits while somebody else (a backup, a shell) holds the file.
+BUSY_SECONDS = 1.0
 #: Seconds between tries to write while the disk refuses.
 RETRY_SECONDS = 0.5
 
@@ -84,11 +86,11 @@ class Store:
     def __init__(self, data_dir: Path, on_commit: OnCommit = lambda changes: None) -> None:
         self._on_commit = on_commit
         self._pending: queue.Queue[_Pending | None] = queue.Queue(QUEUE_SIZE)
-        self._lock_file = _own(data_dir)
-        self._writing = sqlite3.connect(data_dir / "log.db", isolation_level=None, check_same_thread=False)
+        self._lock_file = claim(data_dir)
+        self._writing = _connect(data_dir)
         _prepare(self._writing)
         # Read connections are cheap and WAL lets them read during a commit; one lock keeps them to one.
-        self._reading = sqlite3.connect(data_dir / "log.db", isolation_level=None, check_same_thread=False)
+        self._reading = _connect(data_dir)
         self._read_lock = threading.Lock()
         #: Jobs that have not ended, as committed. Written by the writer only; other threads read single keys.
         self._live: dict[str, Job] = {job.id: job for job in self._unfinished()}
@@ -254,7 +256,8 @@ class Store:
                     changes.append((pending, change))
             for job in jobs.values():
                 self._writing.execute(
-                    "UPDATE jobs SET status = ?, state = ? WHERE number = ?", (job.status, job.to_json(), job.number)
+                    "UPDATE jobs SET status = ?, state = ? WHERE number = ?",
+                    (job.status, job.to_json(), job.number),
                 )
             self._writing.execute("COMMIT")
         except BaseException:
@@ -311,7 +314,11 @@ def _stamp(event: Event, job: Job, seq: int | None) -> Event:
     return {**stamp, "time": event.get("time") or time.time(), **own}
 
 
-def _own(data_dir: Path) -> IO[str]:
+def claim(data_dir: Path) -> IO[str]:
+    """Own the data folder until the returned file is closed.
+
+    Raises DataDirInUse: when another process has it.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
     lock_file = (data_dir / "lock").open("w")
     try:
@@ -320,6 +327,13 @@ def _own(data_dir: Path) -> IO[str]:
         lock_file.close()
         raise DataDirInUse(f"another process runs on {data_dir}: one process owns one data folder") from None
     return lock_file
+
+
+def _connect(data_dir: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode, for one thread at a time but not always the same."""
+    return sqlite3.connect(
+        data_dir / "log.db", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

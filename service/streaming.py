@@ -7,14 +7,13 @@ late, it reads pages of the log until it has caught up. Nobody has a queue.
 
 import asyncio
 import itertools
-import logging
+import os
 import random
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol
 
-import anyio
 from anyio import to_thread
 from sse_starlette import EventSourceResponse
 from starlette.types import Receive, Scope, Send
@@ -23,8 +22,6 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from service.events import UNFILTERED_TYPES, Record, encode, frame
 from service.jobs import Job
 from service.store import Change
-
-log = logging.getLogger(__name__)
 
 #: Heartbeat: a comment and ONE newline. A blank line after it makes some clients dispatch an empty event.
 HEARTBEAT = b": hb\n"
@@ -39,6 +36,8 @@ RETRY_MS = (1_000, 3_000)
 BUSY_RETRY_MS = (10_000, 30_000)
 
 Types = frozenset[str]
+#: An event and its SSE frame, encoded once for all.
+Frame = tuple[Record, bytes]
 
 
 class Log(Protocol):
@@ -51,23 +50,26 @@ class Log(Protocol):
 class Hub:
     """All subscribers of all jobs. It lives on the event loop; only `publish` may be called from elsewhere."""
 
+    #: Set by `open`.
+    log: Log
+    _loop: asyncio.AbstractEventLoop
+
     def __init__(
-        self, log: Log, *, heartbeat_seconds: float = 15.0, stall_seconds: float = 30.0, max_streams: int = 10_000
+        self, *, heartbeat_seconds: float = 15.0, stall_seconds: float = 30.0, max_streams: int = 10_000
     ) -> None:
-        self.log = log
         self.heartbeat_seconds = heartbeat_seconds
         #: Seconds for which a reader may take nothing before its connection is dropped.
         self.stall_seconds = stall_seconds
         self._max_streams = max_streams
         self._topics: dict[str, Topic] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._heart: asyncio.TimerHandle | None = None
         #: Streams that are open now.
         self.streams = 0
         self.closed = False
 
-    def open(self) -> None:
-        """Bind to the running loop; changes that were published before are not lost, they are in the log."""
+    def open(self, log: Log) -> None:
+        """Read from this log, on the running loop. What was published before is not lost: it is in the log."""
+        self.log = log
         self._loop = asyncio.get_running_loop()
         self._heart = self._loop.call_later(self.heartbeat_seconds, self._beat)
 
@@ -85,11 +87,11 @@ class Hub:
 
     def publish(self, changes: Sequence[Change]) -> None:
         """Show committed changes to their subscribers. Any thread; returns at once."""
-        if self._loop is not None and self._topics:
+        if self._topics:  # so it is open
             try:
                 self._loop.call_soon_threadsafe(self._show, changes)
-            except RuntimeError:  # the loop has ended: nobody listens any more
-                self._loop = None
+            except RuntimeError:
+                return  # the loop has ended: nobody listens any more
 
     def topic(self, job_id: str) -> "Topic":
         """The job's topic, made for its first subscriber."""
@@ -105,13 +107,12 @@ class Hub:
         for job_id, group in itertools.groupby(changes, lambda change: change.job.id):
             topic = self._topics.get(job_id)
             if topic is not None:
-                *_, job = (group_changes := list(group))
-                topic.extend([change.record for change in group_changes if change.record], job.job.is_final)
+                of_job = list(group)
+                topic.extend([change.record for change in of_job if change.record], of_job[-1].job.is_final)
 
     def _beat(self) -> None:
         for topic in tuple(self._topics.values()):
             topic.beat()
-        assert self._loop is not None
         self._heart = self._loop.call_later(self.heartbeat_seconds, self._beat)
 
 
@@ -123,77 +124,318 @@ class Topic:
         self.subscribers: set[Subscriber] = set()
         #: The newest number shown here; 0 before the first.
         self.last_seq = 0
-        #: Whether the newest change shown here was the log's end.
-        self.ended = False
         #: The newest frames, contiguous, the last one numbered `last_seq`.
-        self.tail: deque[tuple[Record, bytes]] = deque(maxlen=TAIL_EVENTS)
-        #: The newest tick, for whoever joins between two.
-        self.tick: tuple[Record, bytes] | None = None
+        self.tail: deque[Frame] = deque(maxlen=TAIL_EVENTS)
+        #: The newest tick, for whoever joins between two; None once an event has overtaken it.
+        self.tick: Frame | None = None
         self._quiet = True
 
-    def extend(self, records: list[Record], ended: bool) -> None:
-        """Show new events, in order, to every subscriber that is up to date; the others find them in the log."""
+    def extend(self, records: Iterable[Record], ended: bool) -> None:
+        """Show new events, in order, to every subscriber that is live; the others find them in the log."""
         frames = [(record, frame(record)) for record in records]
         before = self.last_seq
         for entry in frames:
-            if entry[0].seq is None:
-                self.tick = entry
-            else:
-                self.tail.append(entry)
-                self.last_seq = entry[0].seq
-        self.ended = ended
+            self._keep(entry)
         self._quiet = False
         chunks: dict[tuple[Types | None, int], bytes] = {}
         for subscriber in tuple(self.subscribers):
-            # All that are up to date stand at `before`, or a little ahead if their last page came from the disk.
-            ahead = max(before, subscriber.cursor)
-            key = (subscriber.types, ahead)
+            if not subscriber.live:
+                subscriber.wake()
+                continue
+            # A live one stands at `before`, or ahead of it where its last page already had what is shown now.
+            key = (subscriber.types, max(before, subscriber.cursor))
             if key not in chunks:
-                chunks[key] = _join(frames, subscriber.types, ahead)
+                chunks[key] = http_chunk(_select(frames, *key))
             subscriber.show(chunks[key], self.last_seq)
+            if ended and subscriber.live:
+                subscriber.end()
+
+    def _keep(self, entry: Frame) -> None:
+        record = entry[0]
+        if record.seq is None:
+            self.tick = entry
+            return
+        self.tail.append(entry)
+        self.last_seq = record.seq
+        if record.type != "log":
+            self.tick = None
 
     def beat(self) -> None:
-        """Tell idle connections that they are alive."""
+        """Tell connections to which nothing was written lately that they are alive."""
         for subscriber in tuple(self.subscribers):
-            if self._quiet or subscriber.types is not None:
-                subscriber.show(HEARTBEAT, subscriber.cursor)
+            if subscriber.live and (self._quiet or subscriber.types is not None):
+                subscriber.write(_HEARTBEAT_CHUNK)
         self._quiet = True
 
     def close(self) -> None:
+        """End every stream of this job; the hub is closed, so those that still read pages see that themselves."""
         for subscriber in tuple(self.subscribers):
-            subscriber.end(retry())
+            if subscriber.live:
+                subscriber.write(http_chunk(retry_line()))
+                subscriber.end()
+            else:
+                subscriber.wake()
 
 
 class Subscriber:
     """A cursor over one job's log. Lives on the event loop.
 
-    `live` is true while it has had everything and takes new frames from `show`; false while it reads pages.
+    It reads pages until it has everything. Then one that can be written to at any moment goes `live` and gets each new
+    chunk from its topic; one that cannot waits to be woken and reads the next page.
     """
 
-    __slots__ = ("_tick", "_wake", "cursor", "hub", "job_id", "live", "sink", "topic", "types")
+    __slots__ = ("_connection", "_tick", "_wake", "cursor", "hub", "live", "topic", "types")
 
-    def __init__(self, hub: Hub, job_id: str, cursor: int, types: Types | None) -> None:
+    def __init__(self, hub: Hub, job_id: str, cursor: int, types: Types | None = None) -> None:
         self.hub = hub
-        self.job_id = job_id
         self.cursor = cursor
         self.types = types
         self.topic = hub.topic(job_id)
         self.topic.subscribers.add(self)
         self.live = False
-        #: Takes bytes without waiting, or says no: then the subscriber reads pages again.
-        self.sink: Callable[[bytes], bool] | None = None
+        self._connection: Connection | None = None
         self._wake: asyncio.Future[None] | None = None
-        self._tick: object = None
+        self._tick: Frame | None = None
 
     async def read(self) -> bytes:
-        """The next frames after the cursor; empty when there is nothing newer yet."""
-        tail = self.topic.tail
-        first = tail[0][0].seq if tail else None
-        if first is not None and first <= self.cursor + 1:
-            page = list(itertools.islice(tail, self.cursor + 1 - first, None))
-        else:
-            records = await to_thread.run_sync(self.hub.log.read, self.job_id, self.cursor, PAGE_EVENTS)
-            page = [(record, frame(record)) for record in records]
-        if page:
-            self.cursor = page[-1][0].seq or 0
-        return _join(page, self.types, 0)
+        """The next frames after the cursor that pass the filter; empty only at the log's end."""
+        page = await self._page()
+        while page:
+            self.cursor = page[-1][0].seq or self.cursor
+            if found := _select(page, self.types, 0):
+                return found
+            page = await self._page()
+        return b""
+
+    async def _page(self) -> list[Frame]:
+        tail, after = self.topic.tail, self.cursor
+        if tail and (tail[0][0].seq or 0) <= after + 1:
+            return list(itertools.islice(tail, after + 1 - (tail[0][0].seq or 0), None))
+        records = await to_thread.run_sync(self.hub.log.read, self.topic.job_id, after, PAGE_EVENTS)
+        return [(record, frame(record)) for record in records]
+
+    @property
+    def is_current(self) -> bool:
+        """After an empty `read`: whether nothing was shown while it waited for the disk."""
+        return self.cursor >= self.topic.last_seq
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the stream ends here: after the final event that is the log's last, or with the hub."""
+        if self.hub.closed:
+            return True
+        job = self.hub.log.job(self.topic.job_id)
+        return job.is_final and self.cursor >= job.last_seq
+
+    def new_tick(self) -> bytes:
+        """The topic's newest tick, once."""
+        tick = self.topic.tick
+        if tick is None or tick is self._tick:
+            return b""
+        self._tick = tick
+        return _select([tick], self.types, 0)
+
+    def leave(self) -> None:
+        self.live = False
+        self.hub.leave(self.topic, self)
+
+    # Pulled: the subscriber waits and reads
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Everything after the cursor, as it comes, until the stream ends."""
+        while True:
+            if data := await self.read() or self.new_tick():
+                yield data
+            elif not self.is_current:
+                continue
+            elif self.is_done:
+                if self.hub.closed:
+                    yield retry_line()
+                return
+            else:
+                self._wake = asyncio.get_running_loop().create_future()
+                await self._wake
+
+    def wake(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    # Pushed: the topic writes
+
+    def go_live(self, connection: "Connection") -> None:
+        """Take new chunks from now on. To be called right after `is_current` was seen to be true."""
+        self._connection = connection
+        self.live = True
+        if tick := self.new_tick():
+            self.write(http_chunk(tick))
+
+    def show(self, chunk: bytes, seq: int) -> None:
+        """Write the chunk that brings this subscriber to number `seq`, or fall behind if it cannot be written now."""
+        if not chunk or self.write(chunk):
+            self.cursor = max(self.cursor, seq)
+        elif self._connection is not None:
+            self.live = False
+            self._connection.catch_up(self)
+
+    def write(self, chunk: bytes) -> bool:
+        return self._connection is not None and self._connection.write(chunk)
+
+    def end(self) -> None:
+        self.live = False
+        if self._connection is not None:
+            self._connection.end()
+
+
+class Connection:
+    """One connection of uvicorn's HTTP/1.1 (httptools) protocol, written to without a task being woken.
+
+    The head of the response and its end go the ASGI way; in between, ready chunks go to the transport, which is what
+    uvicorn's own `send` does with them. While the transport is full, pages go the ASGI way, which waits.
+    """
+
+    __slots__ = ("_cycle", "_send", "_stall_seconds", "_task")
+
+    def __init__(self, cycle: RequestResponseCycle, send: Send, stall_seconds: float) -> None:
+        self._cycle = cycle
+        self._send = send
+        self._stall_seconds = stall_seconds
+        self._task: asyncio.Task[None] | None = None
+
+    @staticmethod
+    def cycle(scope: Scope) -> RequestResponseCycle | None:
+        """The request's cycle; None under another server or protocol, or behind a middleware of somebody else."""
+        cycle = getattr(scope.get("raw_send"), "__self__", None)
+        return cycle if isinstance(cycle, RequestResponseCycle) else None
+
+    def write(self, chunk: bytes) -> bool:
+        """Hand a chunk to the transport; False when it is full."""
+        if self._cycle.flow.write_paused:
+            return False
+        if not self._cycle.transport.is_closing():
+            self._cycle.transport.write(chunk)
+        return True
+
+    async def send(self, body: bytes, *, more: bool = True) -> None:
+        """Send the ASGI way, waiting for room; a reader that takes nothing for too long is dropped."""
+        try:
+            async with asyncio.timeout(self._stall_seconds):
+                await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        except TimeoutError:
+            self._cycle.transport.abort()
+
+    async def replay(self, subscriber: Subscriber) -> None:
+        """Send pages until the subscriber can go live, or the stream ends."""
+        while not self._cycle.disconnected:
+            if data := await subscriber.read():
+                await self.send(data)
+            elif not subscriber.is_current:
+                continue
+            elif subscriber.is_done:
+                await self.send(retry_line() if subscriber.hub.closed else b"", more=False)
+                return
+            else:
+                subscriber.go_live(self)
+                return
+
+    def catch_up(self, subscriber: Subscriber) -> None:
+        """Replay in a task of its own, which is gone when the subscriber is live again."""
+        self._task = asyncio.get_running_loop().create_task(self.replay(subscriber))
+
+    def end(self) -> None:
+        """Complete the response; the request's own task hears of it as a disconnect."""
+        self._task = asyncio.get_running_loop().create_task(self.send(b"", more=False))
+
+    def bound_buffer(self) -> None:
+        """Keep the kernel from holding megabytes for a reader that stopped reading: then it can be noticed."""
+        with socket.socket(fileno=os.dup(self._cycle.transport.get_extra_info("socket").fileno())) as own:
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            if hasattr(socket, "TCP_USER_TIMEOUT") and own.family in (socket.AF_INET, socket.AF_INET6):
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._stall_seconds * 1000))
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+class EventStream(EventSourceResponse):
+    """A job's events as a response. Under uvicorn the hub writes to the connection; elsewhere the stock class pulls.
+
+    One task per connection: it waits for the client to leave while the hub writes.
+    """
+
+    def __init__(self, hub: Hub, job: Job, cursor: int = 0, types: Types | None = None) -> None:
+        super().__init__(
+            self,
+            headers={"Cache-Control": "no-store, no-transform", "X-Content-Type-Options": "nosniff"},
+            ping=hub.heartbeat_seconds,
+            ping_message_factory=lambda: HEARTBEAT,  # type: ignore[arg-type,return-value]  # bytes go through as they are
+            send_timeout=hub.stall_seconds,
+            shutdown_grace_period=1.0,
+        )
+        del self.headers["connection"]  # HTTP/2 forbids it, HTTP/1.1 does without
+        self._hub = hub
+        self._job_id = job.id
+        self._types = types
+        self._preface = retry_line() + b": job %b\n" % job.id.encode()
+        if cursor > job.last_seq:
+            reset = {"event": "reset", "job_id": job.id, "requested": cursor, "last_seq": job.last_seq}
+            self._preface += b"event: reset\ndata: %b\n\n" % encode(reset)
+            cursor = 0
+        self._cursor = cursor
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The stock class's content."""
+        subscriber = Subscriber(self._hub, self._job_id, self._cursor, self._types)
+        try:
+            yield self._preface
+            async for data in subscriber.frames():
+                yield data
+        finally:
+            subscriber.leave()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._hub.streams += 1
+        try:
+            cycle = Connection.cycle(scope)
+            if cycle is None or scope["method"] == "HEAD":
+                await super().__call__(scope, receive, send)
+            else:
+                await self._push(Connection(cycle, send, self._hub.stall_seconds), receive, send)
+        finally:
+            self._hub.streams -= 1
+
+    async def _push(self, connection: Connection, receive: Receive, send: Send) -> None:
+        connection.bound_buffer()
+        subscriber = Subscriber(self._hub, self._job_id, self._cursor, self._types)
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await connection.send(self._preface)
+            await connection.replay(subscriber)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            subscriber.leave()
+            connection.close()
+
+
+def retry_line(between: tuple[int, int] = RETRY_MS) -> bytes:
+    """A `retry:` line without a blank line of its own, jittered."""
+    return b"retry: %d\n" % random.randint(*between)  # noqa: S311 (no secret)
+
+
+def http_chunk(data: bytes) -> bytes:
+    """The bytes as one chunk of HTTP/1.1's chunked encoding; nothing for nothing, since an empty chunk is the end."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def _select(frames: Iterable[Frame], types: Types | None, after: int) -> bytes:
+    """The frames numbered above `after`, and the volatile ones, that pass the filter."""
+    return b"".join(
+        data
+        for record, data in frames
+        if (record.seq is None or record.seq > after)
+        and (types is None or record.type in types or record.type in UNFILTERED_TYPES)
+    )
+
+
+_HEARTBEAT_CHUNK = http_chunk(HEARTBEAT)

@@ -28,7 +28,9 @@ from service.processes import ProcessGroup
 log = logging.getLogger(__name__)
 
 #: What a worker may say. Anything else is noted and dropped.
-WORKER_TYPES = frozenset({"phase", "tick", "epoch_end", "checkpoint", "image", "log", "train_end", "completed", "failed"})
+WORKER_TYPES = frozenset(
+    {"phase", "tick", "epoch_end", "checkpoint", "image", "log", "train_end", "completed", "failed"}
+)
 #: Seconds for which log lines are gathered into one event.
 LOG_SECONDS = 0.1
 #: Lines in one `log` event, and characters in one line.
@@ -50,7 +52,9 @@ Publish = Callable[[Event], "Future[Any]"]
 class Supervisor(threading.Thread):
     """Runs one attempt from start to final event. Only its own thread publishes; `kill` may come from any thread."""
 
-    def __init__(self, launcher: Launcher, spec: Mapping[str, Any], publish: Publish, ended: Callable[[], None]) -> None:
+    def __init__(
+        self, launcher: Launcher, spec: Mapping[str, Any], publish: Publish, ended: Callable[[], None]
+    ) -> None:
         super().__init__(name=f"supervisor-{spec['id']}", daemon=True)
         self._launcher = launcher
         self._spec = spec
@@ -118,7 +122,12 @@ class Supervisor(threading.Thread):
     # Relaying
 
     def _relay(
-        self, queue: EventQueue, stdout: Connection, stderr: Connection, process: BaseProcess, group: ProcessGroup
+        self,
+        queue: EventQueue,
+        stdout: Connection,
+        stderr: Connection,
+        process: BaseProcess,
+        group: ProcessGroup,
     ) -> bool:
         """Drain queue and pipes until they end, which they do when the worker and its children are gone.
 
@@ -203,7 +212,9 @@ class Supervisor(threading.Thread):
         if self._outcome is not None:
             return failed(self._outcome["reason"], self._outcome["error"], log_tail=tail)
         if orphaned or code is None:
-            return failed("worker_lost", "the process that starts workers died, and the worker was ended", log_tail=tail)
+            return failed(
+                "worker_lost", "the process that starts workers died, and the worker was ended", log_tail=tail
+            )
         if code < 0:
             name = signal.Signals(-code).name
             reason = "crashed" if name in CRASHES else "killed"
@@ -297,4 +308,3 @@ def failed(reason: str, error: str, **evidence: Any) -> Event:
     """A `failed` event; `evidence` (exit code or signal, last log lines) stands in it and in its `failure`."""
     failure = {"reason": reason, "evidence": error}
     return {"event": "failed", "reason": reason, "error": error, "failure": failure, **evidence}
-

@@ -94,7 +94,24 @@ def train(spec: Spec, emit: Emit) -> Event:
         "fit_params": {**spec["fit_params"], **own},
     }
     model, score = train_from_payload(payload)
-    return {"reason": reasons[-1], "score": score, "metrics": model.final_metrics, "save_dir": str(model.save_dir)}
+    return {
+        "reason": reasons[-1],
+        "score": score,
+        "metrics": model.final_metrics,
+        "save_dir": str(model.save_dir),
+    }
+
+
+def describe(queue: EventQueue) -> None:
+    """What the installed Ultralytics knows, as one message."""
+    from AI.model_trainer import arguments
+
+    queue.put(encode(arguments.describe()))
+
+
+def greet(queue: EventQueue) -> None:
+    """An empty message: workers can start."""
+    queue.put(encode({}))
 
 
 # What the worker writes

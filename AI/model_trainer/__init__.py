@@ -5,8 +5,8 @@
     model = build_model("yolov8n", {"epochs": 30, "imgsz": 640})
     model, score = train_model(model, fit_params={"data": "data.yaml", "progress_callback": print})
 
-Importing this package is cheap; torch and Ultralytics are imported when a model is built. It knows nothing of the
-service. `label_cache`, `arguments` and `preload` are for programs that run many trainings.
+Importing this package is cheap; torch and Ultralytics are imported when a model is built. It knows nothing of
+the service. `label_cache`, `arguments` and `preload` are for programs that run many trainings.
 """
 
 from AI.model_trainer.arguments import UnknownArgument

@@ -1,7 +1,8 @@
 """The vocabulary of a training: what `progress_callback` gets.
 
-An event is a plain dict of finite JSON values; NaN and infinity have become None. Five keys are in every one of them
-(`Common`); the rest depends on `event`. Loss and metric names are Ultralytics' own and differ by task.
+An event is a plain dict of finite JSON values; NaN and infinity have become None. Five keys are in every one
+of them (`Common`); the rest depends on `event`. Loss and metric names are Ultralytics' own and differ by
+task.
 """
 
 import math
@@ -45,7 +46,7 @@ class Tick(Common):
     elapsed_seconds: float
     #: An estimate: None before the first batch, without validations during the first epoch.
     remaining_seconds: float | None
-    #: Training images over the time this epoch's batches took so far.
+    #: Training images over the time this epoch's batches took so far; before its first batch, the last epoch's.
     images_per_second: float | None
 
 

@@ -9,8 +9,8 @@ from AI.model_trainer.events import Numbers
 class Moment:
     """One moment of a training. Times are `time.monotonic()` seconds.
 
-    The training's thread makes a new one after each batch; the tick thread only reads. So a tick never mixes two
-    epochs, and neither thread waits for the other.
+    The training's thread makes a new one after each batch; the tick thread only reads. So a tick never mixes
+    two epochs, and neither thread waits for the other.
     """
 
     #: The training's start, set-up included.
@@ -21,14 +21,15 @@ class Moment:
     #: Batches of this pass through the data: done, and all.
     batch: int = 0
     batches: int | None = None
-    #: Images trained on in this pass, and when it began and last got on.
-    images: int = 0
+    #: When this pass began and last got on, and its pace so far (until its first batch: the pace of the one before).
     pass_began: float = 0.0
     batch_ended: float = 0.0
-    #: Epochs completed in this run (after a resume fewer than `epoch`), when the first began and the last ended.
-    epochs_done: int = 0
-    first_epoch_began: float = 0.0
+    images_per_second: float | None = None
+    #: The epoch completed last and when; the one this run began after (0 unless it was resumed) and when.
+    completed: int = 0
     epoch_ended: float = 0.0
+    began_after: int = 0
+    first_epoch_began: float = 0.0
     #: When a time limit (`time=`) is reached.
     deadline: float | None = None
     losses: Numbers = field(default_factory=dict)
@@ -36,28 +37,22 @@ class Moment:
     #: Of the newest validation.
     metrics: Numbers = field(default_factory=dict)
 
-    def images_per_second(self) -> float | None:
-        """Training images over the seconds of this pass's batches; None before the first."""
-        seconds = self.batch_ended - self.pass_began
-        return self.images / seconds if self.images and seconds > 0 else None
-
     def remaining_seconds(self, now: float) -> float | None:
         """Estimated seconds to the end of the last epoch; None while there is nothing to go by."""
         if self.deadline is not None:
             return max(0.0, self.deadline - now)
-        if self.epochs_done:
+        if self.completed > self.began_after:
             return self._remaining_by_epochs(now)
         if self.batch and self.batches:
             return self._remaining_by_batches(now, self.batches)
         return None
 
     def _remaining_by_epochs(self, now: float) -> float:
-        each = (self.epoch_ended - self.first_epoch_began) / self.epochs_done
-        current = self.epoch if self.batches and self.epoch_ended < self.pass_began else self.epoch + 1
-        after_current = max(0, self.total_epochs - current)
-        # An epoch that takes longer than the mean is about to end for all we know; those after it are still to come.
-        in_current = max(0.0, each - (now - self.epoch_ended)) if current <= self.total_epochs else 0.0
-        return each * after_current + in_current
+        each = (self.epoch_ended - self.first_epoch_began) / (self.completed - self.began_after)
+        left = self.total_epochs - self.completed
+        # An epoch that takes longer than the mean is about to end, for all we know; those after it are still
+        # to come.
+        return max(0.0, each * left - (now - self.epoch_ended), each * (left - 1))
 
     def _remaining_by_batches(self, now: float, batches: int) -> float:
         each = (self.batch_ended - self.pass_began) / self.batch

@@ -10,10 +10,10 @@ logger = logging.getLogger(__name__)
 class GracefulStop:
     """Asks `should_stop` after every training batch and after every epoch; yes ends the training.
 
-    Ultralytics then ends the epoch where it is, validates, saves, evaluates the best weights and returns as ever; what
-    was asked during set-up takes effect after the first batch, during a validation after it. A `should_stop` that
-    raises counts as no and is logged once. With several GPUs it is asked after epochs only: the ranks have to
-    agree, and that is where Ultralytics compares notes.
+    Ultralytics then ends the epoch where it is, validates, saves, evaluates the best weights and returns as
+    ever; what was asked during set-up takes effect after the first batch, during a validation after it. A
+    `should_stop` that raises counts as no and is logged once. With several GPUs it is asked after epochs
+    only: the ranks have to agree, and that is where Ultralytics compares notes.
     """
 
     def __init__(self, should_stop: Callable[[], bool] | None) -> None:
@@ -40,7 +40,8 @@ class GracefulStop:
         self._batches_left -= 1
         at_the_end = self._batches_left <= 0 and trainer.epoch + 1 >= trainer.epochs
         if trainer.world_size <= 1 and not at_the_end:
-            # Whoever stops a run that saves its last epoch only (save=False) would get an error instead of weights.
+            # Whoever stops a run that saves its last epoch only (save=False) would get an error instead of
+            # weights.
             trainer.args.save = self._stop(trainer) or trainer.args.save
 
     def _epoch_end(self, trainer: Any) -> None:
@@ -48,7 +49,8 @@ class GracefulStop:
             self._stop(trainer)
 
     def _stop(self, trainer: Any) -> bool:
-        # trainer.stop may be True already: the last epoch, patience, the time limit. Then it is not our doing.
+        # trainer.stop may be True already: the last epoch, patience, the time limit. Then it is not our
+        # doing.
         if not trainer.stop and self._asked():
             self.honoured = trainer.stop = True
         return self.honoured

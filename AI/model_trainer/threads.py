@@ -1,7 +1,8 @@
 """How many CPU cores this process may use, and keeping torch at a number of threads.
 
-Ultralytics sets torch's thread count to the host's cores minus one (at most 8) whenever it selects a device: once
-when a training is set up and once more for the final evaluation. It looks at neither affinity nor container quota.
+Ultralytics sets torch's thread count to the host's cores minus one (at most 8) whenever it selects a device:
+once when a training is set up and once more for the final evaluation. It looks at neither affinity nor
+container quota.
 """
 
 import os
@@ -16,8 +17,8 @@ Threads: TypeAlias = Literal["stock", "all"] | int
 def usable_cores(system: Path = Path("/")) -> int:
     """Cores this process may use: its affinity, bounded by the CPU quota of its cgroups, at least 1.
 
-    `system` is where `proc` and `sys` are looked up. A quota of 2.5 cores counts as 2: a third thread would spend
-    half its time throttled and the others would wait for it.
+    `system` is where `proc` and `sys` are looked up. A quota of 2.5 cores counts as 2: a third thread would
+    spend half its time throttled and the others would wait for it.
     """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -40,7 +41,8 @@ def _quotas(system: Path) -> Iterator[float]:
 
 
 def _quotas_upwards(mount: Path, path: str, read: Callable[[Path], float | None]) -> Iterator[float]:
-    # Inside a container the path may be the host's and not exist here; the mount itself is then the container's.
+    # Inside a container the path may be the host's and not exist here; the mount itself is then the
+    # container's.
     relative = Path(path.lstrip("/"))
     for folder in (relative, *relative.parents):
         try:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 class Ticker:
     """Calls `beat` at once and then every `interval` seconds, from a daemon thread of its own.
 
-    A beat that takes longer than the interval delays the next one; missed beats are not made up for. `beat` handles
-    its own exceptions. `start` and `stop` belong to the owner's thread.
+    A beat that takes longer than the interval delays the next one; missed beats are not made up for. `beat`
+    handles its own exceptions. `start` and `stop` belong to the owner's thread.
     """
 
     def __init__(self, interval: float, beat: Callable[[], None]) -> None:

@@ -1,0 +1,136 @@
+"""What Ultralytics takes as training arguments: names, types, ranges, models; read from the installed version."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+#: One line of Ultralytics' cfg/default.yaml: `epochs: 100 # (int) number of epochs to train for`.
+_LINE = re.compile(r"^(?P<name>\w+):.*? # \((?P<types>[^)]*)\) (?P<description>.*)$", re.MULTILINE)
+
+#: How that file spells types, and what JSON (and this module) calls them.
+_TYPES = {
+    "int": "int",
+    "float": "float",
+    "bool": "bool",
+    "str": "str",
+    "list": "list",
+    "list[int]": "list",
+    "tuple": "list",
+    "optional": "null",
+}
+
+#: Accepted by Ultralytics beside what is in its default.yaml (`check_dict_alignment` in
+#: ultralytics/cfg/__init__.py).
+_UNLISTED = ("augmentations", "save_dir")
+
+#: Chosen by `build_model` and by the fact that this library trains.
+_CHOSEN = ("model", "mode")
+
+_SCALES = "nsmlx"
+
+
+class UnknownArgument(ValueError):
+    """An argument that Ultralytics does not know: `name`; `suggestion` is the nearest that it does know, or None."""
+
+    def __init__(self, name: str, suggestion: str | None) -> None:
+        hint = f"; did you mean {suggestion!r}?" if suggestion else ""
+        super().__init__(f"{name!r} is not a training argument{hint}")
+        self.name = name
+        self.suggestion = suggestion
+
+
+def translate(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments under today's names, with paths as strings.
+
+    Ultralytics itself answers an unknown name with a SyntaxError and the help text of its command line.
+
+    Raises UnknownArgument: when a name is not known. Raises ValueError: when it is for `build_model` to say.
+    """
+    from ultralytics.cfg import DEFAULT_CFG_DICT, _handle_deprecation
+
+    if chosen := sorted(set(arguments) & set(_CHOSEN)):
+        raise ValueError(f"{chosen[0]} is no training argument here: build_model chooses the model, and it is trained")
+    # Paths: they are stored in checkpoints, and Ultralytics' safe loading refuses Path objects.
+    translated = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in arguments.items()}
+    translated = _handle_deprecation(translated)
+    for name in sorted(set(translated) - set(DEFAULT_CFG_DICT) - set(_UNLISTED)):
+        raise UnknownArgument(name, next(iter(difflib.get_close_matches(name, DEFAULT_CFG_DICT)), None))
+    return dict(translated)
+
+
+def describe() -> dict[str, Any]:
+    """All that the installed Ultralytics takes, as a JSON object. Imports Ultralytics (seconds, when it is cold).
+
+    `arguments` maps each name to `types` (of int, float, bool, str, list, null; a float may be written as an
+    int), `default`, `description` and, where Ultralytics checks them, `minimum` and `maximum` for the value
+    when it is a number, both included. `models` are the official names whose weights can be downloaded,
+    `model_configs` the packaged model files; both without those that YOLO cannot train.
+    """
+    from ultralytics import __version__
+
+    return {
+        "ultralytics": __version__,
+        "arguments": _arguments(),
+        "models": _models(),
+        "model_configs": sorted(_model_configs()),
+    }
+
+
+def _arguments() -> dict[str, dict[str, Any]]:
+    from ultralytics.cfg import DEFAULT_CFG_DICT, DEFAULT_CFG_PATH
+
+    lines = {line["name"]: line for line in _LINE.finditer(Path(DEFAULT_CFG_PATH).read_text(encoding="utf-8"))}
+    described = {}
+    for name, default in DEFAULT_CFG_DICT.items():
+        line = lines.get(name)
+        described[name] = {
+            "types": _types(name, default, line["types"] if line else ""),
+            "default": default,
+            **_bounds(name),
+            "description": line["description"] if line else "",
+        }
+    return described
+
+
+def _types(name: str, default: object, spelled: str) -> list[str]:
+    words = [word.strip() for word in re.split(r"[,|]", spelled)]
+    # A spelling that is new here says nothing, so nothing is refused because of it.
+    types = {_TYPES[word] for word in words} if all(word in _TYPES for word in words) else set(_TYPES.values())
+    # Ultralytics lets auto_augment be None although its default is a name.
+    if default is None or name == "auto_augment":
+        types.add("null")
+    return [kind for kind in dict.fromkeys(_TYPES.values()) if kind in types]
+
+
+def _bounds(name: str) -> dict[str, float]:
+    from ultralytics.cfg import CFG_FRACTION_KEYS, CFG_INT_MIN
+
+    if name in CFG_INT_MIN:
+        return {"minimum": CFG_INT_MIN[name]}
+    # `fraction` may also be a number of images; `scale` is checked apart from the other fractions.
+    if (name in CFG_FRACTION_KEYS and name != "fraction") or name == "scale":
+        return {"minimum": 0.0, "maximum": 1.0}
+    return {}
+
+
+def _models() -> list[str]:
+    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
+
+    names = (name.removesuffix(".pt") for name in GITHUB_ASSETS_NAMES if name.endswith(".pt"))
+    return sorted(name for name in names if name.startswith(("yolo", "rtdetr")) and not name.startswith("yolo_nas"))
+
+
+def _model_configs() -> Iterator[str]:
+    """Names of model files; where a file has several sizes (`scales`), the letter goes after the version number."""
+    import yaml
+    from ultralytics.utils import ROOT
+
+    for path in (Path(ROOT) / "cfg" / "models").rglob("*.yaml"):
+        yield path.name
+        scales = yaml.safe_load(path.read_text(encoding="utf-8")).get("scales") or {}
+        version = re.match(r"yolo(e-)?v?\d+", path.stem)
+        if version and len(scales) > 1:
+            yield from (f"{version[0]}{letter}{path.name[version.end() :]}" for letter in _SCALES if letter in scales)

@@ -1,0 +1,311 @@
+"""Turns what Ultralytics' trainer tells its callbacks into events.
+
+Ultralytics is untyped: `Any` comes in here and leaves as the events of `events`. Names of losses, metrics and
+parameter groups are read from the trainer, so every task works. What the trainer offers, and when, is
+described in https://docs.ultralytics.com/usage/callbacks and was read in `ultralytics/engine/trainer.py` of
+8.4.190.
+"""
+
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from AI.model_trainer.events import (
+    EpochEnd,
+    Event,
+    Numbers,
+    ProgressCallback,
+    Reason,
+    Tick,
+    TrainEnd,
+    finite,
+    numbers,
+)
+from AI.model_trainer.moment import Moment
+from AI.model_trainer.stopping import GracefulStop
+from AI.model_trainer.ticker import Ticker
+
+logger = logging.getLogger(__name__)
+
+
+def _telemetry(hook: "Callable[[Progress, Any], None]") -> "Callable[[Progress, Any], None]":
+    """Keep whatever goes wrong in a hook from ending the training."""
+
+    @functools.wraps(hook)
+    def guarded(self: "Progress", source: Any) -> None:
+        try:
+            hook(self, source)
+        except Exception:
+            self._complain()
+
+    return guarded
+
+
+class Progress:
+    """Reports one training to `callback`. The training's thread owns it; its tick thread only reads `_moment`.
+
+    Errors of the callback are logged once and otherwise ignored: a broken progress bar does not end a
+    training, and the next event is offered again. Calls never overlap. Nothing but plain data is held before
+    the training starts, so that Ultralytics can send the hooks to the processes of a multi-GPU run; there,
+    only rank 0 reports.
+    """
+
+    _moment: Moment
+    _save_dir: str
+    _lock: threading.Lock
+
+    def __init__(self, callback: ProgressCallback | None, tick_interval: float, stop: GracefulStop) -> None:
+        self._callback = callback
+        self._tick_interval = tick_interval  # seconds
+        self._stop = stop
+        self._ticker: Ticker | None = None
+        self._complained = False
+        self._losses_read = 0.0  # monotonic seconds
+        self._in_epoch = False
+        self._planned_epochs = 0
+        self._validated = False
+        self._best_epoch: int | None = None
+
+    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
+        """Ultralytics callbacks; none when nobody listens."""
+        return [] if self._callback is None else [("on_pretrain_routine_start", self._setup_start)]
+
+    def close(self) -> None:
+        """End the ticks; no event comes after this. Twice is as good as once."""
+        if self._ticker is not None:
+            self._ticker.stop()
+
+    # Set-up
+
+    @_telemetry
+    def _setup_start(self, trainer: Any) -> None:
+        self._moment = Moment(began=time.monotonic(), total_epochs=trainer.epochs)
+        self._save_dir = str(trainer.save_dir)
+        self._lock = threading.Lock()
+        self._ticker = Ticker(self._tick_interval, self._tick)
+        for event, hook in self._training_hooks():
+            trainer.add_callback(event, hook)
+        self._ticker.start()
+
+    def _training_hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
+        # Put on the trainer, not on the model: of a multi-GPU run's processes only rank 0 gets as far as
+        # this.
+        return [
+            ("on_train_start", self._train_start),
+            ("on_train_epoch_start", self._pass_start),
+            ("on_train_batch_end", self._batch_end),
+            ("on_train_epoch_end", self._pass_end),
+            ("on_val_end", self._validation_end),
+            ("on_model_save", self._saved),
+            ("on_fit_epoch_end", self._epoch_end),
+            ("on_train_end", self._train_end),
+            ("teardown", self._teardown),
+        ]
+
+    @_telemetry
+    def _train_start(self, trainer: Any) -> None:
+        now = time.monotonic()
+        hours = trainer.args.time
+        start = trainer.start_epoch
+        if start and trainer.best.exists():  # resumed: the best epoch may lie before this run
+            self._best_epoch = trainer.stopper.best_epoch or None
+        self._moment = replace(
+            self._moment,
+            deadline=now + hours * 3600 if hours else None,
+            completed=start,
+            began_after=start,
+            first_epoch_began=now,
+        )
+
+    # One epoch: one pass through the data, or more when Ultralytics repeats it (NaN recovery, out of memory)
+
+    @_telemetry
+    def _pass_start(self, trainer: Any) -> None:
+        self._in_epoch = True
+        self._planned_epochs = trainer.epochs
+        self._validated = False
+        self._losses_read = 0.0
+        self._moment = replace(
+            self._moment,
+            epoch=trainer.epoch + 1,
+            total_epochs=max(trainer.epochs, trainer.epoch + 1),
+            batch=0,
+            batches=len(trainer.train_loader),  # an out-of-memory retry has halved the batch size
+            pass_began=time.monotonic(),
+            losses={},
+        )
+
+    @_telemetry
+    def _batch_end(self, trainer: Any) -> None:
+        now = time.monotonic()
+        loader = trainer.train_loader
+        batch = self._moment.batch + 1
+        images = min(batch * trainer.batch_size, len(loader.dataset))  # the last batch may be smaller
+        self._moment = moment = replace(
+            self._moment,
+            batch=batch,
+            batch_ended=now,
+            images_per_second=images / max(now - self._moment.pass_began, 1e-9),
+        )
+        # On a GPU each float() waits for the device: once per half interval is fresh enough for the next
+        # tick.
+        if now - self._losses_read >= self._tick_interval / 2:
+            self._losses_read = now
+            self._moment = replace(moment, losses=_losses(trainer), lr=_learning_rates(trainer))
+
+    @_telemetry
+    def _pass_end(self, trainer: Any) -> None:
+        self._moment = replace(self._moment, losses=_losses(trainer), lr=numbers(trainer.lr))
+
+    @_telemetry
+    def _validation_end(self, validator: Any) -> None:
+        self._validated = bool(validator.training)
+
+    @_telemetry
+    def _saved(self, trainer: Any) -> None:
+        if trainer.fitness == trainer.best_fitness:  # the condition under which best.pt was written just now
+            self._best_epoch = trainer.epoch + 1
+
+    @_telemetry
+    def _epoch_end(self, trainer: Any) -> None:
+        if not self._in_epoch:  # the final evaluation fires this once more, for an epoch that was never trained
+            return
+        self._in_epoch = False
+        now = time.monotonic()
+        metrics = _without_losses(trainer.metrics) if self._validated else {}
+        moment = self._moment = replace(
+            self._moment,
+            total_epochs=max(trainer.epochs, trainer.epoch + 1),  # `time` has Ultralytics count anew
+            completed=trainer.epoch + 1,
+            epoch_ended=now,
+            metrics=metrics or self._moment.metrics,
+        )
+        self._emit(
+            EpochEnd(
+                event="epoch_end",
+                epoch=moment.epoch,
+                total_epochs=moment.total_epochs,
+                metrics=metrics,
+                save_dir=self._save_dir,
+                train_losses=moment.losses,
+                val_losses=_losses_in(trainer.metrics, "val/") if self._validated else {},
+                lr=moment.lr,
+                fitness=finite(trainer.fitness) if self._validated else None,
+                best_fitness=finite(trainer.best_fitness),
+                epoch_seconds=now - moment.pass_began,
+                images_per_second=moment.images_per_second,
+            )
+        )
+
+    # The end
+
+    @_telemetry
+    def _train_end(self, trainer: Any) -> None:
+        self.close()
+        best, last = (str(path) if path.exists() else None for path in (trainer.best, trainer.last))
+        if best is None and last is None:
+            return  # Ultralytics is about to raise: nothing was saved
+        metrics, score = outcome(trainer)
+        self._emit(
+            TrainEnd(
+                event="train_end",
+                epoch=self._moment.epoch,
+                total_epochs=self._moment.total_epochs,
+                metrics=metrics,
+                save_dir=self._save_dir,
+                score=finite(score),
+                reason=self._reason(trainer),
+                best_epoch=self._best_epoch if best else None,
+                elapsed_seconds=time.monotonic() - self._moment.began,
+                weights={"best": best, "last": last},
+            )
+        )
+
+    def _reason(self, trainer: Any) -> Reason:
+        done, limit, stopper = trainer.epoch + 1, trainer.args.time, trainer.stopper
+        if self._stop.honoured:
+            return "stopped"
+        # After each epoch a time limit replaces the number of epochs by what fits into it, so from the second
+        # epoch on "the last epoch" means the limit. `_planned_epochs` is the number that the last epoch was
+        # begun with.
+        at_the_end = done >= self._planned_epochs and self._moment.batch == self._moment.batches
+        if at_the_end and (not limit or done - trainer.start_epoch == 1):
+            return "finished"
+        if trainer.fitness is not None and done - stopper.best_epoch >= stopper.patience:
+            return "early_stopped"
+        return "time_limit" if limit else "stopped"  # stopped: by a callback of the caller's own
+
+    def _teardown(self, _: Any) -> None:
+        self.close()
+
+    # Sending
+
+    def _tick(self) -> None:
+        moment, now = self._moment, time.monotonic()
+        self._emit(
+            Tick(
+                event="tick",
+                epoch=moment.epoch,
+                total_epochs=moment.total_epochs,
+                metrics=moment.metrics,
+                save_dir=self._save_dir,
+                batch=moment.batch,
+                batches=moment.batches,
+                losses=moment.losses,
+                lr=moment.lr,
+                elapsed_seconds=now - moment.began,
+                remaining_seconds=moment.remaining_seconds(now),
+                images_per_second=moment.images_per_second,
+            )
+        )
+
+    def _emit(self, event: Event) -> None:
+        callback = cast("ProgressCallback", self._callback)
+        with self._lock:
+            try:
+                callback(cast("dict[str, Any]", event))
+            except Exception:
+                self._complain()
+
+    def _complain(self) -> None:
+        if not self._complained:
+            logger.exception("reporting progress failed; the training goes on", extra={"action": "progress"})
+        self._complained = True
+
+
+def outcome(trainer: Any) -> tuple[Numbers, float]:
+    """Metrics and fitness of the best weights, after `trainer` is done.
+
+    The processes of a multi-GPU run leave the numbers of the best epoch in the checkpoint only.
+    """
+    if trainer.validator is None:
+        from ultralytics.nn.tasks import load_checkpoint
+
+        saved = load_checkpoint(trainer.best if trainer.best.exists() else trainer.last)[1]["train_metrics"]
+        return _without_losses({k: v for k, v in saved.items() if k != "fitness"}), float(saved["fitness"])
+    fitness = getattr(trainer.validator.metrics, "fitness", trainer.best_fitness)
+    return _without_losses(trainer.metrics), float(fitness)
+
+
+def _losses(trainer: Any) -> Numbers:
+    if trainer.tloss is None:
+        return {}
+    return _losses_in(trainer.label_loss_items(trainer.tloss, prefix="train"), "train/")
+
+
+def _losses_in(values: Mapping[str, Any], prefix: str) -> Numbers:
+    """The losses among `values`, under their bare names, so that train and val losses can be put side by side."""
+    return numbers({name.removeprefix(prefix): v for name, v in values.items() if name.startswith(prefix)})
+
+
+def _without_losses(metrics: Mapping[str, Any]) -> Numbers:
+    return numbers({name: value for name, value in metrics.items() if not name.startswith("val/")})
+
+
+def _learning_rates(trainer: Any) -> Numbers:
+    """As `trainer.lr`, which is only brought up to date at an epoch's end."""
+    return numbers({f"lr/pg{i}": group["lr"] for i, group in enumerate(trainer.optimizer.param_groups)})

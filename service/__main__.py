@@ -1,0 +1,84 @@
+"""The command line: `python -m service serve` and `python -m service demo`."""
+
+import inspect
+import logging
+import socket
+import sys
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+
+from service import demo
+from service.app import create_app
+from service.errors import DataDirInUse
+from service.settings import Settings
+from service.store import claim
+
+cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+#: Seconds that open responses get at the end before their connections are closed.
+GRACE_SECONDS = 5
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server, which says where it listens once it does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port, *_ = listener.getsockname()
+            name = f"[{host}]" if ":" in host else host
+            print(f"listening on http://{name}:{port}", file=sys.stderr, flush=True)  # noqa: T201 (the promise)
+
+
+def serve(**options: Any) -> None:
+    """Serve the page and the API."""
+    try:
+        settings = Settings(**{name: value for name, value in options.items() if value not in (None, [])})
+        claim(settings.folder).close()
+        listener = _listen(settings.host, settings.port)
+    except ValidationError as error:
+        raise typer.BadParameter("; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())) from None
+    except (DataDirInUse, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    config = uvicorn.Config(
+        create_app(settings),
+        http="httptools",
+        loop="auto",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2_048)
+
+
+def _flags() -> inspect.Signature:
+    """One flag per setting; None means that it was not given."""
+    parameters = []
+    for name, field in Settings.model_fields.items():
+        many = name in ("allowed_host", "allowed_origin")
+        default = "" if field.default in (None, ()) else f" [default: {field.default}]"
+        option = typer.Option(help=f"{field.description}{default}", show_default=False)
+        kind = Annotated[list[str] | None if many else str | None, option]
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
+    return inspect.Signature(parameters)
+
+
+serve.__signature__ = _flags()  # type: ignore[attr-defined]
+serve.__annotations__ = {name: parameter.annotation for name, parameter in _flags().parameters.items()}
+cli.command()(serve)
+cli.command(name="demo")(demo.run)
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,167 @@
+"""The application: the only place where the service's objects are made and wired together.
+
+uvicorn service.app:app
+"""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from anyio import to_thread
+from sse_starlette.sse import AppStatus
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.types import Receive, Scope, Send
+
+from service import devices
+from service.auth import Guard
+from service.catalog import Catalog
+from service.errors import NotReady
+from service.launcher import Launcher
+from service.routes import EXCEPTION_HANDLERS, ROUTES, State
+from service.runner import Runner
+from service.settings import Settings
+from service.store import Store
+from service.streaming import Hub
+
+log = logging.getLogger(__name__)
+
+PRELOAD = ("AI.model_trainer.preload", "service.worker")
+
+
+class Service(Starlette):
+    """Starlette that remembers the server's own `send`: event streams write to the connection behind it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["raw_send"] = send
+        await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings | None = None) -> Service:
+    """The service as an ASGI application; what it owns is opened by its lifespan and closed with it."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[State]:
+        hub = Hub(
+            heartbeat_seconds=settings.heartbeat_seconds,
+            stall_seconds=settings.stall_seconds,
+            max_streams=settings.max_streams,
+        )
+        store = await to_thread.run_sync(Store, settings.folder, hub.publish)
+        hub.open(store)
+        launcher = Launcher(
+            preload=PRELOAD, environment=worker_environment(settings.folder), method=settings.start_method
+        )
+        runner = Runner(
+            store,
+            launcher,
+            data_dir=settings.folder,
+            devices=devices.slots(settings.slots),
+            threads=settings.threads,
+            program=settings.program,
+        )
+        try:
+            await to_thread.run_sync(runner.start)
+            catalog = _prepare(launcher, settings.folder)
+            with _on_exit_signal(hub.close):
+                yield State(settings=settings, store=store, hub=hub, runner=runner, catalog=catalog)
+        finally:
+            hub.close()
+            await to_thread.run_sync(runner.close)
+            await to_thread.run_sync(store.close)
+
+    # Streams end by the hub; the stock class would cut those that it carries before they are told to come back.
+    AppStatus.enable_automatic_graceful_drain = False
+    guard = Middleware(Guard, hosts=settings.allowed_host, origins=settings.allowed_origin)
+    return Service(routes=ROUTES, middleware=[guard], exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
+
+
+def worker_environment(folder: Path) -> dict[str, str | None]:
+    """What workers find in their environment: nothing is loaded unsafely, installed, or sent anywhere.
+
+    Ultralytics reads these once, at import (its own names; see `docs/architecture.md`).
+    """
+    return {
+        "ULTRALYTICS_SAFE_LOAD": "1",
+        "YOLO_OFFLINE": "1",
+        "YOLO_AUTOINSTALL": "false",
+        "ULTRALYTICS_SKIP_REQUIREMENTS_CHECKS": "1",
+        "YOLO_CONFIG_DIR": str(folder / "config"),
+        "MPLCONFIGDIR": str(folder / "config" / "matplotlib"),
+        "MPLBACKEND": "Agg",
+        "ULTRALYTICS_API_KEY": None,
+        # Where it is set, Ultralytics takes itself for its own test suite and writes elsewhere.
+        "PYTEST_CURRENT_TEST": None,
+    }
+
+
+def _prepare(launcher: Launcher, folder: Path) -> "asyncio.Future[Catalog]":
+    """Warm the forkserver and read the catalog, beside the first requests.
+
+    A thread of its own, not one of the loop's: a service that is ended early need not wait for it.
+    """
+    loop = asyncio.get_running_loop()
+    catalog: asyncio.Future[Catalog] = loop.create_future()
+
+    def settle(result: Catalog | NotReady) -> None:
+        if catalog.cancelled():
+            return
+        if isinstance(result, NotReady):
+            catalog.set_exception(result)
+            catalog.exception()  # asked for here: whoever POSTs is told, nobody else need be
+        else:
+            catalog.set_result(result)
+
+    def prepare() -> None:
+        result: Catalog | NotReady
+        try:
+            (folder / "config" / "matplotlib").mkdir(parents=True, exist_ok=True)
+            result = Catalog.load(launcher, folder / "cache")
+        except Exception as error:
+            log.exception("workers cannot start", extra={"action": "warm_up_failed"})
+            result = NotReady(f"workers cannot start: {error}")
+        try:
+            loop.call_soon_threadsafe(settle, result)
+        except RuntimeError:
+            log.info("ended before it was ready")
+
+    threading.Thread(target=prepare, name="warm-up", daemon=True).start()
+    return catalog
+
+
+@contextmanager
+def _on_exit_signal(act: Callable[[], None]) -> Iterator[None]:
+    """Act as soon as the server is told to leave: it waits for open responses before it ends the lifespan."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # a server in a thread gets no signals; whoever runs it closes it
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, at: FrameType | None) -> None:
+        loop.call_soon_threadsafe(act)
+        original = before[signal.Signals(number)]
+        if callable(original):
+            original(number, at)
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, original in before.items():
+            signal.signal(number, original)
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, made when a server asks for it: importing this module does nothing."""
+    if name == "app":
+        return create_app()
+    raise AttributeError(name)

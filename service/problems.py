@@ -1,0 +1,24 @@
+"""Errors as `application/problem+json` (RFC 9457)."""
+
+from http import HTTPStatus
+
+from starlette.responses import Response
+
+from service.errors import InvalidPayload, ServiceError
+from service.events import encode
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(error: ServiceError) -> Response:
+    """The answer to an error of ours; a payload's faults are listed with their JSON pointers."""
+    faults = [fault.as_dict() for fault in error.faults] if isinstance(error, InvalidPayload) else None
+    return problem_response(error.status, str(error), errors=faults)
+
+
+def problem_response(status: int, detail: str, *, errors: object = None) -> Response:
+    """A problem of the generic type (`about:blank`), whose title is the status' phrase."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status), "detail": detail}
+    if errors is not None:
+        body["errors"] = errors
+    return Response(encode(body), status_code=status, media_type=MEDIA_TYPE)

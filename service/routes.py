@@ -1,0 +1,254 @@
+"""HTTP: each route checks, calls one thing, and answers. What it raises becomes problem+json here."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypedDict
+
+from anyio import to_thread
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from service import dataset, payload
+from service.catalog import Catalog
+from service.errors import BodyTooLarge, InvalidCursor, NotReady, ServiceError, UnsupportedMedia
+from service.events import EVENT_TYPES, encode
+from service.jobs import Job, Status, links
+from service.problems import problem, problem_response
+from service.runner import Runner
+from service.settings import Settings
+from service.store import Store
+from service.streaming import BUSY_RETRY_MS, EventStream, Hub, Types, retry_line
+
+STATIC = Path(__file__).parent.parent / "static"
+#: Seconds for which a training that is POSTed while the service warms up waits for it.
+WARM_UP_SECONDS = 120.0
+#: Events in one page of JSON, and jobs in one page of the list, at most.
+PAGE = 1_000
+
+
+class State(TypedDict):
+    """What a request finds in `request.state`; made by `app`."""
+
+    settings: Settings
+    store: Store
+    hub: Hub
+    runner: Runner
+    #: Done once workers can start and Ultralytics' arguments are known.
+    catalog: "asyncio.Future[Catalog]"
+
+
+def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON response that nobody caches."""
+    headers = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(encode(content), status, headers, media_type="application/json")
+
+
+# Trainings
+
+
+async def train(request: Request) -> Response:
+    """`POST /train`: check everything, put the job on the disk, answer 202."""
+    body = await _json_body(request)
+    catalog = await _ready(request)
+    checked = payload.parse(body, catalog)
+    return await _submit(request, checked.model_dump())
+
+
+async def demo(request: Request) -> Response:
+    """`POST /demo`: train on generated shapes; the dataset is made on first use."""
+    from AI.examples import shapes
+
+    await _ready(request)
+    settings: Settings = request.state.settings
+    data = await to_thread.run_sync(shapes.generate, settings.folder / "demo")
+    content = {"model": "yolov8n.yaml", "hyperparameters": shapes.HYPERPARAMETERS, "fit_params": {"data": str(data)}}
+    return await _submit(request, content)
+
+
+async def _submit(request: Request, content: dict[str, Any]) -> Response:
+    folder = request.state.settings.folder / "jobs"
+    runner: Runner = request.state.runner
+
+    def submit() -> Job:
+        job = Job(id=secrets.token_hex(6), request=content)
+        dataset.write(dataset.read(content["fit_params"]["data"]), folder / job.id)
+        return runner.submit(job)
+
+    job = await to_thread.run_sync(submit)
+    accepted = {"job_id": job.id, "status": Status.QUEUED, "links": links(job.id)}
+    return answer(accepted, 202, {"Location": links(job.id)["self"]})
+
+
+async def cancel(request: Request) -> Response:
+    """`POST /jobs/<id>/cancel`: 202 once a restart would honour it; `cancelled` follows as an event."""
+    job = await to_thread.run_sync(request.state.runner.cancel, request.path_params["job_id"])
+    return answer(_snapshot(request, job), 202)
+
+
+# Jobs
+
+
+async def list_jobs(request: Request) -> Response:
+    """`GET /jobs?status=&limit=&cursor=`: newest first, in pages."""
+    query = request.query_params
+    status = query.get("status")
+    if status is not None and status not in Status:
+        raise InvalidCursor(f"status must be one of {', '.join(Status)}, got {status!r}")
+    limit = _number(query.get("limit", "100"), "limit", PAGE)
+    before = _number(query["cursor"], "cursor") if "cursor" in query else None
+    found = await to_thread.run_sync(lambda: request.state.store.jobs(status=status, before=before, limit=limit))
+    more = str(request.url.include_query_params(cursor=found[-1].number)) if len(found) == limit else None
+    return answer({"jobs": [_snapshot(request, job) for job in found], "next": more})
+
+
+async def show_job(request: Request) -> Response:
+    """`GET /jobs/<id>`: the snapshot."""
+    return answer(_snapshot(request, await _job(request)))
+
+
+async def events(request: Request) -> Response:
+    """`GET /jobs/<id>/events`: Server-Sent Events, or with `Accept: application/json` a page of the same."""
+    # The header beats the query: a browser's reconnect sends it beside the address it was opened with.
+    given = request.headers.get("last-event-id") or request.query_params.get("last_event_id") or "0"
+    cursor = _number(given, "Last-Event-ID")
+    types = _types(request.query_params.get("types"))
+    job = await _job(request)
+    if "application/json" in request.headers.get("accept", ""):
+        return await _page(request, job, cursor, types)
+    if job.is_final and cursor == job.last_seq:
+        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    hub: Hub = request.state.hub
+    if hub.is_full:
+        # Not a 503: a browser's EventSource would give up for ever.
+        busy = retry_line(BUSY_RETRY_MS) + b": too many streams\n"
+        return Response(busy, headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
+    return EventStream(hub, job, cursor, types)
+
+
+async def _page(request: Request, job: Job, cursor: int, types: Types | None) -> Response:
+    store: Store = request.state.store
+    records = await to_thread.run_sync(store.read, job.id, cursor, PAGE)
+    last = records[-1].seq if records else cursor
+    shown = [record.data for record in records if types is None or record.type in types]
+    head = encode({"job_id": job.id, "last_seq": job.last_seq, "last_event_id": last})
+    # The events are JSON already: as logged, not parsed and written again.
+    return Response(head[:-1] + b',"events":[' + b",".join(shown) + b"]}", media_type="application/json")
+
+
+async def _job(request: Request) -> Job:
+    store: Store = request.state.store
+    return await to_thread.run_sync(store.job, request.path_params["job_id"])
+
+
+def _snapshot(request: Request, job: Job) -> dict[str, Any]:
+    return {**job.snapshot(), "queue_position": request.state.runner.queue_position(job.id)}
+
+
+# Health
+
+
+async def healthz(request: Request) -> Response:
+    """`GET /healthz`: the process answers."""
+    return answer({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """`GET /readyz`: 503 until a training can be taken without waiting."""
+    catalog: asyncio.Future[Catalog] = request.state.catalog
+    if not catalog.done():
+        raise NotReady("workers are being made ready")
+    await _ready(request)
+    return answer({"status": "ready"})
+
+
+async def page(request: Request) -> Response:
+    """`GET /`: the page."""
+    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+# What several routes need
+
+
+async def _ready(request: Request) -> Catalog:
+    catalog: asyncio.Future[Catalog] = request.state.catalog
+    try:
+        return await asyncio.wait_for(asyncio.shield(catalog), WARM_UP_SECONDS)
+    except TimeoutError:
+        raise NotReady("workers are still being made ready") from None
+
+
+async def _json_body(request: Request) -> bytes:
+    """The body of a JSON request. A form or plain text is refused: a foreign page can send those unasked."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMedia(f"send application/json, got {media_type or 'no content type'}")
+    limit: int = request.state.settings.max_body_bytes
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise BodyTooLarge(f"a body may have {limit} bytes")
+    return body
+
+
+def _number(text: str, name: str, highest: int = 2**53) -> int:
+    """A whole number in ASCII digits. Raises InvalidCursor."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= highest):
+        raise InvalidCursor(f"{name} must be a whole number from 0 to {highest}, got {text[:40]!r}")
+    return int(text)
+
+
+def _types(text: str | None) -> Types | None:
+    if text is None:
+        return None
+    types = frozenset(filter(None, text.split(",")))
+    if unknown := sorted(types - EVENT_TYPES):
+        raise InvalidCursor(f"unknown event types {', '.join(unknown)[:200]}; known: {', '.join(sorted(EVENT_TYPES))}")
+    return types
+
+
+# Errors
+
+
+async def on_service_error(request: Request, error: Exception) -> Response:
+    """The answer to everything that this service raises on purpose."""
+    assert isinstance(error, ServiceError)  # noqa: S101 (registered for this class)
+    return problem(error)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own errors (no such route, wrong method) in the same form."""
+    assert isinstance(error, HTTPException)  # noqa: S101 (registered for this class)
+    response = problem_response(error.status_code, str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def on_crash(request: Request, error: Exception) -> Response:
+    """A fault of ours: said without its details, which are in the service's log."""
+    return problem_response(500, "the service failed to answer; its log says why")
+
+
+EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
+    ServiceError: on_service_error,
+    HTTPException: on_http_error,
+    Exception: on_crash,
+}
+
+ROUTES = [
+    Route("/", page),
+    Route("/train", train, methods=["POST"]),
+    Route("/demo", demo, methods=["POST"]),
+    Route("/jobs", list_jobs),
+    Route("/jobs/{job_id}", show_job),
+    Route("/jobs/{job_id}/events", events),
+    Route("/jobs/{job_id}/cancel", cancel, methods=["POST"]),
+    Route("/healthz", healthz),
+    Route("/readyz", readyz),
+    Mount("/static", StaticFiles(directory=STATIC)),
+]

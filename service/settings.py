@@ -1,0 +1,48 @@
+"""Every option of the service, once: its field here is its flag, its environment variable and its line in the docs."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Deployment options, read once at start: an argument beats `YOLO_TRAINER_…`, which beats the default."""
+
+    model_config = SettingsConfigDict(env_prefix="YOLO_TRAINER_", frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    data_dir: Path = Field(Path("var"), description="Folder of everything the service keeps: log, jobs, caches.")
+    slots: int | None = Field(
+        None, ge=1, le=64, description="Jobs that run at once; default: one per GPU, one on a machine without."
+    )
+    threads: str = Field(
+        "all",
+        pattern=r"^(all|stock|[1-9][0-9]{0,2})$",
+        description="CPU threads of a training: all usable cores, Ultralytics' stock count, or a number.",
+    )
+    allowed_host: tuple[str, ...] = Field(
+        (), description="Further names under which the service may be addressed (Host header), beside loopback's."
+    )
+    allowed_origin: tuple[str, ...] = Field(
+        (), description="Origins of other sites whose pages may call the service, e.g. https://ops.example.org."
+    )
+    max_body_bytes: int = Field(1_000_000, ge=1_000, description="Longest request body, in bytes.")
+    max_streams: int = Field(10_000, ge=1, description="Event streams open at once; one more is told to come back.")
+    heartbeat_seconds: float = Field(15.0, gt=0, description="Seconds of silence after which a stream gets a comment.")
+    stall_seconds: float = Field(
+        30.0, gt=0, description="Seconds after which a reader that takes nothing is dropped."
+    )
+    start_method: Literal["forkserver", "spawn"] | None = Field(
+        None, description="How workers start; default: forkserver on Linux, spawn elsewhere."
+    )
+    #: A torch-free stand-in for the training, for tests and for trying the service out.
+    program: str = Field("service.worker:train", description="What a worker runs, as module:function.")
+
+    @property
+    def folder(self) -> Path:
+        """The data folder, absolute: workers change their directory."""
+        return Path(os.path.abspath(self.data_dir.expanduser()))

@@ -1,0 +1,181 @@
+"""The log's contract: numbered without holes, committed before shown, closed by one final event."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import orjson
+import pytest
+
+from service.errors import DataDirInUse, JobFinal, JobNotFound, LogClosed, StaleAttempt, StoreUnavailable
+from service.jobs import Job, Status
+from service.store import Change, Store
+
+
+def job(name: str = "a") -> Job:
+    return Job(id=name, request={"model": "m", "hyperparameters": {}, "fit_params": {"data": "/d.yaml"}})
+
+
+def log(line: str) -> dict[str, object]:
+    return {"event": "log", "lines": [line]}
+
+
+def test_a_new_job_has_its_queued_event_as_number_one(store: Store) -> None:
+    created = store.create(job())
+    assert (created.status, created.last_seq, created.number) == (Status.QUEUED, 1, 1)
+    (record,) = store.read("a")
+    event = orjson.loads(record.data)
+    assert record.seq == event["seq"] == 1
+    assert (event["event"], event["job_id"], event["attempt"]) == ("queued", "a", 1)
+    assert event["fit_params"] == {"data": "/d.yaml"}
+
+
+def test_numbers_have_no_holes_whoever_appends(store: Store) -> None:
+    store.create(job())
+    threads = [
+        threading.Thread(target=lambda n=n: [store.append("a", 1, log(f"{n}.{i}")) for i in range(200)])
+        for n in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store.append("a", 1, {"event": "completed"}).result()
+    records = [*store.read("a", 0, 600), *store.read("a", 600, 600)]
+    assert [record.seq for record in records] == list(range(1, 1003))
+    lines = [orjson.loads(record.data)["lines"][0] for record in records[1:-1]]
+    for n in range(5):
+        assert [line for line in lines if line.startswith(f"{n}.")] == [f"{n}.{i}" for i in range(200)]
+
+
+def test_a_tick_is_not_logged_but_is_in_the_snapshot(store: Store) -> None:
+    store.create(job())
+    after = store.append("a", 1, {"event": "tick", "epoch": 2, "losses": {"box": float("nan")}}).result()
+    assert after.last_seq == 1
+    assert len(store.read("a")) == 1
+    progress = store.job("a").snapshot()["progress"]
+    assert (progress["event"], progress["epoch"], progress["losses"]) == ("tick", 2, {"box": None})
+
+
+def test_exactly_one_final_event_ends_an_attempt(store: Store) -> None:
+    store.create(job())
+    store.append("a", 1, {"event": "completed", "score": 0.5, "reason": "finished"}).result()
+    for late in ("failed", "completed", "cancelled", "log", "tick", "interrupted"):
+        with pytest.raises(LogClosed):
+            store.append("a", 1, {"event": late}).result()
+    assert store.job("a").status == "completed"
+    assert store.job("a").score == 0.5
+    assert store.job("a").last_seq == 2
+
+
+def test_the_next_attempt_goes_on_in_the_same_log(store: Store) -> None:
+    store.create(job())
+    store.append("a", 1, {"event": "failed", "error": "no", "reason": "error"}).result()
+    with pytest.raises(StaleAttempt):
+        store.append("a", 3, {"event": "queued"}).result()
+    again = store.append("a", 2, {"event": "queued"}).result()
+    assert (again.status, again.attempt, again.error, again.last_seq) == ("queued", 2, None, 3)
+    with pytest.raises(StaleAttempt):
+        store.append("a", 1, log("from a zombie")).result()
+    with pytest.raises(LogClosed):
+        store.append("a", 2, {"event": "queued"}).result()
+
+
+def test_whatever_ends_an_acknowledged_cancel_is_cancelled(store: Store) -> None:
+    store.create(job())
+    assert store.request_cancel("a").cancel_requested
+    assert store.request_cancel("a").cancel_requested
+    ended = store.append("a", 1, {"event": "completed", "score": 1.0}).result()
+    assert (ended.status, ended.score) == ("cancelled", None)
+    assert store.request_cancel("a").status == "cancelled"
+
+
+def test_a_job_that_ended_by_itself_cannot_be_cancelled(store: Store) -> None:
+    store.create(job())
+    store.append("a", 1, {"event": "completed"}).result()
+    with pytest.raises(JobFinal):
+        store.request_cancel("a")
+    with pytest.raises(JobNotFound):
+        store.request_cancel("b")
+
+
+def test_a_worker_cannot_forge_the_log_s_own_fields(store: Store) -> None:
+    store.create(job())
+    store.append("a", 1, {"event": "log", "seq": 99, "job_id": "b", "attempt": 7, "lines": []}).result()
+    event = orjson.loads(store.read("a")[1].data)
+    assert (event["seq"], event["job_id"], event["attempt"]) == (2, "a", 1)
+
+
+def test_changes_are_on_the_disk_before_they_are_shown(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def look(changes: list[Change]) -> None:
+        with sqlite3.connect(tmp_path / "log.db") as other:
+            (count,) = other.execute("SELECT count(*) FROM events").fetchone()
+        other.close()
+        seen.append((changes[-1].job.last_seq, count))
+
+    store = Store(tmp_path, look)  # type: ignore[arg-type]
+    store.create(job())
+    for number in range(20):
+        store.append("a", 1, log(str(number)))
+    store.close()
+    assert seen[-1] == (21, 21)
+    assert all(shown <= on_disk for shown, on_disk in seen)
+
+
+def test_a_reopened_store_has_every_event_and_goes_on_counting(tmp_path: Path) -> None:
+    first = Store(tmp_path)
+    first.create(job("a"))
+    first.create(job("b"))
+    first.append("a", 1, {"event": "started", "pid": 1, "pid_started": 2.0})
+    first.append("b", 1, {"event": "completed"}).result()
+    before = first.job("a").snapshot()
+    first.close()
+    second = Store(tmp_path)
+    assert [job.id for job in second.unfinished()] == ["a"]
+    assert second.job("a").snapshot() == before
+    assert second.append("a", 1, log("on")).result().last_seq == 3
+    second.close()
+
+
+def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(DataDirInUse, match=r"one process owns one data folder"):
+        Store(tmp_path)
+    store.close()
+    Store(tmp_path).close()
+
+
+def test_jobs_are_listed_newest_first_in_pages(store: Store) -> None:
+    for number in range(5):
+        store.create(job(f"j{number}"))
+    store.append("j1", 1, {"event": "completed"}).result()
+    assert [found.id for found in store.jobs(limit=2)] == ["j4", "j3"]
+    assert [found.id for found in store.jobs(before=4, limit=10)] == ["j2", "j1", "j0"]
+    assert [found.id for found in store.jobs(status="completed")] == ["j1"]
+
+
+def test_a_closed_store_refuses_and_closes_twice(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.close()
+    store.close()
+    with pytest.raises(StoreUnavailable):
+        store.create(job())
+
+
+def test_a_log_that_cannot_be_written_refuses_requests_and_keeps_events(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.create(job())
+    with sqlite3.connect(tmp_path / "log.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")  # a foreign writer holds the file for longer than the busy time-out
+        appended = store.append("a", 1, log("kept"))
+        with pytest.raises(StoreUnavailable):
+            store.create(job("b"))
+        assert not appended.done()
+        other.execute("ROLLBACK")
+    other.close()
+    assert appended.result(20).last_seq == 2
+    with pytest.raises(JobNotFound):
+        store.job("b")
+    store.close()

@@ -1,0 +1,409 @@
+"""Event streams through real sockets, both ways that a stream is written."""
+
+import asyncio
+import contextlib
+import random
+import re
+import socket
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx_sse
+import orjson
+import pytest
+
+from service import streaming
+from service.jobs import Job
+from tests.client import FINAL, follow, frames, until
+from tests.conftest import Running, serve
+
+
+@pytest.fixture(params=["transport", "stock"])
+async def service(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Running]:
+    if request.param == "stock":
+        monkeypatch.setattr(streaming.Connection, "cycle", staticmethod(lambda scope: None))
+    async with serve(tmp_path / "data") as running:
+        yield running
+
+
+def create(service: Running, name: str = "job") -> None:
+    """A job that never gets a worker: the test is its worker."""
+    service.state["store"].create(Job(id=name, request={"model": "m", "fit_params": {}}))
+
+
+def append(service: Running, count: int = 1, name: str = "job", **fields: Any) -> "Future[Job]":
+    """Log `count` events that count up."""
+    event = {"event": "log", "lines": ["x"], **fields}
+    done = [service.state["store"].append(name, 1, {**event, "number": number}) for number in range(count)]
+    return done[-1]
+
+
+def finish(service: Running, name: str = "job") -> None:
+    service.state["store"].append(name, 1, {"event": "completed", "score": 1.0}).result()
+
+
+async def test_a_finished_job_is_replayed_from_any_id(service: Running) -> None:
+    create(service)
+    append(service, 1_200)
+    finish(service)
+    for after in (0, 1, 17, 499, 500, 501, 1_000, 1_201):
+        events = await service.events("job", after)
+        assert [event["seq"] for event in events] == list(range(after + 1, 1_203))
+        assert events[-1]["event"] == "completed"
+
+
+async def test_a_live_stream_gets_what_comes_and_ends_with_the_final_event(service: Running) -> None:
+    create(service)
+    seen: list[dict[str, Any]] = []
+
+    async def read() -> None:
+        seen.extend([event async for event in follow(service.http, "/jobs/job/events")])
+
+    reader = asyncio.create_task(read())
+    await until(lambda: service.state["hub"].streams == 1)
+    for number in range(50):
+        append(service)
+        service.state["store"].append("job", 1, {"event": "tick", "epoch": number}).result()
+        await asyncio.sleep(0)
+    finish(service)
+    await asyncio.wait_for(reader, 10)
+    assert [event["seq"] for event in seen if event["event"] != "tick"] == list(range(1, 53))
+    assert any(event["event"] == "tick" for event in seen)
+    await until(lambda: service.state["hub"].streams == 0)
+    assert not service.state["hub"]._topics
+
+
+async def test_a_hundred_subscribers_that_come_and_go_miss_and_repeat_nothing(service: Running) -> None:
+    """1,000 events a second while readers leave at random and come back with the last id that they saw."""
+    create(service)
+    total = 2_000
+
+    async def publish() -> None:
+        for _ in range(total // 10):
+            append(service, 10)
+            service.state["store"].append("job", 1, {"event": "tick"})
+            await asyncio.sleep(0.01)  # the rate: ten events each hundredth of a second
+        await asyncio.to_thread(finish, service)
+
+    async def read(seed: int) -> list[int]:
+        rng = random.Random(seed)
+        seen: list[int] = []
+        while True:
+            stay = rng.randint(1, 1_500)
+            last = seen[-1] if seen else 0
+            async for event in follow(service.http, "/jobs/job/events", last):
+                if "seq" in event:
+                    seen.append(event["seq"])
+                if event["event"] in FINAL:
+                    return seen
+                stay -= 1
+                if stay == 0:
+                    break  # leaves in the middle of the stream
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(publish())
+        readers = [group.create_task(read(seed)) for seed in range(100)]
+    for reader in readers:
+        assert reader.result() == list(range(1, total + 3))
+    await until(lambda: service.state["hub"].streams == 0)
+
+
+async def test_204_once_the_final_event_was_seen_and_200_again_after_a_resume(service: Running) -> None:
+    create(service)
+    finish(service)
+    response = await service.http.get("/jobs/job/events", headers={"Last-Event-ID": "2"})
+    assert (response.status_code, response.content) == (204, b"")
+    service.state["store"].append("job", 2, {"event": "queued"}).result()
+    service.state["store"].append("job", 2, {"event": "failed"}).result()
+    events = await service.events("job", 2)
+    assert [(event["seq"], event["event"], event["attempt"]) for event in events] == [
+        (3, "queued", 2),
+        (4, "failed", 2),
+    ]
+
+
+@pytest.mark.parametrize("cursor", ["-1", "x", "1.5", "1 2", "٣", "9" * 17, "0x1"])
+async def test_a_malformed_cursor_is_a_400_before_the_stream(service: Running, cursor: str) -> None:
+    create(service)
+    response = await service.http.get("/jobs/job/events", params={"last_event_id": cursor})
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+    assert "Last-Event-ID" in response.json()["detail"]
+
+
+async def test_unknown_job_and_unknown_type_are_refused_before_the_stream(service: Running) -> None:
+    assert (await service.http.get("/jobs/nobody/events")).status_code == 404
+    create(service)
+    response = await service.http.get("/jobs/job/events", params={"types": "epoch_end,nonsense"})
+    assert response.status_code == 400
+    assert "nonsense" in response.json()["detail"]
+
+
+async def test_the_header_beats_the_query(service: Running) -> None:
+    create(service)
+    append(service, 5)
+    finish(service)
+    response = await service.http.get("/jobs/job/events?last_event_id=1", headers={"Last-Event-ID": "5"})
+    assert [fields["id"] async for fields in frames(response)] == ["6", "7"]
+    response = await service.http.get("/jobs/job/events?last_event_id=6")
+    assert [fields["id"] async for fields in frames(response)] == ["7"]
+
+
+async def test_a_cursor_beyond_the_log_is_told_and_starts_over(service: Running) -> None:
+    create(service)
+    finish(service)
+    response = await service.http.get("/jobs/job/events", headers={"Last-Event-ID": "50"})
+    found = [fields async for fields in frames(response)]
+    assert [fields["event"] for fields in found] == ["reset", "queued", "completed"]
+    assert "id" not in found[0]
+    assert orjson.loads(found[0]["data"]) == {"event": "reset", "job_id": "job", "requested": 50, "last_seq": 2}
+
+
+async def test_a_filter_keeps_how_it_ended(service: Running) -> None:
+    create(service)
+    append(service, 3)
+    service.state["store"].append("job", 1, {"event": "epoch_end", "epoch": 1})
+    service.state["store"].append("job", 1, {"event": "interrupted"})
+    finish(service)
+    response = await service.http.get("/jobs/job/events", params={"types": "epoch_end"})
+    found = [(fields["id"], fields["event"]) async for fields in frames(response)]
+    assert found == [("5", "epoch_end"), ("6", "interrupted"), ("7", "completed")]
+
+
+async def test_a_filtered_live_stream_gets_its_types_only(service: Running) -> None:
+    create(service)
+    names: list[str] = []
+
+    async def read() -> None:
+        async with service.http.stream("GET", "/jobs/job/events?types=epoch_end") as response:
+            names.extend([fields["event"] async for fields in frames(response)])
+
+    reader = asyncio.create_task(read())
+    await until(lambda: service.state["hub"].streams == 1)
+    for number in range(3):
+        append(service, 2)
+        service.state["store"].append("job", 1, {"event": "epoch_end", "epoch": number})
+        service.state["store"].append("job", 1, {"event": "tick"}).result()
+        await asyncio.sleep(0)
+    finish(service)
+    await asyncio.wait_for(reader, 10)
+    assert names == ["epoch_end"] * 3 + ["completed"]
+
+
+async def test_nan_reaches_a_reader_as_null(service: Running) -> None:
+    create(service)
+    append(service, loss=float("nan"), gain=float("inf"), names=["\ud800", "a\r\nb"], size=2**80)
+    finish(service)
+    event = (await service.events("job"))[1]
+    assert (event["loss"], event["gain"]) == (None, None)
+    assert event["names"] == ["?", "a\r\nb"]
+    assert event["size"] == float(2**80)
+
+
+async def test_a_page_of_json_has_the_same_events(service: Running) -> None:
+    create(service)
+    append(service, 4)
+    finish(service)
+    headers = {"Accept": "application/json"}
+    page = (await service.http.get("/jobs/job/events", headers=headers)).json()
+    assert page["events"] == await service.events("job")
+    assert (page["last_seq"], page["last_event_id"]) == (6, 6)
+    rest = (await service.http.get("/jobs/job/events?last_event_id=5", headers=headers)).json()
+    assert [event["event"] for event in rest["events"]] == ["completed"]
+
+
+async def test_head_never_opens_a_stream(service: Running) -> None:
+    create(service)
+    response = await service.http.head("/jobs/job/events")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert service.state["hub"].streams == 0
+
+
+async def test_the_headers_keep_proxies_from_holding_the_stream_back(service: Running) -> None:
+    create(service)
+    async with service.http.stream("GET", "/jobs/job/events") as response:
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert response.headers["cache-control"] == "no-store, no-transform"
+        assert response.headers["x-accel-buffering"] == "no"
+        assert "connection" not in response.headers
+
+
+async def read_raw(service: Running, path: str, enough: bytes) -> bytes:
+    """The decoded body up to and with `enough`, over a plain socket."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    body = b""
+    async with asyncio.timeout(10):
+        while enough not in body:
+            size = int(await reader.readline(), 16)
+            body += await reader.readexactly(size)
+            await reader.readexactly(2)
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+    return body
+
+
+async def test_the_first_bytes_come_before_any_event_and_make_none(service: Running) -> None:
+    create(service)
+    body = await read_raw(service, "/jobs/job/events?last_event_id=1", b": job job\n")
+    retry, comment, rest = body.split(b"\n")
+    assert retry.startswith(b"retry: ")
+    assert 1_000 <= int(retry[7:]) <= 3_000
+    assert (comment, rest) == (b": job job", b"")
+
+
+async def test_curl_reads_the_stream(service: Running) -> None:
+    create(service)
+    append(service, 3)
+    curl = await asyncio.create_subprocess_exec(
+        "curl", "-sN", f"{service.url}/jobs/job/events", stdout=asyncio.subprocess.PIPE
+    )
+    assert curl.stdout is not None
+    async with asyncio.timeout(10):
+        while b"id: 4" not in await curl.stdout.readline():
+            pass  # the replay arrives while the stream is open
+        append(service)
+        finish(service)
+        rest = await curl.stdout.read()
+        assert await curl.wait() == 0
+    assert b"id: 5\nevent: log\ndata: {" in rest
+    assert rest.endswith(b"}\n\n")
+    assert b"id: 6\nevent: completed\n" in rest
+
+
+@pytest.mark.parametrize("way", ["transport", "stock"])
+async def test_an_independent_reader_sees_no_empty_event_in_a_silence(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats after an id make some clients dispatch an event without data, if they are blank lines."""
+    if way == "stock":
+        monkeypatch.setattr(streaming.Connection, "cycle", staticmethod(lambda scope: None))
+    beats = 0
+    async with serve(tmp_path / "data", heartbeat_seconds=0.02) as service:
+        create(service)
+
+        class Counting(httpx.AsyncByteStream):
+            def __init__(self, inner: Any) -> None:
+                self.inner = inner
+
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                nonlocal beats
+                async for chunk in self.inner:
+                    beats += chunk.count(b": hb\n")
+                    if beats >= 5 and not service.state["store"].job("job").is_final:
+                        finish(service)
+                    yield chunk
+
+        async with httpx_sse.aconnect_sse(service.http, "GET", "/jobs/job/events") as source:
+            source.response.stream = Counting(source.response.stream)
+            events = [event async for event in source.aiter_sse()]
+        assert [(event.event, event.id) for event in events] == [("queued", "1"), ("completed", "2")]
+        assert all(event.data for event in events)
+        assert beats >= 5
+
+
+async def test_a_slow_reader_falls_behind_and_catches_up_from_the_log(service: Running) -> None:
+    """More than every buffer on the way holds, while the reader does not read; then it reads all."""
+    create(service)
+    line = "x" * 4_000
+    with socket.create_connection(("127.0.0.1", service.port)) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        slow.sendall(b"GET /jobs/job/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        await until(lambda: service.state["hub"].streams == 1)
+        for _ in range(200):
+            await asyncio.wrap_future(append(service, 10, lines=[line]))
+        (subscriber,) = service.state["hub"]._topics["job"].subscribers
+        assert subscriber.cursor < 2_000  # it does stand still: nothing buffers without bound
+        finish(service)
+        slow.setblocking(False)
+        received = b""
+        async with asyncio.timeout(20):
+            while b"0\r\n\r\n" not in received[-5:]:
+                received += await asyncio.get_running_loop().sock_recv(slow, 1 << 20)
+    body = unchunk(received.partition(b"\r\n\r\n")[2])
+    assert [int(number) for number in re.findall(rb"^id: (\d+)$", body, re.MULTILINE)] == list(range(1, 2_003))
+
+
+def unchunk(data: bytes) -> bytes:
+    body = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        body, data = body + data[: int(size, 16)], data[int(size, 16) + 2 :]
+    return body
+
+
+@pytest.mark.parametrize("way", ["transport", "stock"])
+async def test_a_reader_that_stops_reading_is_dropped(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if way == "stock":
+        monkeypatch.setattr(streaming.Connection, "cycle", staticmethod(lambda scope: None))
+    async with serve(tmp_path / "data", stall_seconds=0.3) as service:
+        create(service)
+        with socket.create_connection(("127.0.0.1", service.port)) as stalled:
+            stalled.sendall(b"GET /jobs/job/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await until(lambda: service.state["hub"].streams == 1)
+            for _ in range(200):
+                await asyncio.wrap_future(append(service, 20, lines=["x" * 4_000]))
+            await until(lambda: service.state["hub"].streams == 0)
+
+
+async def test_too_many_streams_are_told_in_the_stream(tmp_path: Path) -> None:
+    async with serve(tmp_path / "data", max_streams=1) as service:
+        create(service)
+        async with service.http.stream("GET", "/jobs/job/events"):
+            await until(lambda: service.state["hub"].streams == 1)
+            response = await service.http.get("/jobs/job/events")
+            assert response.status_code == 200
+            assert response.headers["content-type"].startswith("text/event-stream")
+            retry, comment, _ = response.text.split("\n")
+            assert int(retry.removeprefix("retry: ")) >= 10_000
+            assert comment.startswith(": ")
+
+
+async def test_a_closing_hub_ends_every_stream_without_a_final_event(service: Running) -> None:
+    create(service)
+    seen: list[str] = []
+
+    async def read() -> None:
+        async with service.http.stream("GET", "/jobs/job/events") as response:
+            seen.extend([line async for line in response.aiter_lines()])
+
+    readers = [asyncio.create_task(read()) for _ in range(10)]
+    await until(lambda: service.state["hub"].streams == 10)
+    service.state["hub"].close()
+    await asyncio.wait_for(asyncio.gather(*readers), 10)
+    assert sum(line.startswith("retry: ") for line in seen) == 20
+    assert not any(line.startswith("event: completed") for line in seen)
+
+
+async def test_both_ways_are_really_taken(service: Running, request: pytest.FixtureRequest) -> None:
+    create(service)
+    async with service.http.stream("GET", "/jobs/job/events"):
+        (subscriber,) = await until(lambda: list(service.state["hub"]._topics["job"].subscribers))
+        pushed = "transport" in request.node.callspec.id
+        await until(lambda: subscriber.live if pushed else subscriber._wake)
+        assert subscriber.live == pushed
+
+
+if sys.platform == "linux":
+
+    async def test_a_stream_s_socket_holds_little_for_a_reader_that_stopped(tmp_path: Path) -> None:
+        async with serve(tmp_path / "data") as service:
+            create(service)
+            async with service.http.stream("GET", "/jobs/job/events"):
+                (subscriber,) = await until(
+                    lambda: [s for s in service.state["hub"]._topics["job"].subscribers if s.live]
+                )
+                server_side = subscriber._connection._cycle.transport.get_extra_info("socket")
+                size = server_side.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+                assert size <= 2 * streaming.SEND_BUFFER_BYTES  # Linux counts its own bookkeeping in
