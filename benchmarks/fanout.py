@@ -8,7 +8,7 @@ writes. Every subscriber must get every event once and in order, or the run fail
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,17 @@ NAMES = {
     "fallback": "service, fallback: ASGI only",
     "plain": "plain sse-starlette, queue each",
 }
+COLUMNS = (
+    "µs per delivery",
+    "user + system",
+    "× C floor",
+    "× sse-starlette",
+    "KiB per idle subscriber",
+    "µs per subscription",
+    "p50 ms",
+    "p99 ms",
+    "received / due",
+)
 #: Length of a frame, as the service's own ones.
 FRAME_BYTES = 300
 
@@ -118,14 +129,9 @@ def check(kind: str, received: Received, subscribers: int, events: int) -> None:
 
 def table(runs: dict[str, list[Run]], arguments: argparse.Namespace) -> str:
     """Markdown: medians of the rounds."""
-    lines = [
-        f"{arguments.subscribers} subscribers, {arguments.events} events at {arguments.rate:g} a second, "
-        f"medians of {arguments.rounds} interleaved runs",
-        "",
-        "| server | µs per delivery | user + system | × C floor | × sse-starlette | KiB per idle subscriber "
-        "| µs per subscription | p50 ms | p99 ms | received of due |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    title = f"{arguments.subscribers} subscribers, {arguments.events} events at {arguments.rate:g} a second"
+    lines = [f"{title}, medians of {arguments.rounds} interleaved runs", "", _line("server", COLUMNS)]
+    lines.append(_line("---", ["---"] * len(COLUMNS)))
     return "\n".join(lines + [row(kind, runs, arguments.subscribers * arguments.events) for kind in runs])
 
 
@@ -145,7 +151,11 @@ def row(kind: str, runs: dict[str, list[Run]], due: int) -> str:
         f"{latency[1]:.1f}",
         f"{min(run.received.received for run in runs[kind])} / {due}",
     ]
-    return f"| {NAMES[kind]} | " + " | ".join(cells) + " |"
+    return _line(NAMES[kind], cells)
+
+
+def _line(first: str, cells: Sequence[str]) -> str:
+    return "| " + " | ".join([first, *cells]) + " |"
 
 
 def ratio(runs: dict[str, list[Run]], kind: str, to: str) -> str:

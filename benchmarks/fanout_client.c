@@ -271,7 +271,7 @@ int main(int argument_count, char **arguments) {
     wait_for_line();
     began = 0;
     subscribe_all(port, arguments[2], all);
-    while ((wanted ? finished < all : closed < all) && receive_ready()) continue;
+    while ((wanted ? finished < all && !closed : closed < all) && receive_ready()) continue;
     report();
     wait_for_line();
 }

@@ -156,7 +156,7 @@ def plain(folder: Path, ready: Ready) -> Starlette:
 
         def publish(number: int) -> None:
             data = json.dumps(stamped(number), separators=(",", ":"))
-            loop.call_soon_threadsafe(broadcast, {"id": number, "event": "epoch_end", "data": data})
+            loop.call_soon_threadsafe(broadcast, {"id": str(number), "event": "epoch_end", "data": data})
 
         ready(publish)
         yield

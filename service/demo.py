@@ -4,23 +4,24 @@ It starts the service, trains on generated shapes through HTTP and follows its o
 the command line, the HTTP answers and the event types only: it is also a small example of a client.
 """
 
+import shlex
 import signal
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import httpx
 import typer
 from httpx_sse import ServerSentEvent, connect_sse
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
 
 from service.events import FINAL_TYPES, Event
 
@@ -39,12 +40,9 @@ RETRY_SECONDS = 2.0
 LOG_LINES = 20
 MAP50 = "metrics/mAP50(B)"
 
-#: Takes one event for display.
-Show = Callable[[Event], None]
-
 
 class DemoFailed(Exception):
-    """The service cannot be used; the message says why."""
+    """The demo cannot go on; the message says why."""
 
 
 def run(
@@ -52,52 +50,53 @@ def run(
         Path, typer.Option(envvar="YOLO_TRAINER_DATA_DIR", help="Folder of everything the service keeps.")
     ] = Path("var"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the service; 0 takes a free one.")] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs to train; enough for a good model if unset.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs to train; if not given, enough.")] = None,
 ) -> None:
     """Start the service, train on generated data, and show the training live."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the service must not be left behind
     folder = data_dir.expanduser().absolute()
-    console = Console(highlight=False)
     with _Service(folder, port) as service:
         try:
-            completed = _train(service, folder, epochs, console)
+            completed = _demonstrate(service, folder, epochs)
         except (DemoFailed, httpx.TransportError) as error:
-            _complain(str(error), service.lines)
+            _complain(str(error) or type(error).__name__, service.log)
             completed = False
     raise typer.Exit(0 if completed else 1)
 
 
-def _train(service: "_Service", folder: Path, epochs: int | None, console: Console) -> bool:
+def _demonstrate(service: "_Service", folder: Path, epochs: int | None) -> bool:
     """Train one model and show it; whether it was completed."""
-    newest: dict[str, Event] = {}  # of each type
-    log: deque[str] = deque(maxlen=LOG_LINES)
-    with _view(console, newest) as show, httpx.Client(timeout=POST_TIMEOUT, trust_env=False) as client:
-        client.base_url = httpx.URL(service.address())
-        job_id = _submit(client, folder, epochs)
-        page = f"{service.address()}/#{job_id}"
-        console.out(f"page     {page}")
-
-        def take(event: Event) -> None:
-            newest[event["event"]] = event
-            log.extend(event.get("lines", ()))
-            show(event)
-
-        final = _follow(service, client, job_id, take)
-    if final["event"] != "completed":
-        _complain(f"{final['event']}: {final.get('error') or final.get('reason')}", log)
-        return False
-    again = f"{Path(sys.executable).name} -m service serve --data-dir {folder} --port {httpx.URL(page).port}"
-    weights = newest.get("train_end", {}).get("weights", {})
-    score = final.get("metrics", {}).get(MAP50)
-    console.out(f"weights  {weights.get('best') or weights.get('last')}")
-    console.out(f"page     {page} (again with `{again}`)")
-    console.out("mAP50 was not reported" if score is None else f"mAP50 {score:.3f}")
-    return True
+    console = Console(highlight=False)
+    is_terminal = sys.stdout.isatty() and not console.is_dumb_terminal
+    with _Bars(console) if is_terminal else _View(console) as view:
+        address = service.address()
+        with httpx.Client(base_url=address, timeout=POST_TIMEOUT, trust_env=False) as client:
+            job_id = _submit(client, folder, epochs)
+            page = f"{address}/#{job_id}"
+            console.out(f"page     {page}")
+            final = _follow(service, client, job_id, view)
+    if final["event"] == "completed":
+        serve = ["serve", "--data-dir", str(folder), "--port", str(httpx.URL(address).port)]
+        console.out(f"weights  {view.weights()}")
+        console.out(f"page     {page}, once more with: python -m service {shlex.join(serve)}")
+        _print_map50(final)
+    elif final["event"] == "cancelled":
+        _complain("the training was cancelled")
+    else:
+        _complain(f"the training failed ({final['reason']}): {final['error']}", view.log)
+    return bool(final["event"] == "completed")
 
 
-def _complain(reason: str, log: deque[str]) -> None:
-    typer.echo("\n".join(["last lines of the log:", *(f"  {line}" for line in log)] if log else []), err=True)
+def _print_map50(completed: Event) -> None:
+    """The promised line, for people and scripts: no colours, nothing else in it."""
+    value = completed.get("metrics", {}).get(MAP50)
+    typer.echo("mAP50 was not reported" if value is None else f"mAP50 {value:.3f}")
+
+
+def _complain(reason: str, log: Iterable[str] = ()) -> None:
+    for line in log:
+        typer.echo(f"  {line}", err=True)
     typer.echo(f"error: {reason}", err=True)
 
 
@@ -105,8 +104,8 @@ def _complain(reason: str, log: deque[str]) -> None:
 
 
 def _submit(client: httpx.Client, folder: Path, epochs: int | None) -> str:
-    """Draw the dataset, ask for the training; the job's id."""
-    from AI.examples import shapes  # imports numpy, which `serve` can do without
+    """Draw the dataset and ask for the training; the job's id."""
+    from AI.examples import shapes  # imports numpy, which `serve` does without
 
     try:
         data = shapes.generate(folder / "demo")
@@ -120,16 +119,16 @@ def _submit(client: httpx.Client, folder: Path, epochs: int | None) -> str:
     return str(answer.json()["job_id"])
 
 
-def _follow(service: "_Service", client: httpx.Client, job_id: str, take: Show) -> Event:
-    """Hand every event on; the final one. Ctrl-C cancels the job, whose end is then awaited; twice ends the wait."""
+def _follow(service: "_Service", client: httpx.Client, job_id: str, view: "_View") -> Event:
+    """Show every event; the final one. Ctrl-C cancels the job and waits for its end; a second one does not wait."""
     event: Event = {}
     try:
         for event in _events(service, client, job_id):
-            take(event)
+            view.take(event)
     except KeyboardInterrupt:
+        typer.echo("cancelling the training", err=True)
         client.post(f"/jobs/{job_id}/cancel")
-        for event in _events(service, client, job_id):
-            pass
+        event = deque(_events(service, client, job_id), maxlen=1).pop()
     return event
 
 
@@ -141,65 +140,159 @@ def _events(service: "_Service", client: httpx.Client, job_id: str) -> Iterator[
             for message in _stream(client, job_id, cursor):
                 cursor = message.id or cursor  # a tick has no id: it is not in the log
                 retry_seconds = retry_seconds if message.retry is None else message.retry / 1000
-                if message.data:
-                    event = message.json()
-                    yield event
-                    if event["event"] in FINAL_TYPES:
-                        return
+                event: Event = message.json()
+                yield event
+                if event["event"] in FINAL_TYPES:
+                    return
         except httpx.TransportError:
-            pass  # the end of a stream, however it comes, says nothing about the job
+            pass  # how a stream ends says nothing about the job
         service.wait(retry_seconds)
 
 
 def _stream(client: httpx.Client, job_id: str, cursor: str) -> Iterator[ServerSentEvent]:
-    """What one connection brings that continues after the event `cursor`."""
+    """What one connection brings, from the event after `cursor`."""
     headers = {"Last-Event-ID": cursor} if cursor else {}
     with connect_sse(client, "GET", f"/jobs/{job_id}/events", headers=headers, timeout=STREAM_TIMEOUT) as source:
         if source.response.status_code != httpx.codes.OK:
-            raise DemoFailed(f"no events of job {job_id}: status {source.response.status_code}")
+            raise DemoFailed(f"there is no stream of job {job_id}: status {source.response.status_code}")
         yield from source.iter_sse()
+
+
+# The service
+
+
+class _Service:
+    """The service in a process of its own, and its last log lines. The process is gone after the `with` block."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
+        self._address: Future[str] = Future()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "service", "serve", "--host", HOST, "--port", str(port), "--data-dir", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            # A terminal sends Ctrl-C to its whole group: the service is to stay until the job is cancelled.
+            process_group=0,
+        )
+        # It reads to the end: a full pipe would stop the service.
+        threading.Thread(target=self._read, name="service-log", daemon=True).start()
+
+    def address(self) -> str:
+        """Where the service listens, once it does. Raises DemoFailed: when it does not."""
+        try:
+            return self._address.result(START_SECONDS)
+        except TimeoutError:
+            raise DemoFailed(f"the service does not listen after {START_SECONDS:.0f} s") from None
+
+    def wait(self, seconds: float) -> None:
+        """Let some time pass. Raises DemoFailed: as soon as the process is gone."""
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
+        raise DemoFailed(f"the service ended with exit code {code}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            self._process.terminate()
+            self._process.wait(LEAVE_SECONDS)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            self._process.kill()  # its workers see that it is gone and end themselves
+            self._process.wait()
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            self.log.append(line.rstrip())
+            if line.startswith(LISTENING) and not self._address.done():
+                self._address.set_result(line.removeprefix(LISTENING).strip())
+        if not self._address.done():
+            self._address.set_exception(DemoFailed("the service ended before it listened"))
 
 
 # The display
 
 
-def _view(console: Console, newest: dict[str, Event]) -> AbstractContextManager[Show]:
-    """Bars on a terminal, one line per epoch elsewhere; `newest` holds the newest event of each type."""
-    if sys.stdout.isatty() and not console.is_dumb_terminal:
-        return _bars(console)
+class _View:
+    """Shows events as one plain line per epoch, and remembers what is asked for at the end."""
 
-    def show(event: Event) -> None:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._newest: dict[str, Event] = {}  # by type
+        #: The training's last log lines.
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
+
+    def take(self, event: Event) -> None:
+        self._newest[event["event"]] = event
+        self.log.extend(event.get("lines", ()))
+        self._show(event)
+
+    def weights(self) -> str | None:
+        """Path of the best weights, or else of the last ones."""
+        weights: dict[str, str | None] = self._newest.get("train_end", {}).get("weights", {})
+        return weights.get("best") or weights.get("last")
+
+    def _show(self, event: Event) -> None:
         if event["event"] == "epoch_end":
-            remaining = _remaining(newest.get("tick", {}))
-            parts = (_map50(event), _losses(event["train_losses"]), _rate(event), remaining)
-            console.out("  ".join(filter(None, (f"epoch {event['epoch']}/{event['total_epochs']}", *parts))))
+            numbers = (_map50(event), _losses(event.get("train_losses", {})), _rate(event), self._remaining())
+            self._console.out(_joined(f"epoch {event['epoch']}/{event['total_epochs']}", *numbers))
 
-    return nullcontext(show)
+    def _remaining(self) -> str:
+        """Of the whole training, as the newest tick has it."""
+        seconds = self._newest.get("tick", {}).get("remaining_seconds")
+        return "" if seconds is None else f"{round(seconds) // 60}:{round(seconds) % 60:02} left"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Nothing to undo: lines stay."""
 
 
-@contextmanager
-def _bars(console: Console) -> Iterator[Show]:
-    """One bar for the epochs, one for the batches of the running epoch."""
-    columns = (TextColumn("{task.description:8}"), BarColumn(24), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        epochs = progress.add_task("starting", total=None, text="")
-        batches = progress.add_task("", total=None, text="", visible=False)
+class _Bars(_View):
+    """A bar for the epochs and one for the batches of the running epoch, on a terminal."""
 
-        def show(event: Event) -> None:
-            if event["event"] == "tick":
-                done, text = max(event["epoch"] - 1, 0), "  ".join(filter(None, (_map50(event), _remaining(event))))
-                total = event["total_epochs"] if event["epoch"] else None  # 0: still being set up
-                progress.update(epochs, completed=done, total=total, text=text)
-                text = "  ".join(filter(None, (_losses(event["losses"]), _rate(event))))
-                is_set_up = event["batches"] is not None
-                progress.update(
-                    batches, completed=event["batch"], total=event["batches"], text=text, visible=is_set_up
-                )
-            elif event["event"] == "epoch_end":
-                progress.update(epochs, completed=event["epoch"], total=event["total_epochs"], text=_map50(event))
-            ...
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        text = TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis"))
+        bar = BarColumn(16)  # characters: leaves room for three losses in a terminal of 80
+        self._progress = Progress(
+            TextColumn("{task.description}"), bar, MofNCompleteColumn(), text, console=console, refresh_per_second=4
+        )
+        self._epochs = self._progress.add_task("epochs", total=None, text="starting the service")
+        self._batches = self._progress.add_task("batches", total=None, text="", visible=False)
 
-        yield show
+    def _show(self, event: Event) -> None:
+        match event["event"]:
+            case "queued":
+                self._progress.update(self._epochs, text="queued")
+            case "started":
+                self._progress.update(self._epochs, text="preparing data and model")
+            case "tick" if event.get("batches"):  # None: the training is still being set up
+                self._show_epochs(event, event["epoch"] - 1, self._remaining())
+                text = _joined(_losses(event.get("losses", {})), _rate(event))
+                batch, batches = event["batch"], event["batches"]
+                self._progress.update(self._batches, completed=batch, total=batches, text=text, visible=True)
+            case "epoch_end":
+                self._show_epochs(event, event["epoch"], self._remaining())
+            case "train_end":
+                self._show_epochs(event, event["epoch"], event["reason"])
+
+    def _show_epochs(self, event: Event, completed: int, text: str) -> None:
+        text = _joined(_map50(event), text)
+        self._progress.update(self._epochs, completed=completed, total=event["total_epochs"], text=text)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._progress.stop()
 
 
 def _map50(event: Event) -> str:
@@ -208,14 +301,14 @@ def _map50(event: Event) -> str:
 
 
 def _losses(losses: dict[str, float | None]) -> str:
-    return "  ".join(f"{name} {value:.3f}" for name, value in losses.items() if value is not None)
+    named = [f"{name.removesuffix('_loss')} {value:.2f}" for name, value in losses.items() if value is not None]
+    return " ".join(["losses", *named]) if named else ""
 
 
 def _rate(event: Event) -> str:
-    rate = event["images_per_second"]
+    rate = event.get("images_per_second")
     return "" if rate is None else f"{rate:.0f} images/s"
 
 
-def _remaining(tick: Event) -> str:
-    seconds = tick.get("remaining_seconds")
-    return "" if seconds is None else f"{seconds // 60:.0f}:{seconds % 60:02.0f} left"
+def _joined(*parts: str) -> str:
+    return "  ".join(filter(None, parts))

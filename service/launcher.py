@@ -108,18 +108,21 @@ def _without_main() -> Iterator[None]:
 
 @contextmanager
 def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Set (or, for None, unset) variables for what is started meanwhile."""
-    before = {name: os.environ.get(name) for name in changes}
-    _set_environment(changes)
+    """Set (or, for None, unset) variables for the process that is started meanwhile.
+
+    They go past `os.environ`, which other threads may be reading: a new process inherits what the C library has.
+    """
+    for name, value in changes.items():
+        _put(name, value)
     try:
         yield
     finally:
-        _set_environment(before)
+        for name in changes:
+            _put(name, os.environ.get(name))
 
 
-def _set_environment(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+def _put(name: str, value: str | None) -> None:
+    if value is None:
+        os.unsetenv(name)
+    else:
+        os.putenv(name, value)

@@ -29,6 +29,12 @@ STATIC = Path(__file__).parent.parent / "static"
 WARM_UP_SECONDS = 120.0
 #: Events in one page of JSON, and jobs in one page of the list, at most.
 PAGE = 1_000
+#: Nothing but our own files runs in the page, and no other page may frame it.
+PAGE_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class State(TypedDict):
@@ -97,7 +103,7 @@ async def list_jobs(request: Request) -> Response:
     """`GET /jobs?status=&limit=&cursor=`: newest first, in pages."""
     query = request.query_params
     status = query.get("status")
-    if status is not None and status not in Status:
+    if status is not None and status not in [*Status]:
         raise InvalidCursor(f"status must be one of {', '.join(Status)}, got {status!r}")
     limit = _number(query.get("limit", "100"), "limit", PAGE)
     before = _number(query["cursor"], "cursor") if "cursor" in query else None
@@ -168,7 +174,7 @@ async def readyz(request: Request) -> Response:
 
 async def page(request: Request) -> Response:
     """`GET /`: the page."""
-    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+    return FileResponse(STATIC / "index.html", headers=PAGE_HEADERS)
 
 
 # What several routes need

@@ -40,7 +40,7 @@ LINE_CHARACTERS = 4_000
 TAIL_LINES = 20
 #: Messages taken from a queue before the other ends get their turn.
 DRAIN_MESSAGES = 1_000
-#: Seconds in which a worker whose queue has ended must be gone, and in which a killed group must be.
+#: Seconds in which a worker that has told its outcome must be gone, and in which a killed group must be.
 LEAVE_SECONDS = 10.0
 #: Signals that mean a fault of the worker's own; any other one came from outside.
 CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"})
@@ -144,6 +144,7 @@ class Supervisor(threading.Thread):
             ended = [pipe for pipe in texts if pipe in ready and not texts[pipe].read(pipe)]
             if queue.reader in ready and not self._drain(queue):
                 ended.append(queue.reader)
+            if deadline is None and (queue.reader in ended or self._outcome is not None):
                 deadline = time.monotonic() + LEAVE_SECONDS
             if process.sentinel in ready:
                 # The worker died; or the forkserver did, and nobody will reap the worker. Either way it is over for
@@ -175,6 +176,7 @@ class Supervisor(threading.Thread):
             elif event["event"] == "tick":
                 tick = event
             else:
+                tick = tick if event["event"] == "log" else None  # overtaken: it must not show as newer than this
                 self._take(event)
             if not queue.reader.poll():
                 break

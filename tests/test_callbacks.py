@@ -2,6 +2,7 @@ import json
 import logging
 import pickle
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,10 +77,10 @@ def test_every_event_is_json_with_the_five_keys(model, fit, tmp_path):
 
 
 def test_epoch_end_tells_what_results_csv_has(model, fit, tmp_path):
-    import polars
+    import polars as pl
 
     events = of(fit(model, epochs=3), "epoch_end")
-    rows = polars.read_csv(tmp_path / "run" / "results.csv").to_dicts()
+    rows = pl.read_csv(tmp_path / "run" / "results.csv").to_dicts()
     assert len(events) == len(rows) == 3
     for event, row in zip(events, rows, strict=True):
         told = {
@@ -91,8 +92,8 @@ def test_epoch_end_tells_what_results_csv_has(model, fit, tmp_path):
         }
         told = {name: float(f"{value:.6g}") for name, value in told.items()}
         assert told == {name: value for name, value in row.items() if name != "time"}
-        assert 0 < event["epoch_seconds"]
-        assert 0 < event["images_per_second"]
+        assert event["epoch_seconds"] > 0
+        assert event["images_per_second"] > 0
 
 
 def test_train_end_tells_the_outcome(model, fit, tmp_path):
@@ -117,10 +118,10 @@ def test_numbers_that_are_none_become_null(model, fit):
 
 
 def test_numbers_of_any_library_become_floats():
-    import numpy
+    import numpy as np
     import torch
 
-    values = {"a": numpy.float32(0.5), "b": torch.tensor(0.25), "c": 1, "d": float("-inf"), "e": None}
+    values = {"a": np.float32(0.5), "b": torch.tensor(0.25), "c": 1, "d": float("-inf"), "e": None}
     assert numbers(values) == {"a": 0.5, "b": 0.25, "c": 1.0, "d": None, "e": None}
 
 
@@ -128,6 +129,40 @@ def test_epoch_that_was_not_validated_has_no_metrics(model, fit):
     first, last = of(fit(model, epochs=2, val=False), "epoch_end")
     assert (first["metrics"], first["val_losses"], first["fitness"]) == ({}, {}, None)
     assert last["metrics"].keys() == METRICS  # Ultralytics validates the last one in any case
+
+
+def label_as(task, data):
+    """Rewrite the dataset's labels for another task; classification has its images in folders instead."""
+    points = {"pose": "0.5 0.5 0.5 0.5 0.4 0.4 2"}.get(task, "0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75")
+    for label in (data.parent / "labels").rglob("*.txt"):
+        kind = label.read_text()[0]
+        label.write_text(f"{kind} {points}\n")
+        if task == "classify":
+            image = data.parent / "images" / label.parent.name / f"{label.stem}.png"
+            image.parent.joinpath(kind).mkdir(exist_ok=True)
+            image.rename(image.parent / kind / image.name)
+    data.write_text(data.read_text() + "kpt_shape: [1, 3]\n")
+    return data.parent / "images" if task == "classify" else data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "model", "losses", "metric"),
+    [
+        ("segment", "yolov8n-seg.yaml", LOSSES | {"seg_loss", "sem_loss"}, "metrics/mAP50(M)"),
+        ("pose", "yolov8n-pose.yaml", LOSSES | {"pose_loss", "kobj_loss"}, "metrics/mAP50(P)"),
+        ("obb", "yolov8n-obb.yaml", LOSSES | {"angle_loss"}, "metrics/mAP50(B)"),
+        ("classify", "yolov8n-cls.yaml", {"loss"}, "metrics/accuracy_top1"),
+        ("detect", "yolo26n.yaml", {"box_loss", "cls_loss", "l1_loss"}, "metrics/mAP50(B)"),
+    ],
+)
+def test_losses_and_metrics_are_those_of_the_task(task, model, losses, metric, fit, tmp_path):
+    data = make_dataset(tmp_path / "data")
+    events = fit(build_model(model, TINY), data=data if task == "detect" else label_as(task, data))
+    (epoch,) = of(events, "epoch_end")
+    assert epoch["train_losses"].keys() == epoch["val_losses"].keys() == losses
+    assert metric in epoch["metrics"]
+    assert events[-1]["metrics"].keys() == epoch["metrics"].keys()
 
 
 # Ticks
@@ -298,10 +333,35 @@ def test_nothing_is_hooked_in_when_nobody_listens():
     assert Progress(None, 1.0, GracefulStop(None)).hooks() == []
 
 
+def test_callback_may_change_what_it_gets(model, fit):
+    def clear(event):
+        metrics.append(event["metrics"].copy())
+        event["metrics"].clear()
+
+    metrics = []
+    fit(model, epochs=1, tick_interval=0.001, progress_callback=clear)
+    assert metrics[-1].keys() == METRICS
+
+
+# With several GPUs
+
+
 def test_hooks_can_be_sent_to_the_processes_of_a_multi_gpu_run():
     stop = GracefulStop(bool)
     hooks = [*ThreadCount("all").hooks(), *stop.hooks(), *Progress(print, 1.0, stop).hooks()]
     assert [event for event, _ in pickle.loads(pickle.dumps(hooks))] == [event for event, _ in hooks]
+
+
+def test_stop_is_asked_for_after_epochs_only_with_several_gpus(tmp_path):
+    hooks = dict(GracefulStop(lambda: True).hooks())
+    trainer = SimpleNamespace(
+        world_size=2, stop=False, epoch=0, epochs=9, train_loader=[1, 2], last=tmp_path, args=SimpleNamespace(save=True)
+    )
+    hooks["on_train_epoch_start"](trainer)
+    hooks["on_train_batch_end"](trainer)
+    assert not trainer.stop  # one rank alone would leave the others waiting for it
+    hooks["on_fit_epoch_end"](trainer)
+    assert trainer.stop
 
 
 # What is left to do

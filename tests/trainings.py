@@ -31,6 +31,10 @@ def count(spec, emit):
 def wait(spec, emit):
     """Says one epoch, then waits for a file of the test's."""
     emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {}, "save_dir": spec["folder"]})
+    return wait_for_gate(spec)
+
+
+def wait_for_gate(spec):
     gate = Path(spec["hyperparameters"]["gate"])
     while not gate.exists():
         time.sleep(0.01)
@@ -81,7 +85,7 @@ def have_children(spec, emit):
     """Starts a child that outlives it if nobody ends the group, tells its pid, and waits."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {"child": child.pid}, "save_dir": ""})
-    return wait(spec, emit)
+    return wait_for_gate(spec)
 
 
 def ignore_sigterm(spec, emit):
@@ -104,6 +108,11 @@ def talk_nonsense(spec, emit):
     emit({"event": "epoch_end", "epoch": 1, "seq": 77, "job_id": "x", "attempt": 9, "metrics": {}})
     emit({"event": "log", "lines": ["x" * 2_000_000]})
     return {}
+
+
+def forbid(spec, emit):
+    """Raises what is no Exception."""
+    raise KeyboardInterrupt
 
 
 def print_bars(spec, emit):

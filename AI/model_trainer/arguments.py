@@ -22,8 +22,7 @@ _TYPES = {
     "optional": "null",
 }
 
-#: Accepted by Ultralytics beside what is in its default.yaml (`check_dict_alignment` in
-#: ultralytics/cfg/__init__.py).
+#: Accepted by Ultralytics beside what is in its default.yaml (`check_dict_alignment` in ultralytics/cfg/__init__.py).
 _UNLISTED = ("augmentations", "save_dir")
 
 #: Chosen by `build_model` and by the fact that this library trains.

@@ -1,9 +1,8 @@
 """Turns what Ultralytics' trainer tells its callbacks into events.
 
 Ultralytics is untyped: `Any` comes in here and leaves as the events of `events`. Names of losses, metrics and
-parameter groups are read from the trainer, so every task works. What the trainer offers, and when, is
-described in https://docs.ultralytics.com/usage/callbacks and was read in `ultralytics/engine/trainer.py` of
-8.4.190.
+parameter groups are read from the trainer, so every task works. What the trainer offers, and when, is described in
+https://docs.ultralytics.com/usage/callbacks and was read in `ultralytics/engine/trainer.py` of 8.4.190.
 """
 
 import functools
@@ -12,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Concatenate, ParamSpec, cast
 
 from AI.model_trainer.events import (
     EpochEnd,
@@ -31,14 +30,16 @@ from AI.model_trainer.ticker import Ticker
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 
-def _telemetry(hook: "Callable[[Progress, Any], None]") -> "Callable[[Progress, Any], None]":
-    """Keep whatever goes wrong in a hook from ending the training."""
 
-    @functools.wraps(hook)
-    def guarded(self: "Progress", source: Any) -> None:
+def _telemetry(report: "Callable[Concatenate[Progress, P], None]") -> "Callable[Concatenate[Progress, P], None]":
+    """Keep whatever goes wrong in reporting, here or in the caller's callback, from ending the training."""
+
+    @functools.wraps(report)
+    def guarded(self: "Progress", /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            hook(self, source)
+            report(self, *args, **kwargs)
         except Exception:
             self._complain()
 
@@ -48,10 +49,9 @@ def _telemetry(hook: "Callable[[Progress, Any], None]") -> "Callable[[Progress, 
 class Progress:
     """Reports one training to `callback`. The training's thread owns it; its tick thread only reads `_moment`.
 
-    Errors of the callback are logged once and otherwise ignored: a broken progress bar does not end a
-    training, and the next event is offered again. Calls never overlap. Nothing but plain data is held before
-    the training starts, so that Ultralytics can send the hooks to the processes of a multi-GPU run; there,
-    only rank 0 reports.
+    Errors of the callback are logged once and otherwise ignored: a broken progress bar does not end a training, and
+    the next event is offered again. Calls never overlap. Nothing but plain data is held before the training starts,
+    so that Ultralytics can send the hooks to the processes of a multi-GPU run; there, only rank 0 reports.
     """
 
     _moment: Moment
@@ -92,8 +92,7 @@ class Progress:
         self._ticker.start()
 
     def _training_hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
-        # Put on the trainer, not on the model: of a multi-GPU run's processes only rank 0 gets as far as
-        # this.
+        # Put on the trainer, not on the model: of a multi-GPU run's processes only rank 0 gets as far as this.
         return [
             ("on_train_start", self._train_start),
             ("on_train_epoch_start", self._pass_start),
@@ -151,8 +150,7 @@ class Progress:
             batch_ended=now,
             images_per_second=images / max(now - self._moment.pass_began, 1e-9),
         )
-        # On a GPU each float() waits for the device: once per half interval is fresh enough for the next
-        # tick.
+        # On a GPU each float() waits for the device: once per half interval is fresh enough for the next tick.
         if now - self._losses_read >= self._tick_interval / 2:
             self._losses_read = now
             self._moment = replace(moment, losses=_losses(trainer), lr=_learning_rates(trainer))
@@ -229,9 +227,8 @@ class Progress:
         done, limit, stopper = trainer.epoch + 1, trainer.args.time, trainer.stopper
         if self._stop.honoured:
             return "stopped"
-        # After each epoch a time limit replaces the number of epochs by what fits into it, so from the second
-        # epoch on "the last epoch" means the limit. `_planned_epochs` is the number that the last epoch was
-        # begun with.
+        # After each epoch a time limit replaces the number of epochs by what fits into it, so from the second epoch
+        # on "the last epoch" means the limit. `_planned_epochs` is the number that the last epoch was begun with.
         at_the_end = done >= self._planned_epochs and self._moment.batch == self._moment.batches
         if at_the_end and (not limit or done - trainer.start_epoch == 1):
             return "finished"
@@ -244,6 +241,7 @@ class Progress:
 
     # Sending
 
+    @_telemetry
     def _tick(self) -> None:
         moment, now = self._moment, time.monotonic()
         self._emit(
@@ -264,12 +262,10 @@ class Progress:
         )
 
     def _emit(self, event: Event) -> None:
-        callback = cast("ProgressCallback", self._callback)
+        # Copies: a callback may keep, or change, what it gets.
+        own = {key: dict(value) if isinstance(value, dict) else value for key, value in event.items()}
         with self._lock:
-            try:
-                callback(cast("dict[str, Any]", event))
-            except Exception:
-                self._complain()
+            cast("ProgressCallback", self._callback)(own)
 
     def _complain(self) -> None:
         if not self._complained:

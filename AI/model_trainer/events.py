@@ -1,8 +1,7 @@
 """The vocabulary of a training: what `progress_callback` gets.
 
-An event is a plain dict of finite JSON values; NaN and infinity have become None. Five keys are in every one
-of them (`Common`); the rest depends on `event`. Loss and metric names are Ultralytics' own and differ by
-task.
+An event is a plain dict of finite JSON values; NaN and infinity have become None. Five keys are in every one of them
+(`Common`); the rest depends on `event`. Loss and metric names are Ultralytics' own and differ by task.
 """
 
 import math

@@ -1,9 +1,8 @@
 """Keeps the caches that Ultralytics makes of a dataset in a folder of our own, in a format that runs no code.
 
-Ultralytics writes what it learned from scanning a dataset beside the labels, as a pickle: whoever can put a
-file there runs code in the training, and a file of the user's by that name is deleted. It also reads,
-refreshes and deletes `.npy` files beside the images. After `redirect` it does all of that in one folder,
-under names of our own.
+Ultralytics writes what it learned from scanning a dataset beside the labels, as a pickle: whoever can put a file
+there runs code in the training, and a file of the user's by that name is deleted. It also reads, refreshes and
+deletes `.npy` files beside the images. After `redirect` it does all of that in one folder, under names of our own.
 
 A cache file is two lines that say what it is and whether it is whole, one line of JSON (the tree of
 `_encode`), and the bytes of all arrays.
@@ -33,10 +32,9 @@ _KINDS = "biuf"  # booleans and numbers: the dtypes whose bytes are just values
 def redirect(folder: str | os.PathLike[str]) -> None:
     """Have every dataset of this process keep its caches in `folder`, which is made if need be.
 
-    It rebinds the two cache functions where Ultralytics' datasets look them up, and the place of the images'
-    `.npy` files; the folder named last counts. A cache file that is damaged, or is none, is treated as
-    absent. Processes may share a folder. Classification with `cache="disk"` still writes its `.npy` files
-    beside the images.
+    It rebinds the two cache functions where Ultralytics' datasets look them up, and the place of the images' `.npy`
+    files; the folder named last counts. A cache file that is damaged, or is none, is treated as absent. Processes may
+    share a folder. Classification with `cache="disk"` still writes its `.npy` files beside the images.
     """
     from ultralytics.data import base, dataset
 
@@ -160,7 +158,9 @@ def _decode(arrays: Bytes, node: dict[str, Any]) -> Any:
 
 
 def _array(arrays: Bytes, dtype: str, shape: list[int], offset: int) -> NDArray[Any]:
-    """The array at `offset`, a view into `arrays`. Raises TypeError or ValueError: when it is not all there."""
+    """The array at `offset`, a view into `arrays`. Raises TypeError or ValueError: when it is not all in there."""
+    if offset < 0 or any(length < 0 for length in shape):  # numpy would look at what lies before `arrays`
+        raise ValueError(f"no array: {shape} at {offset}")
     return np.ndarray(shape, _number(dtype), arrays, offset)
 
 

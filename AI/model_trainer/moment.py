@@ -50,8 +50,7 @@ class Moment:
     def _remaining_by_epochs(self, now: float) -> float:
         each = (self.epoch_ended - self.first_epoch_began) / (self.completed - self.began_after)
         left = self.total_epochs - self.completed
-        # An epoch that takes longer than the mean is about to end, for all we know; those after it are still
-        # to come.
+        # An epoch that takes longer than the mean is about to end, for all we know; those after it are still to come.
         return max(0.0, each * left - (now - self.epoch_ended), each * (left - 1))
 
     def _remaining_by_batches(self, now: float, batches: int) -> float:

@@ -1,6 +1,6 @@
 """What `fit_params` may hold beside Ultralytics' own arguments."""
 
-import math
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -31,7 +31,7 @@ class Options:
             if value is not None and not callable(value):
                 raise ValueError(f"{name} must be callable or None, got {value!r}")
         interval = self.tick_interval
-        if not _is_number(interval, int | float) or not (math.isfinite(interval) and interval > 0):
+        if not _is_number(interval, int | float) or not 0 < interval <= threading.TIMEOUT_MAX:
             raise ValueError(f"tick_interval must be a number of seconds above 0, got {interval!r}")
         threads = self.threads
         if threads not in ("stock", "all") and not (_is_number(threads, int) and int(threads) >= 1):

@@ -37,8 +37,7 @@ _MODULES = (
     "AI.model_trainer.label_cache",
 )
 
-#: Modules that the installed versions do not have. A training does without the warm start for those; a test
-#: asks.
+#: Modules that the installed versions do not have. A training does without the warm start for those; a test asks.
 missing: list[str] = []
 
 for _name in _MODULES:

@@ -40,8 +40,7 @@ class GracefulStop:
         self._batches_left -= 1
         at_the_end = self._batches_left <= 0 and trainer.epoch + 1 >= trainer.epochs
         if trainer.world_size <= 1 and not at_the_end:
-            # Whoever stops a run that saves its last epoch only (save=False) would get an error instead of
-            # weights.
+            # Whoever stops a run that saves its last epoch only (save=False) would get an error instead of weights.
             trainer.args.save = self._stop(trainer) or trainer.args.save
 
     def _epoch_end(self, trainer: Any) -> None:
@@ -49,8 +48,7 @@ class GracefulStop:
             self._stop(trainer)
 
     def _stop(self, trainer: Any) -> bool:
-        # trainer.stop may be True already: the last epoch, patience, the time limit. Then it is not our
-        # doing.
+        # trainer.stop may be True already: the last epoch, patience, the time limit. Then it is not our doing.
         if not trainer.stop and self._asked():
             self.honoured = trainer.stop = True
         return self.honoured

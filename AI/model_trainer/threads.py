@@ -1,8 +1,7 @@
 """How many CPU cores this process may use, and keeping torch at a number of threads.
 
-Ultralytics sets torch's thread count to the host's cores minus one (at most 8) whenever it selects a device:
-once when a training is set up and once more for the final evaluation. It looks at neither affinity nor
-container quota.
+Ultralytics sets torch's thread count to the host's cores minus one (at most 8) whenever it selects a device: once
+when a training is set up and once more for the final evaluation. It looks at neither affinity nor container quota.
 """
 
 import os
@@ -41,8 +40,7 @@ def _quotas(system: Path) -> Iterator[float]:
 
 
 def _quotas_upwards(mount: Path, path: str, read: Callable[[Path], float | None]) -> Iterator[float]:
-    # Inside a container the path may be the host's and not exist here; the mount itself is then the
-    # container's.
+    # Inside a container the path may be the host's and not exist here; the mount itself is then the container's.
     relative = Path(path.lstrip("/"))
     for folder in (relative, *relative.parents):
         try:

@@ -1,7 +1,6 @@
 """Builds and trains a YOLO model: the library's front door.
 
-Ultralytics does the training; `callbacks` makes events of what it says, `stopping` ends it early when asked
-to.
+Ultralytics does the training; `callbacks` makes events of what it says, `stopping` ends it early when asked to.
 """
 
 import os
@@ -43,8 +42,7 @@ def build_model(model: str | os.PathLike[str], hyperparameters: Arguments | None
     `.pt` file, or a `.yaml` (packaged name or path), which gives random weights. Hyperparameters are any
     training arguments: epochs, imgsz, batch, …
 
-    Raises UnknownArgument: when a hyperparameter is none. Raises FileNotFoundError: when there is no such
-    model.
+    Raises UnknownArgument: when a hyperparameter is none. Raises FileNotFoundError: when there is no such model.
     """
     if not str(model).strip():
         raise ValueError("model must be a name or a path, got an empty one")
@@ -71,7 +69,7 @@ def train_model(
     of Ultralytics and those of `Options`; it wins over the model's hyperparameters. Afterwards the model has
     `final_metrics` (numbers by name) and `save_dir` (a Path).
 
-    It works in any thread, and again and again on the same model. torch's thread count stays as it was left.
+    It works in any thread, and again and again on the same model. torch's thread count stays as the training left it.
 
     Raises ValueError: when `data` is missing or an option is out of range. Raises UnknownArgument: when an
     argument is none of Ultralytics'. Whatever Ultralytics raises passes through.
@@ -90,7 +88,7 @@ def train_model(
 
 
 def _check_data(fit_params: Arguments) -> None:
-    data = fit_params.get("data")
+    data = fit_params.get("data") if isinstance(fit_params, Mapping) else None
     if not isinstance(data, str | os.PathLike) or not str(data):
         raise ValueError(f"fit_params needs data, the path of a dataset (for example data.yaml), got {data!r}")
 

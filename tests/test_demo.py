@@ -1,0 +1,119 @@
+"""The demo as a user runs it: a process of its own, judged by what it prints, what it leaves and what it exits with."""
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from service.store import Store
+
+ROOT = Path(__file__).parent.parent
+MARK = "DEMO_TEST_MARK"
+#: Starting a service imports torch, which takes its time on a busy machine.
+pytestmark = pytest.mark.timeout(240)
+
+
+@contextmanager
+def demo(data_dir, *options, **environment):
+    """The running command. Everything that it starts inherits a mark, by which what it leaves behind is found."""
+    mark = secrets.token_hex(8)
+    command = [sys.executable, "-m", "service", "demo", "--data-dir", str(data_dir), *options]
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, MARK: mark, **environment}, **how) as process:
+        try:
+            yield process
+            assert not left_after(mark, seconds=10)
+        finally:
+            for other in [process, *marked(mark)]:
+                other.kill()
+
+
+def marked(mark):
+    """Living processes with this mark."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:  # it has just ended, or belongs to somebody else
+            continue
+    return found
+
+
+def left_after(mark, seconds):
+    """Marked processes that are still there after so many seconds; a forkserver leaves a moment after its service."""
+    deadline = time.monotonic() + seconds
+    while (left := marked(mark)) and time.monotonic() < deadline:
+        psutil.wait_procs(left, timeout=0.1)
+    return left
+
+
+def say_one_epoch_and_hang(spec, emit):
+    emit({"event": "epoch_end", "epoch": 1, "total_epochs": 2, "metrics": {}, "save_dir": ""})
+    time.sleep(600)
+
+
+def test_it_trains_and_says_how_well(tmp_path):
+    with demo(tmp_path, "--epochs", "1") as process:
+        out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    first, epoch, weights, page, last = out.splitlines()
+    address = re.fullmatch(r"page     (http://127\.0\.0\.1:\d+/#[0-9a-f]+)", first)
+    assert address and page.startswith(f"page     {address[1]}")
+    assert epoch.startswith("epoch 1/1  mAP50 0.")
+    assert Path(weights.removeprefix("weights  ")).is_file()
+    assert re.fullmatch(r"mAP50 \d\.\d{3}", last)
+
+
+def test_a_failed_training_is_shown_with_its_reason_and_log(tmp_path):
+    with demo(tmp_path, YOLO_TRAINER_PROGRAM="tests.trainings:fail") as process:
+        out, err = process.communicate()
+    assert process.returncode == 1
+    assert "mAP50" not in out
+    assert "  about to fail\n" in err
+    assert err.endswith("error: the training failed (error): ValueError: no such luck\n")
+
+
+def test_a_folder_that_is_in_use_is_named(tmp_path):
+    store = Store(tmp_path)
+    try:
+        with demo(tmp_path) as process:
+            out, err = process.communicate()
+    finally:
+        store.close()
+    assert (process.returncode, out) == (1, "")
+    assert f"another process runs on {tmp_path}" in err
+
+
+def test_ctrl_c_cancels_the_job(tmp_path):
+    with demo(tmp_path, YOLO_TRAINER_PROGRAM="tests.test_demo:say_one_epoch_and_hang") as process:
+        while not process.stdout.readline().startswith("epoch 1/2"):
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert err == "cancelling the training\nerror: the training was cancelled\n"
+    store = Store(tmp_path)
+    try:
+        assert [job.status for job in store.jobs()] == ["cancelled"]
+    finally:
+        store.close()
+
+
+def test_a_service_that_dies_ends_the_demo(tmp_path):
+    with demo(tmp_path, YOLO_TRAINER_PROGRAM="tests.test_demo:say_one_epoch_and_hang") as process:
+        while not process.stdout.readline().startswith("epoch 1/2"):
+            assert process.poll() is None
+        (service,) = (child for child in psutil.Process(process.pid).children() if "serve" in child.cmdline())
+        service.kill()
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert err.endswith("error: the service ended with exit code -9\n")

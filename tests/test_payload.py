@@ -1,0 +1,168 @@
+"""What `POST /train` takes, against a table of arguments as small as it can be."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from service.catalog import Catalog
+from service.errors import InvalidJson, InvalidPayload
+from service.payload import parse
+
+CATALOG = Catalog.of(
+    {
+        "arguments": {
+            "epochs": {"types": ["int"], "minimum": 1},
+            "imgsz": {"types": ["int", "list"]},
+            "lr0": {"types": ["float"], "minimum": 0, "maximum": 1},
+            "plots": {"types": ["bool"]},
+            "optimizer": {"types": ["str"]},
+            "freeze": {"types": ["int", "list", "null"]},
+            "data": {"types": ["str", "null"]},
+            "project": {"types": ["str", "null"]},
+            "resume": {"types": ["bool"]},
+        },
+        "models": ["yolov8n", "yolo11n", "yolov8s-seg"],
+        "model_configs": ["yolov8n.yaml", "yolo11n.yaml"],
+    }
+)
+GOOD = {"model": "yolov8n", "fit_params": {"data": "/d.yaml"}}
+
+
+def check(payload: Any) -> None:
+    parse(orjson.dumps(payload), CATALOG)
+
+
+def faults(payload: Any) -> list[dict[str, str]]:
+    with pytest.raises(InvalidPayload) as caught:
+        check(payload)
+    return [fault.as_dict() for fault in caught.value.faults]
+
+
+@pytest.mark.parametrize("model", ["yolov8n", "yolov8n.pt", "yolo11n", "yolov8n.yaml", "yolov8s-seg"])
+def test_names_that_are_known_are_taken(model: str) -> None:
+    check(GOOD | {"model": model})
+
+
+def test_a_file_of_one_s_own_is_taken_by_its_absolute_path(tmp_path: Any) -> None:
+    for name in ("own.pt", "own.yaml"):
+        (tmp_path / name).touch()
+        check(GOOD | {"model": str(tmp_path / name)})
+    assert faults(GOOD | {"model": str(tmp_path / "other.pt")}) == [
+        {"pointer": "/model", "detail": f"there is no .pt or .yaml file {tmp_path / 'other.pt'}"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "detail", "suggestion"),
+    [
+        ("yolo8n", "unknown model", "yolov8n"),
+        ("yolov8n.yml", "unknown model file", "yolov8n.yaml"),
+        ("own.pt", "unknown model", None),
+        ("../yolov8n.pt", "unknown model", "yolov8n"),
+        ("http://host/triton", "must be a name or a path, not an address", None),
+        ("https://host/a.pt", "must be a name or a path, not an address", None),
+        ("ul://a/b", "must be a name or a path, not an address", None),
+        ("a.onnx", "must be a known model, a .pt or a .yaml, got '.onnx'", None),
+        ("yolov8n\0.pt", "must be a name or a path, not an address", None),
+    ],
+)
+def test_a_model_that_is_not_there_is_a_fault(model: str, detail: str, suggestion: str | None) -> None:
+    expected = {"pointer": "/model", "detail": detail} | ({"suggestion": suggestion} if suggestion else {})
+    assert faults(GOOD | {"model": model}) == [expected]
+
+
+@pytest.mark.parametrize(
+    "hyperparameters",
+    [
+        {"epochs": 1},
+        {"imgsz": 640},
+        {"imgsz": [640, 480]},
+        {"lr0": 0},
+        {"lr0": 0.5},
+        {"plots": True},
+        {"optimizer": "SGD"},
+        {"freeze": None},
+    ],
+)
+def test_values_of_their_type_and_range_are_taken(hyperparameters: dict[str, Any]) -> None:
+    check(GOOD | {"hyperparameters": hyperparameters})
+    check(GOOD | {"fit_params": GOOD["fit_params"] | hyperparameters})  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "detail"),
+    [
+        ("epochs", "3", 'must be int, got "3"'),
+        ("epochs", True, "must be int, got true"),
+        ("epochs", 2.5, "must be int, got 2.5"),
+        ("epochs", None, "must be int, got null"),
+        ("epochs", 0, "must be at least 1, got 0"),
+        ("imgsz", {}, "must be int or list, got {}"),
+        ("lr0", 7, "must be at least 0 and at most 1, got 7"),
+        ("lr0", -0.1, "must be at least 0 and at most 1, got -0.1"),
+        ("plots", 1, "must be bool, got 1"),
+        ("optimizer", ["SGD"], 'must be str, got ["SGD"]'),
+    ],
+)
+def test_a_value_of_another_type_or_out_of_range_is_a_fault(name: str, value: Any, detail: str) -> None:
+    assert faults(GOOD | {"hyperparameters": {name: value}}) == [
+        {"pointer": f"/hyperparameters/{name}", "detail": detail}
+    ]
+
+
+@pytest.mark.parametrize("name", ["project", "name", "save_dir", "exist_ok", "cfg", "resume", "mode", "task"])
+def test_what_the_service_decides_is_refused(name: str) -> None:
+    for section in ("hyperparameters", "fit_params"):
+        payload = (
+            GOOD | {section: {"data": "/d.yaml", name: "x"}}
+            if section == "fit_params"
+            else GOOD | {section: {name: "x"}}
+        )
+        assert faults(payload) == [{"pointer": f"/{section}/{name}", "detail": "is decided by the service"}]
+
+
+def test_an_unknown_argument_is_a_fault_with_the_nearest_name() -> None:
+    assert faults(GOOD | {"hyperparameters": {"epoch": 3, "Lr0": 0.1, "zzz": 1, "a/b~c": 1}}) == [
+        {"pointer": "/hyperparameters/epoch", "detail": "unknown argument", "suggestion": "epochs"},
+        {"pointer": "/hyperparameters/Lr0", "detail": "unknown argument", "suggestion": "lr0"},
+        {"pointer": "/hyperparameters/zzz", "detail": "unknown argument"},
+        {"pointer": "/hyperparameters/a~1b~0c", "detail": "unknown argument"},
+    ]
+
+
+def test_data_belongs_to_fit_params_alone() -> None:
+    found = faults({"model": "yolov8n", "hyperparameters": {"data": "/d.yaml"}, "fit_params": {}})
+    assert [fault["pointer"] for fault in found] == ["/fit_params/data", "/hyperparameters/data"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "pointer"),
+    [
+        ([], ""),
+        ("text", ""),
+        ({}, "/model"),
+        ({"model": "yolov8n"}, "/fit_params"),
+        (GOOD | {"model": 3}, "/model"),
+        (GOOD | {"model": ""}, "/model"),
+        (GOOD | {"fit_params": []}, "/fit_params"),
+        (GOOD | {"hyperparameters": "x"}, "/hyperparameters"),
+        (GOOD | {"hyperparametres": {}}, "/hyperparametres"),
+        (GOOD | {"fit_params": {"data": "/d.yaml", "progress_callback": "os.system"}}, "/fit_params/progress_callback"),
+        (GOOD | {"fit_params": {"data": "/d.yaml", "tick_interval": 0.01}}, "/fit_params/tick_interval"),
+        (GOOD | {"fit_params": {"data": "/d.yaml", "threads": 64}}, "/fit_params/threads"),
+    ],
+)
+def test_a_payload_of_another_shape_is_a_fault_at_its_place(payload: Any, pointer: str) -> None:
+    assert pointer in [fault["pointer"] for fault in faults(payload)]
+
+
+def test_a_misspelt_field_gets_the_nearest_one() -> None:
+    (fault,) = faults(GOOD | {"hyperparametres": {}})
+    assert (fault["detail"], fault["suggestion"]) == ("unknown field", "hyperparameters")
+
+
+@pytest.mark.parametrize("body", [b"", b"nope", b'{"a": NaN}', b'{"a": 1,}', b"\xff", b'{"a": "\xed\xa0\x80"}'])
+def test_what_is_not_json_is_told_apart(body: bytes) -> None:
+    with pytest.raises(InvalidJson):
+        parse(body, CATALOG)

@@ -1,0 +1,345 @@
+"""Jobs and their processes: every way for a worker to end, cancelling, and the service's next life."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+import pytest
+
+from service.errors import JobFinal, JobNotFound, NotReady
+from service.events import Record
+from service.jobs import Job
+from service.launcher import Launcher
+from service.runner import Runner
+from service.store import Store
+from tests.client import until
+
+
+class House:
+    """A store and a runner whose program is `tests.trainings`, and the questions that tests ask of them."""
+
+    def __init__(self, data: Path, **options: Any) -> None:
+        self.data = data
+        self.changed = threading.Condition()
+        self.store = Store(data, self._notify)
+        self.runner = Runner(
+            self.store, Launcher(), **{"data_dir": data, "program": "tests.trainings:steer", **options}
+        )
+        self.runner.start()
+
+    def _notify(self, changes: object) -> None:
+        with self.changed:
+            self.changed.notify_all()
+
+    def submit(self, do: str, **hyperparameters: Any) -> str:
+        name = f"{do}-{os.urandom(3).hex()}"
+        request = {"model": "none", "hyperparameters": {"do": do, **hyperparameters}, "fit_params": {}}
+        return self.runner.submit(Job(id=name, request=request)).id
+
+    def until(self, condition: Callable[[], Any], seconds: float = 20) -> Any:
+        """Wait for something that a change of a job makes true."""
+        deadline = time.monotonic() + seconds
+        with self.changed:
+            while not (value := condition()):
+                assert time.monotonic() < deadline, "the condition never became true"
+                self.changed.wait(0.1)
+        return value
+
+    def end(self, job_id: str) -> dict[str, Any]:
+        """The final event of a job."""
+        self.until(lambda: self.store.job(job_id).is_final)
+        return self.events(job_id)[-1]
+
+    def events(self, job_id: str) -> list[dict[str, Any]]:
+        records: list[Record] = self.store.read(job_id, 0, 10_000)
+        assert [record.seq for record in records] == list(range(1, len(records) + 1))
+        return [orjson.loads(record.data) for record in records]
+
+    def lines(self, job_id: str) -> list[str]:
+        return [line for event in self.events(job_id) if event["event"] == "log" for line in event["lines"]]
+
+    def close(self) -> None:
+        self.runner.close()
+        self.store.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    opened = House(tmp_path / "data")
+    yield opened
+    opened.close()
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+# Every way to end
+
+
+def test_a_program_that_returns_completes_its_job(house: House) -> None:
+    job_id = house.submit("count", epochs=2)
+    final = house.end(job_id)
+    assert (final["event"], final["reason"], final["score"]) == ("completed", "finished", 0.5)
+    assert [event["event"] for event in house.events(job_id) if event["event"] != "log"] == [
+        "queued",
+        "started",
+        "epoch_end",
+        "epoch_end",
+        "completed",
+    ]
+    job = house.store.job(job_id)
+    assert job.progress is not None
+    assert (job.progress["event"], job.progress["metrics"]) == ("epoch_end", {"loss": 0.5, "nothing": None})
+    assert gone(job.pid or 0)
+
+
+@pytest.mark.parametrize(
+    ("do", "reason", "evidence"),
+    [
+        ("fail", "error", {"error": "ValueError: no such luck"}),
+        ("leave", "exited", {"exit_code": 3}),
+        ("leave_quietly", "exited", {"exit_code": 0}),
+        ("kill_self", "killed", {"signal": "SIGKILL"}),
+        ("segfault", "crashed", {"signal": "SIGSEGV"}),
+        ("run_out_of_memory", "out_of_memory", {"error": "MemoryError: no room"}),
+        ("forbid", "exited", {"exit_code": 1}),
+        ("no_such_program", "error", {"error": "KeyError: 'no_such_program'"}),
+    ],
+)
+def test_a_worker_that_dies_fails_its_job_and_the_next_one_runs(
+    house: House, do: str, reason: str, evidence: dict[str, Any]
+) -> None:
+    job_id, after = house.submit(do), house.submit("count")
+    final = house.end(job_id)
+    assert (final["event"], final["reason"]) == ("failed", reason)
+    assert evidence.items() <= final.items()
+    assert final["failure"]["reason"] == reason
+    assert final["failure"]["evidence"] == final["error"] == house.store.job(job_id).error
+    assert house.end(after)["event"] == "completed"
+
+
+def test_the_last_log_lines_stand_in_the_failure(house: House) -> None:
+    final = house.end(house.submit("fail"))
+    assert final["log_tail"][0] == "about to fail"
+    assert final["log_tail"][-1] == "ValueError: no such luck"
+    assert house.end(house.submit("leave"))["log_tail"] == ["leaving"]
+
+
+def test_a_segfault_shows_its_stack_in_the_log(house: House) -> None:
+    job_id = house.submit("segfault")
+    house.end(job_id)
+    lines = house.lines(job_id)
+    assert lines[0] == "reading address 0"
+    assert "Fatal Python error: Segmentation fault" in lines
+    assert any("in segfault" in line for line in lines)
+
+
+def test_nothing_that_was_said_before_a_sigkill_is_lost(house: House) -> None:
+    job_id = house.submit("kill_self")
+    house.end(job_id)
+    epochs = [event["epoch"] for event in house.events(job_id) if event["event"] == "epoch_end"]
+    assert epochs == list(range(1, 1_001))
+
+
+def test_a_worker_that_hangs_after_its_result_is_ended_and_keeps_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.supervisor.LEAVE_SECONDS", 0.2)
+    job_id = house.submit("hang_at_exit")
+    final = house.end(job_id)
+    assert (final["event"], final["score"]) == ("completed", 0.1)
+    assert gone(house.store.job(job_id).pid or 0)
+
+
+def test_what_a_worker_says_is_parsed_and_never_believed(house: House) -> None:
+    job_id = house.submit("talk_nonsense")
+    final = house.end(job_id)
+    assert final["event"] == "failed"
+    (epoch,) = [event for event in house.events(job_id) if event["event"] == "epoch_end"]
+    assert (epoch["job_id"], epoch["attempt"]) == (job_id, 1)
+
+
+# Log lines
+
+
+def test_bars_colours_and_bytes_become_clean_lines(house: House) -> None:
+    job_id = house.submit("print_bars")
+    assert house.end(job_id)["event"] == "completed"
+    assert house.lines(job_id) == ["100%", "red and bold", "native � bytes, no newline"]
+    streams = {(event["stream"], event["level"]) for event in house.events(job_id) if event["event"] == "log"}
+    assert streams == {("stdout", "info"), ("stderr", "error")}
+
+
+def test_a_flood_is_gathered_and_complete(house: House) -> None:
+    job_id = house.submit("flood")
+    house.end(job_id)
+    assert house.lines(job_id) == [f"line {number}" for number in range(20_000)]
+    assert len(house.events(job_id)) < 400
+    progress = house.store.job(job_id).progress
+    assert progress is not None
+    assert progress["event"] == "tick"
+
+
+# The queue
+
+
+def test_one_job_runs_at_a_time_and_the_others_wait_in_order(house: House, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    first = house.submit("wait", gate=str(gate))
+    rest = [house.submit("count") for _ in range(4)]
+    house.until(lambda: house.store.job(first).progress)
+    assert [house.runner.queue_position(job_id) for job_id in (first, *rest)] == [None, 1, 2, 3, 4]
+    assert {house.store.job(job_id).status for job_id in rest} == {"queued"}
+    gate.touch()
+    for job_id in (first, *rest):
+        house.end(job_id)
+    started = [house.store.job(job_id).started_at or 0 for job_id in (first, *rest)]
+    ended = [house.store.job(job_id).ended_at or 0 for job_id in (first, *rest)]
+    assert started == sorted(started)
+    assert all(end <= start for end, start in zip(ended, started[1:], strict=False))
+
+
+def test_two_slots_run_two_jobs(tmp_path: Path) -> None:
+    house = House(tmp_path / "data", devices=(None, None))
+    gate = tmp_path / "gate"
+    jobs = [house.submit("wait", gate=str(gate)) for _ in range(3)]
+    house.until(lambda: all(house.store.job(job_id).progress for job_id in jobs[:2]))
+    assert house.store.job(jobs[2]).status == "queued"
+    gate.touch()
+    assert {house.end(job_id)["event"] for job_id in jobs} == {"completed"}
+    house.close()
+
+
+# Cancelling
+
+
+@pytest.mark.parametrize("do", ["wait", "ignore_sigterm", "have_children"])
+def test_cancel_ends_a_running_job_with_all_its_processes(house: House, tmp_path: Path, do: str) -> None:
+    job_id = house.submit(do, gate=str(tmp_path / "never"))
+    progress = house.until(lambda: house.store.job(job_id).progress)
+    pids = [house.store.job(job_id).pid, progress["metrics"].get("child")]
+    assert house.runner.cancel(job_id).cancel_requested
+    final = house.end(job_id)
+    assert (final["event"], final["reason"]) == ("cancelled", "cancelled")
+    assert all(gone(pid) for pid in pids if pid)
+    assert house.runner.cancel(job_id).status == "cancelled"
+    assert house.end(house.submit("count"))["event"] == "completed"
+
+
+def test_a_queued_job_is_cancelled_at_once_and_never_starts(house: House, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    first, second, third = house.submit("wait", gate=str(gate)), house.submit("count"), house.submit("count")
+    assert house.runner.cancel(second).status == "cancelled"
+    assert house.runner.queue_position(third) == 1
+    gate.touch()
+    house.end(first)
+    house.end(third)
+    assert [event["event"] for event in house.events(second)] == ["queued", "cancelled"]
+
+
+def test_cancel_right_after_the_submit_wins_every_time(house: House, tmp_path: Path) -> None:
+    for _ in range(20):
+        job_id = house.submit("wait", gate=str(tmp_path / "never"))
+        house.runner.cancel(job_id)
+        assert house.end(job_id)["event"] == "cancelled"
+        pid = house.store.job(job_id).pid
+        assert pid is None or gone(pid)
+
+
+def test_what_has_ended_or_never_was_cannot_be_cancelled(house: House) -> None:
+    job_id = house.submit("count")
+    house.end(job_id)
+    with pytest.raises(JobFinal):
+        house.runner.cancel(job_id)
+    with pytest.raises(JobNotFound):
+        house.runner.cancel("nobody")
+
+
+# The service's own end and next life
+
+
+def test_a_restart_ends_what_ran_and_runs_what_waited(tmp_path: Path) -> None:
+    house = House(tmp_path / "data")
+    running = house.submit("wait", gate=str(tmp_path / "never"))
+    queued = [house.submit("count") for _ in range(3)]
+    house.until(lambda: house.store.job(running).progress)
+    before, pid = house.events(running), house.store.job(running).pid
+    house.close()
+    assert gone(pid or 0)
+    again = House(tmp_path / "data")
+    for job_id in queued:
+        assert again.end(job_id)["event"] == "completed"
+    after = again.events(running)
+    assert after[: len(before)] == before
+    assert [event["event"] for event in after[len(before) :]] == ["interrupted", "failed"]
+    assert (after[-1]["reason"], again.store.job(running).status) == ("interrupted", "failed")
+    again.close()
+
+
+def test_a_restart_honours_a_cancel_that_was_acknowledged(tmp_path: Path) -> None:
+    house = House(tmp_path / "data")
+    running = house.submit("wait", gate=str(tmp_path / "never"))
+    queued = house.submit("count")
+    house.until(lambda: house.store.job(running).progress)
+    for job_id in (running, queued):
+        house.store.request_cancel(job_id)  # the service dies before it does anything about it
+    house.close()
+    again = House(tmp_path / "data")
+    assert again.end(running)["event"] == "cancelled"
+    assert [event["event"] for event in again.events(queued)] == ["queued", "cancelled"]
+    again.close()
+
+
+def test_a_closed_runner_takes_no_jobs(tmp_path: Path) -> None:
+    house = House(tmp_path / "data")
+    house.close()
+    with pytest.raises(NotReady):
+        house.submit("count")
+
+
+@pytest.mark.timeout(120)
+def test_a_dead_forkserver_fails_its_job_and_is_replaced(house: House, tmp_path: Path) -> None:
+    """Multiprocessing would say that the worker is dead while it trains on."""
+    job_id = house.submit("have_children", gate=str(tmp_path / "never"))
+    progress = house.until(lambda: house.store.job(job_id).progress)
+    pid = house.store.job(job_id).pid or 0
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    assert psutil.Process(pid).ppid() == server
+    os.kill(server, signal.SIGKILL)
+    final = house.end(job_id)
+    assert (final["event"], final["reason"]) == ("failed", "worker_lost")
+    assert gone(pid)
+    assert gone(progress["metrics"]["child"])
+    assert house.end(house.submit("count"))["event"] == "completed"
+
+
+async def test_a_worker_ends_itself_when_its_service_is_gone(tmp_path: Path) -> None:
+    """The service is a process of its own here, so that it can be killed."""
+    code = (
+        "import sys, time, pathlib; from tests.test_runner import House; "
+        "house = House(pathlib.Path(sys.argv[1])); job = house.submit('have_children', gate='/nowhere'); "
+        "progress = house.until(lambda: house.store.job(job).progress); "
+        "print(house.store.job(job).pid, progress['metrics']['child'], flush=True); time.sleep(600)"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(tmp_path / "data"), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    pids = [int(pid) for pid in (await process.stdout.readline()).split()]
+    assert len(pids) == 2
+    process.kill()
+    await process.wait()
+    await until(lambda: all(gone(pid) for pid in pids))
