@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +106,8 @@ def _make_job(store: Store) -> None:
     store.append(JOB, 1, {"event": "started"}).result()
 
 
-def service_hub_alone(folder: Path, ready: Ready) -> Starlette:
-    return service(folder, ready, to_the_hub)
-
-
 class WithoutServer:
-    """Middleware that hides uvicorn's own `send`: event streams then use ASGI's means only."""
+    """Middleware that hides uvicorn's own `send`: event streams then go the stock class's way."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -129,42 +126,54 @@ def service_fallback(folder: Path, ready: Ready) -> Starlette:
 # sse-starlette as one uses it
 
 
-def plain(folder: Path, ready: Ready) -> Starlette:
-    """A queue per subscriber, a generator that waits on it, a dict per event."""
-    queues: set[asyncio.Queue[dict[str, Any]]] = set()
+def plain(folder: Path, ready: Ready, *, asks: bool = True) -> Starlette:
+    """A queue per subscriber, a generator that waits on it, a dict per event.
 
-    async def generate() -> AsyncIterator[dict[str, Any]]:
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    Before each event it asks `is_disconnected`, as the generators in sse-starlette's README do.
+    """
+    queues: set[asyncio.Queue[dict[str, str]]] = set()
+
+    async def generate(request: Request) -> AsyncIterator[dict[str, str]]:
+        queue: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         queues.add(queue)
         try:
             yield {"comment": "subscribed"}
-            while True:
+            while not (asks and await request.is_disconnected()):
                 yield await queue.get()
         finally:
             queues.discard(queue)
 
     async def events(request: Request) -> EventSourceResponse:
-        return EventSourceResponse(generate())
+        return EventSourceResponse(generate(request))
 
-    def broadcast(message: dict[str, Any]) -> None:
+    def broadcast(message: dict[str, str]) -> None:
         for queue in queues:
             queue.put_nowait(message)
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-
-        def publish(number: int) -> None:
-            data = json.dumps(stamped(number), separators=(",", ":"))
-            loop.call_soon_threadsafe(broadcast, {"id": str(number), "event": "epoch_end", "data": data})
-
-        ready(publish)
-        yield
-
-    return Starlette(routes=[Route(PATH, events)], lifespan=lifespan)
+    return Starlette(routes=[Route(PATH, events)], lifespan=partial(_broadcasting, ready, broadcast))
 
 
-KINDS = {"service": service, "hub": service_hub_alone, "fallback": service_fallback, "plain": plain}
+@asynccontextmanager
+async def _broadcasting(
+    ready: Ready, broadcast: Callable[[dict[str, str]], None], app: Starlette
+) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+
+    def publish(number: int) -> None:
+        data = json.dumps(stamped(number), separators=(",", ":"))
+        loop.call_soon_threadsafe(broadcast, {"id": str(number), "event": "epoch_end", "data": data})
+
+    ready(publish)
+    yield
+
+
+KINDS: dict[str, Callable[[Path, Ready], Starlette]] = {
+    "service": service,
+    "hub": partial(service, publisher=to_the_hub),
+    "fallback": service_fallback,
+    "lean": partial(plain, asks=False),
+    "plain": plain,
+}
 
 
 # The process

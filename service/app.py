@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
+from AI.model_trainer import config_dir
 from service import devices
 from service.auth import Guard
 from service.catalog import Catalog
@@ -56,9 +57,7 @@ def create_app(settings: Settings | None = None) -> Service:
         )
         store = await to_thread.run_sync(Store, settings.folder, hub.publish)
         hub.open(store)
-        launcher = Launcher(
-            preload=PRELOAD, environment=worker_environment(settings.folder), method=settings.start_method
-        )
+        launcher = make_launcher(settings)
         runner = Runner(
             store,
             launcher,
@@ -68,6 +67,7 @@ def create_app(settings: Settings | None = None) -> Service:
             program=settings.program,
         )
         try:
+            await to_thread.run_sync(config_dir.prepare, settings.folder / "config")
             await to_thread.run_sync(runner.start)
             catalog = _prepare(launcher, settings.folder)
             with _on_exit_signal(hub.close):
@@ -83,6 +83,11 @@ def create_app(settings: Settings | None = None) -> Service:
     return Service(routes=ROUTES, middleware=[guard], exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
 
 
+def make_launcher(settings: Settings) -> Launcher:
+    """How this service starts its workers."""
+    return Launcher(preload=PRELOAD, environment=worker_environment(settings.folder), method=settings.start_method)
+
+
 def worker_environment(folder: Path) -> dict[str, str | None]:
     """What workers find in their environment: nothing is loaded unsafely, installed, or sent anywhere.
 
@@ -94,7 +99,7 @@ def worker_environment(folder: Path) -> dict[str, str | None]:
         "YOLO_AUTOINSTALL": "false",
         "ULTRALYTICS_SKIP_REQUIREMENTS_CHECKS": "1",
         "YOLO_CONFIG_DIR": str(folder / "config"),
-        "MPLCONFIGDIR": str(folder / "config" / "matplotlib"),
+        "MPLCONFIGDIR": str(folder / "config"),
         "MPLBACKEND": "Agg",
         "ULTRALYTICS_API_KEY": None,
         # Where it is set, Ultralytics takes itself for its own test suite and writes elsewhere.
@@ -122,7 +127,6 @@ def _prepare(launcher: Launcher, folder: Path) -> "asyncio.Future[Catalog]":
     def prepare() -> None:
         result: Catalog | NotReady
         try:
-            (folder / "config" / "matplotlib").mkdir(parents=True, exist_ok=True)
             result = Catalog.load(launcher, folder / "cache")
         except Exception as error:
             log.exception("workers cannot start", extra={"action": "warm_up_failed"})

@@ -1,7 +1,8 @@
 """Datasets, read by the service itself: Ultralytics would run what a dataset's YAML tells it to.
 
 A dataset YAML may hold shell commands and Python (`download:`), and relative paths that Ultralytics looks for in
-several places. So the service reads and checks it, and lets a training see only a clean copy: known keys, absolute paths.
+several places. So the service reads and checks it, and lets a training see only a clean copy of known keys and
+absolute paths.
 """
 
 from pathlib import Path

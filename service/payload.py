@@ -95,6 +95,8 @@ def _check_arguments(request: TrainRequest, catalog: Catalog) -> Iterator[Fault]
                 yield Fault(pointer, "is decided by the service")
             elif name not in rules:
                 yield Fault(pointer, "unknown argument", _nearest(name, rules))
+            elif name == "device" and value not in (None, "", "cpu"):
+                yield Fault(pointer, "GPUs are assigned by the service; leave it out, or say cpu", "cpu")
             elif name != "data" and (detail := _mismatch(value, rules[name])):
                 yield Fault(pointer, detail)
 

@@ -331,9 +331,7 @@ def claim(data_dir: Path) -> IO[str]:
 
 def _connect(data_dir: Path) -> sqlite3.Connection:
     """A connection in autocommit mode, for one thread at a time but not always the same."""
-    return sqlite3.connect(
-        data_dir / "log.db", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
+    return sqlite3.connect(data_dir / "log.db", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

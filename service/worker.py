@@ -73,8 +73,13 @@ def _load(program: str) -> Program:
 
 def train(spec: Spec, emit: Emit) -> Event:
     """The program that trains: `AI.model_trainer` in the job's own folder."""
+    if os.environ.get("ULTRALYTICS_SAFE_LOAD") != "1":
+        # Another part of this process had started the forkserver already: its Ultralytics would unpickle anything.
+        raise RuntimeError("the worker was started without the service's environment")
     from AI.model_trainer import label_cache, train_from_payload
 
+    if spec["device"] is not None:  # read when CUDA is first used, which is later
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(spec["device"])
     _log_through(emit)
     label_cache.redirect(Path(spec["cache_dir"]))
     folder = Path(spec["folder"])
@@ -87,7 +92,12 @@ def train(spec: Spec, emit: Emit) -> Event:
         if event["event"] == "train_end":
             reasons.append(event["reason"])
 
-    own = {"save_dir": str(folder / "run"), "threads": spec["threads"], "progress_callback": progress}
+    own = {
+        "data": str(folder / "data.yaml"),  # the service's clean copy
+        "save_dir": str(folder / "run"),
+        "threads": spec["threads"] if spec["threads"] in ("all", "stock") else int(spec["threads"]),
+        "progress_callback": progress,
+    }
     payload = {
         "model": spec["model"],
         "hyperparameters": spec["hyperparameters"],

@@ -74,7 +74,7 @@ def test_payload_with_wrong_parts_is_refused(payload):
         train_from_payload(payload)
 
 
-@pytest.mark.parametrize("fit_params", [{}, {"data": None}, {"data": ""}, {"data": ["a.yaml", "b.yaml"]}])
+@pytest.mark.parametrize("fit_params", [{}, {"data": None}, {"data": ""}, {"data": ["a.yaml", "b.yaml"]}, "data.yaml"])
 def test_data_is_required_before_a_model_is_built(fit_params):
     with pytest.raises(ValueError, match="data"):
         train_from_payload({"model": "no-such-model", "fit_params": fit_params})
@@ -124,6 +124,8 @@ def test_old_names_of_arguments_still_work(data, tiny, tmp_path):
     [
         {"tick_interval": 0},
         {"tick_interval": float("nan")},
+        {"tick_interval": float("inf")},
+        {"tick_interval": 10**400},
         {"tick_interval": "1"},
         {"tick_interval": True},
         {"threads": 0},

@@ -21,6 +21,7 @@ CATALOG = Catalog.of(
             "data": {"types": ["str", "null"]},
             "project": {"types": ["str", "null"]},
             "resume": {"types": ["bool"]},
+            "device": {"types": ["str", "int", "list", "null"]},
         },
         "models": ["yolov8n", "yolo11n", "yolov8s-seg"],
         "model_configs": ["yolov8n.yaml", "yolo11n.yaml"],
@@ -129,6 +130,13 @@ def test_an_unknown_argument_is_a_fault_with_the_nearest_name() -> None:
         {"pointer": "/hyperparameters/zzz", "detail": "unknown argument"},
         {"pointer": "/hyperparameters/a~1b~0c", "detail": "unknown argument"},
     ]
+
+
+@pytest.mark.parametrize("device", ["0", 1, [0, 1], "-1", "cuda:3"])
+def test_devices_are_the_service_s_to_give(device: Any) -> None:
+    check(GOOD | {"hyperparameters": {"device": "cpu"}})
+    (fault,) = faults(GOOD | {"hyperparameters": {"device": device}})
+    assert (fault["pointer"], fault["suggestion"]) == ("/hyperparameters/device", "cpu")
 
 
 def test_data_belongs_to_fit_params_alone() -> None:

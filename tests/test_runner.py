@@ -15,11 +15,13 @@ import orjson
 import psutil
 import pytest
 
+from AI.model_trainer import config_dir
+from service.app import make_launcher
 from service.errors import JobFinal, JobNotFound, NotReady
 from service.events import Record
 from service.jobs import Job
-from service.launcher import Launcher
 from service.runner import Runner
+from service.settings import Settings
 from service.store import Store
 from tests.client import until
 
@@ -31,8 +33,10 @@ class House:
         self.data = data
         self.changed = threading.Condition()
         self.store = Store(data, self._notify)
+        self.launcher = make_launcher(Settings(data_dir=data))
+        config_dir.prepare(data / "config")
         self.runner = Runner(
-            self.store, Launcher(), **{"data_dir": data, "program": "tests.trainings:steer", **options}
+            self.store, self.launcher, **{"data_dir": data, "program": "tests.trainings:steer", **options}
         )
         self.runner.start()
 

@@ -34,7 +34,10 @@ def redirect(folder: str | os.PathLike[str]) -> None:
 
     It rebinds the two cache functions where Ultralytics' datasets look them up, and the place of the images' `.npy`
     files; the folder named last counts. A cache file that is damaged, or is none, is treated as absent. Processes may
-    share a folder. Classification with `cache="disk"` still writes its `.npy` files beside the images.
+    share a folder; nothing is ever removed from it.
+
+    Two things are not reached: the `.npy` files of classification with `cache="disk"`, and the processes that
+    Ultralytics starts for a training on several GPUs.
     """
     from ultralytics.data import base, dataset
 
