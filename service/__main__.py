@@ -70,8 +70,9 @@ def _flags() -> inspect.Signature:
         many = name in ("allowed_host", "allowed_origin")
         default = "" if field.default in (None, ()) else f" [default: {field.default}]"
         option = typer.Option(help=f"{field.description}{default}", show_default=False)
-        kind = Annotated[list[str] | None if many else str | None, option]
-        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
+        kind: Any = list[str] | None if many else str | None
+        annotation: Any = Annotated[kind, option]
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
     return inspect.Signature(parameters)
 
 

@@ -1,57 +1,41 @@
 /**
  * The page: a list of jobs, or one job live. `state` is all there is to know, `draw` puts it on the screen.
  * What comes from the service is shown as text, never as HTML.
- */
-
-/**
+ *
  * @typedef {Object<string, number|null>} Numbers
- * @typedef {{seq?: number, event: string, epoch?: number, metrics?: Numbers, [field: string]: any}} Event
+ * @typedef {{seq?: number, event: string, [field: string]: any}} Event
  * @typedef {{job_id: string, status: string, last_seq: number, progress: Event|null, [field: string]: any}} Job
  * @typedef {{map50: number|null, losses: Numbers}} Epoch
  */
 
 const MAP50 = "metrics/mAP50(B)";
-const FINAL = new Set(["completed", "failed", "cancelled"]);
-const TYPES = [
-  "queued", "started", "phase", "tick", "epoch_end", "checkpoint", "image", "log", "train_end", "interrupted", ...FINAL,
-];
+const FINAL = ["completed", "failed", "cancelled"];
+const TYPES = ["queued", "started", "phase", "tick", "epoch_end", "log", "train_end", "interrupted", ...FINAL];
 const LOG_LINES = 200;
 const RETRY_MS = 3000;
 
 const state = {
-  /** @type {string|null} The job that is shown; null: the list. */
-  id: null,
-  /** @type {Job[]|null} */
-  jobs: null,
-  /** @type {Job|null} */
-  job: null,
-  /** @type {Map<number, Epoch>} */
-  epochs: new Map(),
-  /** @type {string[]} */
-  log: [],
-  /** @type {string[]} Last log lines before a failure. */
-  tail: [],
-  /** Number of the newest event that was taken. */
-  seen: 0,
-  /** @type {"connecting"|"live"|"reconnecting"|"ended"} */
-  connection: "connecting",
-  /** What went wrong with the last request. */
-  note: "",
+  id: /** @type {string|null} the job that is shown; null: the list */ (null),
+  jobs: /** @type {Job[]|null} */ (null),
+  job: /** @type {Job|null} */ (null),
+  epochs: /** @type {Map<number, Epoch>} */ (new Map()),
+  log: /** @type {string[]} */ ([]),
+  tail: /** @type {string[]} the log's last lines before a failure */ ([]),
+  seen: 0, // number of the newest event that was taken
+  connection: /** @type {"connecting"|"live"|"reconnecting"|"ended"} */ ("connecting"),
+  note: "", // what was wrong with the last action
+  trouble: "", // what is wrong with reading, until that works again
 };
 
 /** @type {EventSource|null} */
 let stream = null;
 let retry = 0;
-let drawn = true;
+let isDrawn = true;
 
 // Requests
 
-/**
- * @param {string} path
- * @param {RequestInit} [options]
- * @returns {Promise<any>} the answer's JSON; an Error with the problem's detail (and `status`) otherwise
- */
-async function ask(path, options) {
+/** The answer's JSON. @throws an Error with the problem's detail, and `status` @returns {Promise<any>} */
+async function ask(/** @type {string} */ path, /** @type {RequestInit} */ options = {}) {
   const answer = await fetch(path, options).catch(() => {
     throw new Error("The service does not answer.");
   });
@@ -60,36 +44,33 @@ async function ask(path, options) {
   throw Object.assign(new Error(body.detail ?? `The service answered ${answer.status}.`), { status: answer.status });
 }
 
-/** @param {string} path */
-const post = (path) => ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
+const post = (/** @type {string} */ path) =>
+  ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
 
-/** @param {string} id */
-const jobPath = (id) => `jobs/${encodeURIComponent(id)}`;
+const jobPath = (/** @type {string} */ id) => `jobs/${encodeURIComponent(id)}`;
 
 /** Read what no stream brings: the list, and a waiting job's place in the queue. */
 async function refresh() {
-  if (document.hidden) return;
   const { id, job } = state;
-  if (id !== null && job?.status !== "queued") return;
+  if (document.hidden || (id !== null && job?.status !== "queued")) return;
   try {
     const answer = await ask(id === null ? "jobs?limit=50" : jobPath(id));
     if (id !== state.id) return;
     if (id === null) state.jobs = answer.jobs;
     else if (state.job?.status === "queued") state.job.queue_position = answer.queue_position;
-    state.note = "";
+    state.trouble = "";
   } catch (error) {
-    state.note = error.message;
+    state.trouble = error.message;
   }
   redraw();
 }
 
-/** @param {HTMLButtonElement} button @param {() => Promise<void>} action */
-function onClick(button, action) {
-  button.addEventListener("click", async () => {
-    button.disabled = true;
+function onClick(/** @type {string} */ id, /** @type {() => Promise<void>} */ action) {
+  $(id).addEventListener("click", async () => {
+    $(id).disabled = true;
     state.note = "";
     await action().catch((error) => (state.note = error.message));
-    button.disabled = false;
+    $(id).disabled = false;
     redraw();
   });
 }
@@ -98,10 +79,9 @@ function onClick(button, action) {
 
 /** Show what the address names. */
 function navigate() {
-  const id = decodeURIComponent(location.hash.slice(1)) || null;
+  const id = location.hash.slice(1) || null;
+  Object.assign(state, { id, job: null, epochs: new Map(), log: [], tail: [], seen: 0, note: "", trouble: "" });
   disconnect();
-  Object.assign(state, { id, job: null, epochs: new Map(), log: [], tail: [], seen: 0, note: "" });
-  $("log-box").open = true;
   if (id === null) refresh();
   else follow(id);
   redraw();
@@ -115,17 +95,16 @@ function disconnect() {
 
 /** Read the snapshot, then everything after what was seen. */
 async function follow(/** @type {string} */ id) {
-  disconnect();
-  state.connection = state.job === null ? "connecting" : "reconnecting";
+  state.connection = state.job ? "reconnecting" : "connecting";
   try {
     const job = await ask(jobPath(id));
     if (id !== state.id) return;
-    Object.assign(state, { job, note: "" });
-    if (FINAL.has(job.status) && state.seen === job.last_seq) state.connection = "ended";
+    Object.assign(state, { job, trouble: "" });
+    if (FINAL.includes(job.status) && state.seen === job.last_seq) state.connection = "ended";
     else connect(id);
   } catch (error) {
     if (id !== state.id) return;
-    state.note = error.status === 404 ? `There is no job ${id}.` : error.message;
+    state.trouble = error.status === 404 ? `There is no job ${id}.` : error.message;
     if (error.status !== 404) retry = setTimeout(follow, RETRY_MS, id);
   }
   redraw();
@@ -133,227 +112,198 @@ async function follow(/** @type {string} */ id) {
 
 function connect(/** @type {string} */ id) {
   const source = (stream = new EventSource(`${jobPath(id)}/events?last_event_id=${state.seen}`));
-  source.onopen = () => {
-    state.connection = "live";
+  const say = (/** @type {"live"|"reconnecting"} */ connection) => {
+    if (source === stream) state.connection = connection;
     redraw();
   };
+  source.onopen = () => say("live");
   source.onerror = () => {
-    if (source !== stream) return;
-    state.connection = "reconnecting";
-    // Closed: the browser has given up, or there is nothing more (204). The snapshot tells which.
-    if (source.readyState === EventSource.CLOSED) retry = setTimeout(follow, RETRY_MS, id);
-    redraw();
+    say("reconnecting");
+    // The browser has given up, or there is nothing more (204): the snapshot tells which.
+    if (source === stream && source.readyState === EventSource.CLOSED) retry = setTimeout(follow, RETRY_MS, id);
   };
-  for (const type of TYPES) source.addEventListener(type, (message) => take(JSON.parse(message.data)));
+  for (const type of TYPES) source.addEventListener(type, (message) => take(state.job, JSON.parse(message.data)));
   source.addEventListener("reset", () => {
-    // The log is another one than we knew: it follows from its beginning.
+    // The log is another one than we knew; it follows from its beginning.
     Object.assign(state, { epochs: new Map(), log: [], tail: [], seen: 0 });
-    if (state.job) state.job.last_seq = 0;
+    state.job.last_seq = 0;
   });
 }
 
-/** @param {Event} event */
-function take(event) {
-  const job = state.job;
-  if (event.event === "epoch_end") {
-    state.epochs.set(event.epoch, { map50: event.metrics[MAP50] ?? null, losses: event.train_losses ?? {} });
-  } else if (event.event === "log") {
-    state.log = [...state.log, ...event.lines].slice(-LOG_LINES);
-  } else if (event.event === "failed") {
-    state.tail = event.log_tail ?? [];
-    $("log-box").open = false; // its end stands in the failure already
-  }
+function take(/** @type {Job} */ job, /** @type {Event} */ event) {
   state.seen = event.seq ?? state.seen;
+  if (event.event === "log") state.log = [...state.log, ...event.lines].slice(-LOG_LINES);
+  if (event.event === "failed") state.tail = event.log_tail ?? [];
+  if (event.event === "epoch_end")
+    state.epochs.set(event.epoch, { map50: event.metrics[MAP50] ?? null, losses: event.train_losses ?? {} });
   // The snapshot knows what the events up to its own number say.
-  if (event.seq === undefined || event.seq > job.last_seq) {
-    Object.assign(job, CHANGES[event.event]?.(event), { last_seq: state.seen });
-  }
-  if (FINAL.has(event.event) && event.seq >= job.last_seq) {
+  if (event.seq === undefined || event.seq > job.last_seq)
+    Object.assign(job, CHANGES[event.event]?.(event), { last_seq: event.seq ?? job.last_seq });
+  if (FINAL.includes(event.event) && event.seq === job.last_seq) {
     disconnect();
     state.connection = "ended";
   }
   redraw();
 }
 
-/** @param {Event} event */
-const progress = (event) => ({ progress: event, phase: "training" });
-/** @param {Event} event */
-const end = ({ event, time, reason = null, error = null, failure = null }) => ({
-  status: event, phase: null, ended_at: time, reason, error, failure,
-});
+const NOTHING_YET = { phase: null, reason: null, error: null, failure: null, ended_at: null, cancel_requested: false };
+const progress = (/** @type {Event} */ event) => ({ progress: event, phase: "training", save_dir: event.save_dir });
+const end = (/** @type {Event} */ { event, time, reason = null, error = null, failure = null }) =>
+  ({ status: event, phase: null, ended_at: time, reason, error, failure });
 
 /** What an event changes in a job's snapshot. @type {Object<string, (event: Event) => Object<string, any>>} */
 const CHANGES = {
-  queued: (event) => ({
-    status: "queued", attempt: event.attempt, phase: null, reason: null, error: null, failure: null,
-    started_at: null, ended_at: null, cancel_requested: false,
-  }),
-  started: (event) => ({ status: "running", phase: "starting", started_at: event.time, queue_position: null }),
+  queued: (event) => ({ ...NOTHING_YET, status: "queued", attempt: event.attempt, started_at: null }),
+  started: (event) => ({ status: "running", phase: "starting", started_at: event.time }),
   phase: (event) => ({ phase: event.phase }),
   tick: progress,
   epoch_end: progress,
-  train_end: (event) => ({ progress: event, phase: "finishing" }),
-  completed: end,
-  failed: end,
-  cancelled: end,
+  train_end: (event) => ({ ...progress(event), phase: "finishing" }),
+  ...Object.fromEntries(FINAL.map((type) => [type, end])),
 };
 
 // Drawing
 
-/** @param {string} id @returns {any} */
-const $ = (id) => document.getElementById(id);
+const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
 
 /** Set a text only where it changes: a live region would say it again. */
 function write(/** @type {string} */ id, /** @type {string} */ text) {
   if ($(id).textContent !== text) $(id).textContent = text;
 }
 
-/** An element with children; a string becomes text. */
-function make(/** @type {string} */ tag, /** @type {Object<string, string|number>} */ attributes, /** @type {any[]} */ ...children) {
-  const isSvg = ["line", "polyline", "circle", "text"].includes(tag);
-  const element = isSvg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+/** An element with children; strings become text. @param {Object<string, string|number>} attributes */
+function make(/** @type {string} */ tag, attributes, /** @type {(Node|string)[]} */ ...children) {
+  const space = ["line", "polyline", "circle", "text"].includes(tag) ? "2000/svg" : "1999/xhtml";
+  const element = document.createElementNS(`http://www.w3.org/${space}`, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
   element.append(...children);
   return element;
 }
 
+/** Draw once before the next frame, however often this is called. */
 function redraw() {
-  if (drawn) requestAnimationFrame(draw);
-  drawn = false;
+  if (isDrawn) requestAnimationFrame(draw);
+  isDrawn = false;
 }
 
 function draw() {
-  drawn = true;
+  isDrawn = true;
   const { id, job, jobs } = state;
-  $("note").hidden = !state.note;
-  write("note", state.note);
-  $("list").hidden = id !== null || jobs === null;
-  $("job").hidden = job === null;
+  write("note", state.note || state.trouble);
+  $("note").hidden = !(state.note || state.trouble);
+  $("list").hidden = id !== null || !jobs;
+  $("job").hidden = !job;
   document.title = job ? `${job.status} · ${job.job_id}` : "YOLO trainer";
-  if (job) drawJob(job);
-  else if (id === null && jobs) drawList(jobs);
+  if (job) drawJob(job, FINAL.includes(job.status));
+  else if (jobs) drawList(jobs);
 }
 
 function drawList(/** @type {Job[]} */ jobs) {
   $("empty").hidden = jobs.length > 0;
   $("table").hidden = jobs.length === 0;
-  const rows = jobs.map((job) => {
-    const { epoch, total_epochs: total } = job.progress ?? {};
-    return make("tr", {},
-      make("td", {}, make("a", { href: `#${encodeURIComponent(job.job_id)}` }, make("code", {}, job.job_id))),
-      make("td", {}, make("span", { class: "status", "data-status": job.status }, job.status)),
-      make("td", { class: "number" }, epoch ? `${epoch}/${total}` : ""),
-      make("td", { class: "number" }, fixed(job.progress?.metrics[MAP50])),
-      make("td", { class: "wide" }, job.model),
-      make("td", { class: "wide" }, new Date(job.created_at * 1000).toLocaleString()),
-    );
-  });
-  const focused = document.activeElement?.getAttribute("href");
-  $("rows").replaceChildren(...rows);
-  if (focused) $("rows").querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+  const focused = [...$("rows").children].findIndex((row) => row.contains(document.activeElement));
+  $("rows").replaceChildren(...jobs.map((job) => make("tr", {},
+    make("td", {}, make("a", { href: `#${job.job_id}` }, make("code", {}, job.job_id))),
+    make("td", {}, make("span", { class: "status", "data-status": job.status }, job.status)),
+    make("td", { class: "number" }, job.progress?.epoch ? `${job.progress.epoch}/${job.progress.total_epochs}` : ""),
+    make("td", { class: "number" }, fixed(job.progress?.metrics[MAP50])),
+    make("td", { class: "wide" }, job.model),
+    make("td", { class: "wide" }, new Date(job.created_at * 1000).toLocaleString()),
+  )));
+  $("rows").children[focused]?.querySelector("a").focus();
 }
 
-function drawJob(/** @type {Job} */ job) {
-  const isFinal = FINAL.has(job.status);
+function drawJob(/** @type {Job} */ job, /** @type {boolean} */ isFinal) {
+  const more = { queued: job.queue_position && `number ${job.queue_position} in the queue`, running: job.phase };
+  const detail = job.cancel_requested && !isFinal ? "cancelling" : more[job.status] ?? job.reason;
+  const isNews = detail && detail !== job.status && detail !== "finished";
   write("job-id", job.job_id);
-  write("status", statusText(job));
+  write("status", isNews ? `${job.status}, ${detail.replaceAll("_", " ")}` : job.status);
   $("status").dataset.status = job.status;
   write("connection", state.connection);
   $("connection").dataset.state = state.connection;
-  write("facts", [job.model, job.fit_params?.data, job.save_dir].filter(Boolean).join(" · "));
-  $("cancel").hidden = isFinal;
-  $("cancel").textContent = job.cancel_requested ? "Cancelling…" : "Cancel";
+  write("facts", joined(job.model, job.fit_params?.data, job.save_dir));
+  $("cancel").hidden = isFinal || job.cancel_requested;
   drawBars(job, isFinal);
   $("failure").hidden = job.status !== "failed";
   write("failure-text", job.failure?.evidence ?? job.error ?? "");
   write("failure-hint", job.failure?.hint ?? "");
   write("failure-log", state.tail.join("\n"));
-  $("charts").hidden = state.epochs.size === 0;
-  if (state.epochs.size) drawCharts(job.progress?.total_epochs ?? 0);
-  const log = $("log");
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 20;
+  $("charts").hidden = !state.epochs.size;
+  if (state.epochs.size) drawCharts(job.progress?.total_epochs ?? 1);
+  const isAtEnd = $("log").scrollHeight - $("log").scrollTop - $("log").clientHeight < 20;
   write("log", state.log.join("\n"));
-  if (atEnd) log.scrollTop = log.scrollHeight;
-}
-
-/** @param {Job} job */
-function statusText({ status, phase, reason, queue_position: position, cancel_requested: cancelling }) {
-  const detail = { queued: position && `place ${position} in the queue`, running: cancelling ? "cancelling" : phase };
-  return [status, detail[status] ?? (reason === status ? null : reason)].filter(Boolean).join(", ").replaceAll("_", " ");
+  if (isAtEnd) $("log").scrollTop = $("log").scrollHeight;
 }
 
 function drawBars(/** @type {Job} */ job, /** @type {boolean} */ isFinal) {
-  const { event, epoch = 0, total_epochs: total, batch, batches, ...now } = job.progress ?? {};
+  const { event, epoch = 0, total_epochs: total = 1, batch, batches, ...now } = job.progress ?? {};
   const isTick = event === "tick" && !isFinal;
-  const done = isTick ? epoch - 1 + (batches ? batch / batches : 0) : epoch;
-  fill("epochs", epoch ? done : isFinal ? 0 : null, total ?? 1);
-  const seconds = isFinal ? job.ended_at - job.started_at : now.elapsed_seconds;
-  write("epochs-text", [
-    epoch && `${epoch} of ${total}`,
-    job.started_at && seconds !== undefined && (isFinal ? `took ${clock(seconds)}` : `${clock(seconds)} elapsed`),
-    isTick && now.remaining_seconds != null && `about ${clock(now.remaining_seconds)} left`,
-  ].filter(Boolean).join(" · "));
-  for (const name of ["batches", "batches-label", "batches-text"]) $(name).hidden = isFinal;
-  fill("batches", isTick ? batches && batch : epoch ? 1 : null, isTick ? batches : 1);
-  write("batches-text", [
-    isTick && batches && `${batch} of ${batches}`,
-    now.images_per_second && `${Math.round(now.images_per_second)} images/s`,
-  ].filter(Boolean).join(" · "));
+  const seconds = isFinal ? job.ended_at - (job.started_at ?? job.ended_at) : now.elapsed_seconds;
+  const left = isTick && now.remaining_seconds != null && `${clock(now.remaining_seconds)} left`;
+  const time = seconds != null && `${clock(seconds)} ${isFinal ? "in all" : "elapsed"}`;
+  const done = isTick && batches ? epoch - 1 + batch / batches : epoch;
+  fill("epochs", epoch || isFinal ? done : null, total, joined(epoch && `${epoch} of ${total}`, time, left));
+  const rate = now.images_per_second && `${Math.round(now.images_per_second)} images/s`;
+  const part = isTick && batches ? [batch, batches] : [epoch ? 1 : null, 1];
+  fill("batches", part[0], part[1], joined(isTick && batches && `${batch} of ${batches}`, rate));
+  $("batch-bar").hidden = isFinal;
 }
 
-/** Set a bar; null: nobody knows how far it is. */
-function fill(/** @type {string} */ id, /** @type {number|null|undefined} */ value, /** @type {number} */ max) {
-  if (value == null) return $(id).removeAttribute("value");
-  $(id).max = max;
-  $(id).value = value;
+/** Set a bar and its text. @param {number|null} value null: nobody knows how far it is */
+function fill(/** @type {string} */ id, value, /** @type {number} */ max, /** @type {string} */ text) {
+  write(`${id}-text`, text);
+  if (value === null) $(id).removeAttribute("value");
+  else Object.assign($(id), { max, value });
 }
 
 function drawCharts(/** @type {number} */ total) {
   const epochs = [...state.epochs].sort(([a], [b]) => a - b);
-  const last = Math.max(total, epochs[epochs.length - 1][0]);
-  const names = [...new Set(epochs.flatMap(([, epoch]) => Object.keys(epoch.losses)))];
-  chart("map50", { mAP50: epochs.map(([x, epoch]) => [x, epoch.map50]) }, last, 1);
-  const losses = Object.fromEntries(names.map((name) => [name, epochs.map(([x, epoch]) => [x, epoch.losses[name]])]));
-  chart("loss", losses, last, Math.max(1, ...epochs.flatMap(([, epoch]) => Object.values(epoch.losses))));
+  const last = Math.max(total, ...state.epochs.keys());
+  const names = [...new Set(epochs.flatMap(([, { losses }]) => Object.keys(losses)))];
+  const losses = names.map((name) => [name, epochs.map(([x, epoch]) => [x, epoch.losses[name]])]);
+  const highest = Math.max(1, ...epochs.flatMap(([, epoch]) => Object.values(epoch.losses)));
+  chart("map50", [["mAP50", epochs.map(([x, epoch]) => [x, epoch.map50])]], last, 1);
+  chart("loss", losses, last, highest);
 }
 
-/** Lines over epochs 1 to `last`, from 0 to `top`. @param {Object<string, (number|null)[][]>} series */
-function chart(/** @type {string} */ name, series, /** @type {number} */ last, /** @type {number} */ top) {
-  const x = (epoch) => 30 + (last > 1 ? (280 * (epoch - 1)) / (last - 1) : 140);
-  const y = (value) => 130 - (122 * value) / top;
+/** Draw lines over epochs 1 to `last` and values 0 to `top`. @param {any[]} series pairs of name and [epoch, value]s */
+function chart(/** @type {string} */ id, series, /** @type {number} */ last, /** @type {number} */ top) {
+  const x = (/** @type {number} */ epoch) => 30 + (280 * (epoch - 1)) / Math.max(1, last - 1);
+  const y = (/** @type {number} */ value) => 130 - (122 * value) / top;
   const grid = [0, top / 2, top].flatMap((value) => [
     make("line", { x1: 30, x2: 310, y1: y(value), y2: y(value) }),
-    make("text", { x: 25, y: y(value) + 3, "text-anchor": "end" }, value ? value.toFixed(1) : "0"),
+    make("text", { x: 25, y: y(value) + 3, "text-anchor": "end" }, value.toFixed(1)),
   ]);
-  const ends = [...new Set([1, last])].map((epoch) => make("text", { x: x(epoch), y: 145, "text-anchor": "middle" }, epoch));
-  const lines = Object.values(series).flatMap((points, number) => {
+  const ends = [1, last].map((epoch) => make("text", { x: x(epoch), y: 145, "text-anchor": "middle" }, `${epoch}`));
+  const lines = series.flatMap(([, points], number) => {
     const known = points.filter(([, value]) => value != null).map(([epoch, value]) => [x(epoch), y(value)]);
-    const [cx, cy] = known[known.length - 1] ?? [0, 0];
-    const line = make("polyline", { class: `series-${number % 4}`, points: known.join(" ") });
-    return known.length ? [line, make("circle", { class: `series-${number % 4}`, cx, cy, r: 3 })] : [];
+    const [cx, cy] = known.at(-1) ?? [-9, -9]; // a first point makes no line: a dot shows it
+    const look = { class: `series-${number % 4}` };
+    return [make("polyline", { ...look, points: known.join(" ") }), make("circle", { ...look, cx, cy, r: 3 })];
   });
-  const newest = Object.entries(series).map(([key, points]) => `${key} ${fixed(points[points.length - 1][1])}`);
-  $(`${name}-chart`).replaceChildren(...grid, ...ends, ...lines);
-  $(`${name}-chart`).setAttribute("aria-label", `Line chart up to epoch ${last}; now ${newest.join(", ")}`);
-  $(`${name}-legend`).replaceChildren(...newest.map((text, number) => make("li", { class: `series-${number % 4}` }, text)));
+  const newest = series.map(([name, points]) => `${name} ${fixed(points.at(-1)[1])}`);
+  $(`${id}-chart`).replaceChildren(...grid, ...ends, ...lines);
+  $(`${id}-chart`).setAttribute("aria-label", `Lines over ${last} epochs, now ${newest.join(", ")}`);
+  $(`${id}-legend`).replaceChildren(...newest.map((text, i) => make("li", { class: `series-${i % 4}` }, text)));
 }
 
-/** @param {number|null|undefined} value */
-const fixed = (value) => (value == null ? "" : value.toFixed(3));
+const fixed = (/** @type {number|null|undefined} */ value) => value?.toFixed(3) ?? "";
+const joined = (/** @type {any[]} */ ...parts) => parts.filter(Boolean).join(" · ");
 
-/** Seconds as 1:02:03 or 2:03. @param {number} seconds */
-function clock(seconds) {
+/** Seconds as 2:03 or 1:02:03. */
+function clock(/** @type {number} */ seconds) {
   const all = Math.round(seconds);
-  const parts = [Math.floor(all / 3600), Math.floor(all / 60) % 60, all % 60];
-  return (parts[0] ? parts : parts.slice(1)).map((part, i) => (i ? String(part).padStart(2, "0") : part)).join(":");
+  const [hours, minutes] = [Math.floor(all / 3600), Math.floor(all / 60) % 60];
+  return `${hours ? `${hours}:${String(minutes).padStart(2, "0")}` : minutes}:${String(all % 60).padStart(2, "0")}`;
 }
 
-onClick($("demo"), async () => {
+onClick("demo", async () => {
   location.hash = (await post("demo")).job_id;
 });
-onClick($("cancel"), async () => {
-  const job = await post(`${jobPath(state.id ?? "")}/cancel`);
-  if (state.job && !FINAL.has(state.job.status)) state.job.cancel_requested = job.cancel_requested;
+onClick("cancel", async () => {
+  const { cancel_requested } = await post(`${jobPath(state.id)}/cancel`);
+  Object.assign(state.job, { cancel_requested });
 });
 addEventListener("hashchange", navigate);
 document.addEventListener("visibilitychange", refresh);

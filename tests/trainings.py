@@ -132,3 +132,17 @@ def train_and_count(spec, emit):
     from service.worker import train
 
     return {**train(spec, emit), "threads": torch.get_num_threads()}
+
+
+def wait_in_folder(spec, emit):
+    """Says one epoch with its pid, then waits for ever."""
+    emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {"pid": os.getpid()}, "save_dir": ""})
+    threading.Event().wait()
+
+
+def count_slowly(spec, emit):
+    """Thirty epochs in a second or so."""
+    for epoch in range(1, 31):
+        emit({"event": "epoch_end", "epoch": epoch, "total_epochs": 30, "metrics": {}, "save_dir": ""})
+        time.sleep(0.03)
+    return {}

@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-#: Version of the settings' schema in ultralytics 8.4 (`SettingsManager`); another one takes over what it knows of these.
+#: Version of the settings schema in ultralytics 8.4 (`SettingsManager`); another one takes over what it knows of it.
 SETTINGS_VERSION = "0.0.8"
 #: Everything that reports to somebody or prints advertisements.
 _OFF = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb", "vscode_msg", "openvino_msg")

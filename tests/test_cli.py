@@ -1,0 +1,196 @@
+"""The service as a process of its own: started, found, killed, started again."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.client import follow
+from tests.test_runner import gone
+from tests.tiny import make_dataset
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.timeout(120)
+
+
+@dataclass
+class Process:
+    process: asyncio.subprocess.Process
+    http: httpx.AsyncClient
+    url: str
+
+    async def submit(self, data: Path) -> str:
+        payload = {"model": "yolov8n.yaml", "fit_params": {"data": str(data)}}
+        response = await self.http.post("/train", json=payload)
+        assert response.status_code == 202, response.text
+        return response.json()["job_id"]
+
+    async def snapshot(self, job_id: str) -> dict[str, Any]:
+        return (await self.http.get(f"/jobs/{job_id}")).json()
+
+    async def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
+        return [event async for event in follow(self.http, f"/jobs/{job_id}/events", after)]
+
+    async def first_epoch(self, job_id: str) -> dict[str, Any]:
+        async for event in follow(self.http, f"/jobs/{job_id}/events"):
+            if event["event"] == "epoch_end":
+                return event
+        raise AssertionError("it ended before its first epoch")
+
+
+@asynccontextmanager
+async def run(
+    data_dir: Path, *arguments: str, program: str = "wait_in_folder", uvicorn: bool = False
+) -> AsyncIterator[Process]:
+    """A running service; ended by SIGKILL if the test has not ended it."""
+    environment = {**os.environ, "YOLO_TRAINER_PROGRAM": f"tests.trainings:{program}"}
+    if uvicorn:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        command = ["-m", "uvicorn", "service.app:app", "--port", str(port)]
+        environment["YOLO_TRAINER_DATA_DIR"] = str(data_dir)
+    else:
+        command = ["-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir), *arguments]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, env=environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    url, seen = "", []
+    try:
+        async for line in process.stderr:
+            seen.append(line)
+            _, found, address = line.decode().partition("running on " if uvicorn else "listening on ")
+            if found:
+                url = address.split()[0]
+                break
+        assert url, seen
+        drain = asyncio.create_task(process.stderr.read())
+        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+            yield Process(process, http, url)
+        await process.wait()
+        await drain
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_it_says_where_it_listens_and_leaves_on_sigterm(tmp_path: Path) -> None:
+    async with run(tmp_path / "data") as service:
+        assert service.url.startswith("http://127.0.0.1:")
+        assert (await service.http.get("/healthz")).status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(15):
+            assert await service.process.wait() in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("uvicorn", [False, True])
+async def test_sigterm_ends_open_streams_cleanly_and_every_worker(tmp_path: Path, uvicorn: bool) -> None:
+    data = make_dataset(tmp_path / "set")
+    async with run(tmp_path / "data", uvicorn=uvicorn) as service:
+        job_id = await service.submit(data)
+        await service.first_epoch(job_id)
+        pid = (await service.snapshot(job_id))["progress"]["metrics"]["pid"]
+
+        async def read() -> list[str]:
+            async with service.http.stream("GET", f"/jobs/{job_id}/events") as response:
+                opened.append(response)
+                return [line async for line in response.aiter_lines()]
+
+        opened: list[httpx.Response] = []
+        readers = [asyncio.create_task(read()) for _ in range(50)]
+        while len(opened) < 50:
+            await asyncio.sleep(0.01)
+        service.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(15):
+            for lines in await asyncio.gather(*readers):
+                assert sum(line.startswith("retry: ") for line in lines) == 2, "one at the start, one at the end"
+            await service.process.wait()
+        assert gone(pid)
+
+
+async def test_a_second_service_on_the_same_folder_is_refused_in_one_line(tmp_path: Path) -> None:
+    async with run(tmp_path / "data") as service:
+        second = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(tmp_path / "data")),
+            cwd=ROOT,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await second.communicate()
+        assert second.returncode == 1
+        assert said.decode().count("\n") == 1
+        assert said.decode().startswith("error: another process runs on")
+        service.process.send_signal(signal.SIGTERM)
+
+
+async def test_a_killed_service_loses_no_job_and_no_event(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "set")
+    async with run(tmp_path / "data") as service:
+        running = await service.submit(data)
+        queued = [await service.submit(data) for _ in range(2)]
+        epoch = await service.first_epoch(running)
+        seen = epoch["seq"]
+        before = (await service.http.get(f"/jobs/{running}/events", headers={"Accept": "application/json"})).json()
+        service.process.kill()
+    async with run(tmp_path / "data", program="count") as service:
+        rest = await service.events(running, seen)
+        assert [event["event"] for event in rest if event["event"] != "log"] == ["interrupted", "failed"]
+        assert (rest[-1]["reason"], rest[-1]["seq"]) == ("interrupted", rest[-2]["seq"] + 1)
+        everything = await service.events(running)
+        assert everything[: len(before["events"])] == before["events"]
+        assert gone(epoch["metrics"]["pid"])
+        for job_id in queued:
+            assert (await service.events(job_id))[-1]["event"] == "completed"
+        service.process.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "99999"], "port: Input should be less than or equal to 65535"),
+        (["--threads", "many"], "threads: "),
+        (["--slots", "0"], "slots: "),
+        (["--nonsense"], "No such option"),
+    ],
+)
+async def test_a_wrong_option_is_told_by_name(tmp_path: Path, arguments: list[str], said: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service", "serve", "--data-dir", str(tmp_path / "data"), *arguments),
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, output = await process.communicate()
+    assert process.returncode == 2
+    assert said in output.decode()
+
+
+@pytest.mark.slow
+async def test_thirty_kills_in_a_row_lose_nothing(tmp_path: Path) -> None:
+    """Every life of the service ends by SIGKILL at another moment; each log stays whole and each job gets its end."""
+    data = make_dataset(tmp_path / "set")
+    jobs: list[str] = []
+    for life in range(30):
+        async with run(tmp_path / "data", program="count_slowly") as service:
+            jobs.append(await service.submit(data))
+            reader = follow(service.http, f"/jobs/{jobs[-1]}/events")
+            for _ in range(1 + life % 7):
+                await anext(reader)
+            service.process.kill()
+            await reader.aclose()
+    async with run(tmp_path / "data", program="count") as service:
+        for job_id in jobs:
+            events = await service.events(job_id)
+            assert [event["event"] for event in events if event["event"] in ("completed", "failed")] == [
+                events[-1]["event"]
+            ]
+        service.process.send_signal(signal.SIGTERM)

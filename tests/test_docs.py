@@ -1,0 +1,67 @@
+"""The documentation says what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+from starlette.routing import Route
+from typer.main import get_command
+
+from service.__main__ import cli
+from service.events import EVENT_TYPES
+from service.jobs import Job
+from service.routes import ROUTES
+from service.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+SNAPSHOT = Job(id="x", request={"model": 1, "hyperparameters": 1, "fit_params": 1}).snapshot()
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+
+
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_every_setting_has_its_line_and_its_flag(name: str) -> None:
+    field = Settings.model_fields[name]
+    default = "–" if field.default in (None, ()) else f"`{field.default}`"
+    flag, variable = f"--{name.replace('_', '-')}", f"YOLO_TRAINER_{name.upper()}"
+    assert f"| `{flag}` | `{variable}` | {default} | {field.description} |" in SETTINGS
+    serve = get_command(cli).commands["serve"]  # type: ignore[attr-defined]
+    assert flag in [option for parameter in serve.params for option in parameter.opts]
+
+
+@pytest.mark.parametrize("event_type", sorted(EVENT_TYPES))
+def test_every_event_is_in_the_protocol(event_type: str) -> None:
+    assert f"`{event_type}`" in PROTOCOL
+
+
+@pytest.mark.parametrize(
+    "field", list(Job(id="x", request={"model": 1, "hyperparameters": 1, "fit_params": 1}).snapshot())
+)
+def test_every_field_of_a_snapshot_is_in_the_protocol(field: str) -> None:
+    assert f"`{field}`" in PROTOCOL.partition("## Snapshot")[2].partition("\n## ")[0]
+
+
+def test_every_call_is_in_the_protocol() -> None:
+    calls = PROTOCOL.partition("## Calls")[2].partition("\n## ")[0]
+    for route in ROUTES:
+        if isinstance(route, Route) and route.path != "/":
+            method = next(iter(sorted(route.methods or ())))
+            assert f"`{method} {route.path.replace('{job_id}', '<id>')}" in calls, route.path
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name
+)
+def test_links_between_pages_lead_somewhere(path: Path) -> None:
+    text = path.read_text()
+    for target in re.findall(r"\]\((?!https?://)([^)#\s]+)", text):
+        assert (path.parent / target).exists(), target
+
+
+def test_requirements_are_exact_and_name_no_registry() -> None:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    for line in filter(None, lines):
+        assert re.match(r"^[a-z0-9._-]+==[^\s]+( ; .+)?$", line), line
+    pins = dict(line.split(" ;")[0].split("==") for line in lines if "==" in line)
+    assert "+" not in pins["torch"], "the registry's stock build"
