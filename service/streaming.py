@@ -6,7 +6,9 @@ late, it reads pages of the log until it has caught up. Nobody has a queue.
 """
 
 import asyncio
+import contextlib
 import itertools
+import logging
 import os
 import random
 import socket
@@ -16,12 +18,15 @@ from typing import Protocol
 
 from anyio import to_thread
 from sse_starlette import EventSourceResponse
-from starlette.types import Receive, Scope, Send
+from sse_starlette.sse import SendTimeoutError
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.events import UNFILTERED_TYPES, Record, encode, frame
 from service.jobs import Job
 from service.store import Change
+
+log = logging.getLogger(__name__)
 
 #: Heartbeat: a comment and ONE newline. A blank line after it makes some clients dispatch an empty event.
 HEARTBEAT = b": hb\n"
@@ -198,13 +203,11 @@ class Subscriber:
         self._tick: Frame | None = None
 
     async def read(self) -> bytes:
-        """The next frames after the cursor that pass the filter; empty only at the log's end."""
-        page = await self._page()
-        while page:
+        """The next frames after the cursor that pass the filter; empty only at the log's end or the hub's."""
+        while not self.hub.closed and (page := await self._page()):
             self.cursor = page[-1][0].seq or self.cursor
             if found := _select(page, self.types, 0):
                 return found
-            page = await self._page()
         return b""
 
     async def _page(self) -> list[Frame]:
@@ -217,7 +220,7 @@ class Subscriber:
     @property
     def is_current(self) -> bool:
         """After an empty `read`: whether nothing was shown while it waited for the disk."""
-        return self.cursor >= self.topic.last_seq
+        return self.hub.closed or self.cursor >= self.topic.last_seq
 
     @property
     def is_done(self) -> bool:
@@ -315,11 +318,17 @@ class Connection:
             self._cycle.transport.write(chunk)
         return True
 
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        await self._send_in_time({"type": "http.response.start", "status": status, "headers": headers})
+
     async def send(self, body: bytes, *, more: bool = True) -> None:
+        await self._send_in_time({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _send_in_time(self, message: Message) -> None:
         """Send the ASGI way, waiting for room; a reader that takes nothing for too long is dropped."""
         try:
             async with asyncio.timeout(self._stall_seconds):
-                await self._send({"type": "http.response.body", "body": body, "more_body": more})
+                await self._send(message)
         except TimeoutError:
             self._cycle.transport.abort()
 
@@ -339,7 +348,14 @@ class Connection:
 
     def catch_up(self, subscriber: Subscriber) -> None:
         """Replay in a task of its own, which is gone when the subscriber is live again."""
-        self._task = asyncio.get_running_loop().create_task(self.replay(subscriber))
+        self._task = asyncio.get_running_loop().create_task(self._replay_or_drop(subscriber))
+
+    async def _replay_or_drop(self, subscriber: Subscriber) -> None:
+        try:
+            await self.replay(subscriber)
+        except Exception:
+            log.exception("a stream was dropped", extra={"action": "stream_dropped"})
+            self._cycle.transport.abort()  # its reader comes back with the number that it has
 
     def end(self) -> None:
         """Complete the response; the request's own task hears of it as a disconnect."""
@@ -398,17 +414,18 @@ class EventStream(EventSourceResponse):
         try:
             cycle = Connection.cycle(scope)
             if cycle is None or scope["method"] == "HEAD":
-                await super().__call__(scope, receive, send)
+                with contextlib.suppress(SendTimeoutError):  # the server drops a response that was not completed
+                    await super().__call__(scope, receive, send)
             else:
-                await self._push(Connection(cycle, send, self._hub.stall_seconds), receive, send)
+                await self._push(Connection(cycle, send, self._hub.stall_seconds), receive)
         finally:
             self._hub.streams -= 1
 
-    async def _push(self, connection: Connection, receive: Receive, send: Send) -> None:
+    async def _push(self, connection: Connection, receive: Receive) -> None:
         connection.bound_buffer()
         subscriber = Subscriber(self._hub, self._job_id, self._cursor, self._types)
         try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await connection.start(self.status_code, self.raw_headers)
             await connection.send(self._preface)
             await connection.replay(subscriber)
             while (await receive())["type"] != "http.disconnect":

@@ -24,6 +24,9 @@ from typing import Any
 from service.events import Event, encode
 from service.launcher import EventQueue
 
+#: Length of an error's text in its event; the whole of it is in the log.
+ERROR_CHARACTERS = 2_000
+
 Emit = Callable[[Event], None]
 #: What a worker is told: `program`, `id`, `attempt`, `model`, `hyperparameters`, `fit_params`, folders and threads.
 Spec = Mapping[str, Any]
@@ -61,7 +64,7 @@ def _run(spec: Spec, emit: Emit) -> Event:
 def _failure(error: Exception) -> Event:
     # torch's OutOfMemoryError is known by its name: this file does not import torch.
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    text = "".join(traceback.format_exception_only(error)).strip()
+    text = "".join(traceback.format_exception_only(error)).strip()[:ERROR_CHARACTERS]
     return {"event": "failed", "reason": "out_of_memory" if memory else "error", "error": text}
 
 
