@@ -3,8 +3,8 @@
  * What comes from the service is shown as text, never as HTML.
  *
  * @typedef {Object<string, number|null>} Numbers
- * @typedef {{seq?: number, event: string, [field: string]: any}} Event
- * @typedef {{job_id: string, status: string, last_seq: number, progress: Event|null, [field: string]: any}} Job
+ * @typedef {{event: string, seq?: number, [field: string]: any}} JobEvent
+ * @typedef {{job_id: string, status: string, last_seq: number, progress: JobEvent|null, [field: string]: any}} Job
  * @typedef {{map50: number|null, losses: Numbers}} Epoch
  */
 
@@ -101,7 +101,7 @@ async function follow(/** @type {string} */ id) {
     if (id !== state.id) return;
     Object.assign(state, { job, trouble: "" });
     if (FINAL.includes(job.status) && state.seen === job.last_seq) state.connection = "ended";
-    else connect(id);
+    else connect(job);
   } catch (error) {
     if (id !== state.id) return;
     state.trouble = error.status === 404 ? `There is no job ${id}.` : error.message;
@@ -110,8 +110,8 @@ async function follow(/** @type {string} */ id) {
   redraw();
 }
 
-function connect(/** @type {string} */ id) {
-  const source = (stream = new EventSource(`${jobPath(id)}/events?last_event_id=${state.seen}`));
+function connect(/** @type {Job} */ job) {
+  const source = (stream = new EventSource(`${jobPath(job.job_id)}/events?last_event_id=${state.seen}`));
   const say = (/** @type {"live"|"reconnecting"} */ connection) => {
     if (source === stream) state.connection = connection;
     redraw();
@@ -120,17 +120,17 @@ function connect(/** @type {string} */ id) {
   source.onerror = () => {
     say("reconnecting");
     // The browser has given up, or there is nothing more (204): the snapshot tells which.
-    if (source === stream && source.readyState === EventSource.CLOSED) retry = setTimeout(follow, RETRY_MS, id);
+    if (source === stream && source.readyState === EventSource.CLOSED) retry = setTimeout(follow, RETRY_MS, job.job_id);
   };
-  for (const type of TYPES) source.addEventListener(type, (message) => take(state.job, JSON.parse(message.data)));
+  for (const type of TYPES) source.addEventListener(type, (message) => take(job, JSON.parse(message.data)));
   source.addEventListener("reset", () => {
     // The log is another one than we knew; it follows from its beginning.
     Object.assign(state, { epochs: new Map(), log: [], tail: [], seen: 0 });
-    state.job.last_seq = 0;
+    job.last_seq = 0;
   });
 }
 
-function take(/** @type {Job} */ job, /** @type {Event} */ event) {
+function take(/** @type {Job} */ job, /** @type {JobEvent} */ event) {
   state.seen = event.seq ?? state.seen;
   if (event.event === "log") state.log = [...state.log, ...event.lines].slice(-LOG_LINES);
   if (event.event === "failed") state.tail = event.log_tail ?? [];
@@ -147,16 +147,16 @@ function take(/** @type {Job} */ job, /** @type {Event} */ event) {
 }
 
 const NOTHING_YET = { phase: null, reason: null, error: null, failure: null, ended_at: null, cancel_requested: false };
-const progress = (/** @type {Event} */ event) => ({ progress: event, phase: "training", save_dir: event.save_dir });
-const end = (/** @type {Event} */ { event, time, reason = null, error = null, failure = null }) =>
+const progress = (/** @type {JobEvent} */ event) => ({ progress: event, phase: "training", save_dir: event.save_dir });
+const end = (/** @type {JobEvent} */ { event, time, reason = null, error = null, failure = null }) =>
   ({ status: event, phase: null, ended_at: time, reason, error, failure });
 
-/** What an event changes in a job's snapshot. @type {Object<string, (event: Event) => Object<string, any>>} */
+/** What an event changes in a job's snapshot. @type {Object<string, (event: JobEvent) => Object<string, any>>} */
 const CHANGES = {
   queued: (event) => ({ ...NOTHING_YET, status: "queued", attempt: event.attempt, started_at: null }),
   started: (event) => ({ status: "running", phase: "starting", started_at: event.time }),
   phase: (event) => ({ phase: event.phase }),
-  tick: progress,
+  tick: (event) => ({ ...progress(event), tick: event }),
   epoch_end: progress,
   train_end: (event) => ({ ...progress(event), phase: "finishing" }),
   ...Object.fromEntries(FINAL.map((type) => [type, end])),
@@ -214,8 +214,8 @@ function drawList(/** @type {Job[]} */ jobs) {
 }
 
 function drawJob(/** @type {Job} */ job, /** @type {boolean} */ isFinal) {
-  const more = { queued: job.queue_position && `number ${job.queue_position} in the queue`, running: job.phase };
-  const detail = job.cancel_requested && !isFinal ? "cancelling" : more[job.status] ?? job.reason;
+  const place = job.queue_position && `number ${job.queue_position} in the queue`;
+  const detail = isFinal ? job.reason : job.cancel_requested ? "cancelling" : job.phase ?? place;
   const isNews = detail && detail !== job.status && detail !== "finished";
   write("job-id", job.job_id);
   write("status", isNews ? `${job.status}, ${detail.replaceAll("_", " ")}` : job.status);
@@ -237,16 +237,19 @@ function drawJob(/** @type {Job} */ job, /** @type {boolean} */ isFinal) {
 }
 
 function drawBars(/** @type {Job} */ job, /** @type {boolean} */ isFinal) {
-  const { event, epoch = 0, total_epochs: total = 1, batch, batches, ...now } = job.progress ?? {};
-  const isTick = event === "tick" && !isFinal;
-  const seconds = isFinal ? job.ended_at - (job.started_at ?? job.ended_at) : now.elapsed_seconds;
-  const left = isTick && now.remaining_seconds != null && `${clock(now.remaining_seconds)} left`;
+  const now = job.progress ?? { event: "none" };
+  const { epoch = 0, total_epochs: total = 1 } = now;
+  const isTick = now.event === "tick" && !isFinal;
+  const { batches, elapsed_seconds, remaining_seconds } = isTick ? now : job.tick ?? now;
+  const batch = isTick ? now.batch : batches; // an epoch's end is the end of its batches
+  const seconds = isFinal ? job.ended_at - (job.started_at ?? job.ended_at) : elapsed_seconds;
   const time = seconds != null && `${clock(seconds)} ${isFinal ? "in all" : "elapsed"}`;
+  const left = !isFinal && remaining_seconds != null && `${clock(remaining_seconds)} left`;
   const done = isTick && batches ? epoch - 1 + batch / batches : epoch;
   fill("epochs", epoch || isFinal ? done : null, total, joined(epoch && `${epoch} of ${total}`, time, left));
   const rate = now.images_per_second && `${Math.round(now.images_per_second)} images/s`;
-  const part = isTick && batches ? [batch, batches] : [epoch ? 1 : null, 1];
-  fill("batches", part[0], part[1], joined(isTick && batches && `${batch} of ${batches}`, rate));
+  fill("batches", batches ? batch : null, batches, joined(batches && `${batch} of ${batches}`, rate));
+  $("bars").hidden = job.status === "queued";
   $("batch-bar").hidden = isFinal;
 }
 
@@ -262,7 +265,7 @@ function drawCharts(/** @type {number} */ total) {
   const last = Math.max(total, ...state.epochs.keys());
   const names = [...new Set(epochs.flatMap(([, { losses }]) => Object.keys(losses)))];
   const losses = names.map((name) => [name, epochs.map(([x, epoch]) => [x, epoch.losses[name]])]);
-  const highest = Math.max(1, ...epochs.flatMap(([, epoch]) => Object.values(epoch.losses)));
+  const highest = Math.max(1, ...epochs.flatMap(([, epoch]) => Object.values(epoch.losses).map(Number)));
   chart("map50", [["mAP50", epochs.map(([x, epoch]) => [x, epoch.map50])]], last, 1);
   chart("loss", losses, last, highest);
 }
@@ -277,7 +280,8 @@ function chart(/** @type {string} */ id, series, /** @type {number} */ last, /**
   ]);
   const ends = [1, last].map((epoch) => make("text", { x: x(epoch), y: 145, "text-anchor": "middle" }, `${epoch}`));
   const lines = series.flatMap(([, points], number) => {
-    const known = points.filter(([, value]) => value != null).map(([epoch, value]) => [x(epoch), y(value)]);
+    const known = points.filter((/** @type {any[]} */ [, value]) => value != null)
+      .map((/** @type {number[]} */ [epoch, value]) => [x(epoch), y(value)]);
     const [cx, cy] = known.at(-1) ?? [-9, -9]; // a first point makes no line: a dot shows it
     const look = { class: `series-${number % 4}` };
     return [make("polyline", { ...look, points: known.join(" ") }), make("circle", { ...look, cx, cy, r: 3 })];
@@ -302,8 +306,8 @@ onClick("demo", async () => {
   location.hash = (await post("demo")).job_id;
 });
 onClick("cancel", async () => {
-  const { cancel_requested } = await post(`${jobPath(state.id)}/cancel`);
-  Object.assign(state.job, { cancel_requested });
+  const job = /** @type {Job} */ (state.job);
+  job.cancel_requested = (await post(`${jobPath(job.job_id)}/cancel`)).cancel_requested;
 });
 addEventListener("hashchange", navigate);
 document.addEventListener("visibilitychange", refresh);
