@@ -44,7 +44,7 @@ class Job:
     #: Why it ended: finished, early_stopped, killed, …
     reason: str | None = None
     error: str | None = None
-    #: `reason`, `evidence` and, where there is one, `hint` of a failure.
+    #: `reason` and `evidence` of a failure, the last log lines, and exit code or signal where there was one.
     failure: dict[str, Any] | None = None
     #: Ultralytics' fitness of the best weights.
     score: float | None = None
@@ -146,7 +146,8 @@ def _started(event: Event) -> dict[str, Any]:
 
 
 def _progress(event: Event) -> dict[str, Any]:
-    return {"progress": event, "phase": "training", "save_dir": event.get("save_dir")}
+    training = {"phase": "training"} if event.get("epoch") else {}  # ticks begin with the set-up, in epoch 0
+    return {"progress": event, "save_dir": event.get("save_dir"), **training}
 
 
 def _train_end(event: Event) -> dict[str, Any]:

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from orjson import loads
+
 from service.errors import NotReady
 from service.events import Event
 from service.jobs import Job
 from service.launcher import Launcher
 from service.processes import ProcessGroup
 from service.store import Store
-from service.supervisor import LEAVE_SECONDS, Supervisor, failed
+from service.supervisor import LEAVE_SECONDS, TAIL_LINES, Supervisor, failed
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ class Runner:
             log.error("a worker of the last life is still there", extra={"job_id": job.id, "pid": job.pid})
         if job.status == "running":
             self._store.append(job.id, job.attempt, {"event": "interrupted", "reason": "interrupted"})
-        final = failed("interrupted", "the service ended while the job ran")
+        lines = [line for record in self._store.tail(job.id, "log", TAIL_LINES) for line in loads(record.data)["lines"]]
+        final = failed("interrupted", "the service ended while the job ran", log_tail=lines[-TAIL_LINES:])
         self._store.append(job.id, job.attempt, final).result()
         log.info("settled", extra={"action": "settled", "job_id": job.id})
 

@@ -307,6 +307,6 @@ def _parse(message: bytes) -> Event | None:
 
 
 def failed(reason: str, error: str, **evidence: Any) -> Event:
-    """A `failed` event; `evidence` (exit code or signal, last log lines) stands in it and in its `failure`."""
-    failure = {"reason": reason, "evidence": error}
-    return {"event": "failed", "reason": reason, "error": error, "failure": failure, **evidence}
+    """A `failed` event. Its `failure` holds the evidence: exit code or signal, and the last log lines."""
+    failure = {"reason": reason, "evidence": error, **evidence}
+    return {"event": "failed", "reason": reason, "error": error, "failure": failure}

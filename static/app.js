@@ -133,7 +133,7 @@ function connect(/** @type {Job} */ job) {
 function take(/** @type {Job} */ job, /** @type {JobEvent} */ event) {
   state.seen = event.seq ?? state.seen;
   if (event.event === "log") state.log = [...state.log, ...event.lines].slice(-LOG_LINES);
-  if (event.event === "failed") state.tail = event.log_tail ?? [];
+  if (event.event === "failed") state.tail = event.failure?.log_tail ?? [];
   if (event.event === "epoch_end")
     state.epochs.set(event.epoch, { map50: event.metrics[MAP50] ?? null, losses: event.train_losses ?? {} });
   // The snapshot knows what the events up to its own number say.

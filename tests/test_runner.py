@@ -129,17 +129,17 @@ def test_a_worker_that_dies_fails_its_job_and_the_next_one_runs(
     job_id, after = house.submit(do), house.submit("count")
     final = house.end(job_id)
     assert (final["event"], final["reason"]) == ("failed", reason)
-    assert evidence.items() <= final.items()
+    assert evidence.items() <= (final["failure"] | {"error": final["error"]}).items()
     assert final["failure"]["reason"] == reason
     assert final["failure"]["evidence"] == final["error"] == house.store.job(job_id).error
     assert house.end(after)["event"] == "completed"
 
 
 def test_the_last_log_lines_stand_in_the_failure(house: House) -> None:
-    final = house.end(house.submit("fail"))
-    assert final["log_tail"][0] == "about to fail"
-    assert final["log_tail"][-1] == "ValueError: no such luck"
-    assert house.end(house.submit("leave"))["log_tail"] == ["leaving"]
+    failure = house.end(house.submit("fail"))["failure"]
+    assert failure["log_tail"][0] == "about to fail"
+    assert failure["log_tail"][-1] == "ValueError: no such luck"
+    assert house.end(house.submit("leave"))["failure"]["log_tail"] == ["leaving"]
 
 
 def test_a_segfault_shows_its_stack_in_the_log(house: House) -> None:
@@ -277,7 +277,7 @@ def test_what_has_ended_or_never_was_cannot_be_cancelled(house: House) -> None:
 
 def test_a_restart_ends_what_ran_and_runs_what_waited(tmp_path: Path) -> None:
     house = House(tmp_path / "data")
-    running = house.submit("wait", gate=str(tmp_path / "never"))
+    running = house.submit("speak_and_wait", gate=str(tmp_path / "never"))
     queued = [house.submit("count") for _ in range(3)]
     house.until(lambda: house.store.job(running).progress)
     before, pid = house.events(running), house.store.job(running).pid
@@ -290,6 +290,7 @@ def test_a_restart_ends_what_ran_and_runs_what_waited(tmp_path: Path) -> None:
     assert after[: len(before)] == before
     assert [event["event"] for event in after[len(before) :]] == ["interrupted", "failed"]
     assert (after[-1]["reason"], again.store.job(running).status) == ("interrupted", "failed")
+    assert after[-1]["failure"]["log_tail"] == ["last words"]
     again.close()
 
 
