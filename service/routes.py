@@ -22,7 +22,7 @@ from service.problems import problem, problem_response
 from service.runner import Runner
 from service.settings import Settings
 from service.store import Store
-from service.streaming import BUSY_RETRY_MS, EventStream, Hub, Types, retry_line
+from service.streaming import BUSY_RETRY_MS, Hub, JobStream, Types, retry_line
 
 STATIC = Path(__file__).parent.parent / "static"
 #: Seconds for which a training that is POSTed while the service warms up waits for it.
@@ -133,7 +133,7 @@ async def events(request: Request) -> Response:
         # Not a 503: a browser's EventSource would give up for ever.
         busy = retry_line(BUSY_RETRY_MS) + b": too many streams\n"
         return Response(busy, headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
-    return EventStream(hub, job, cursor, types)
+    return JobStream(hub, job, cursor, types)
 
 
 async def _page(request: Request, job: Job, cursor: int, types: Types | None) -> Response:

@@ -13,8 +13,8 @@ import os
 import random
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 from anyio import to_thread
 from sse_starlette import EventSourceResponse
@@ -35,6 +35,8 @@ PAGE_EVENTS = 500
 TAIL_EVENTS = 512
 #: The kernel's share of what a reader that stopped reading makes us hold, in bytes (a stream's socket only).
 SEND_BUFFER_BYTES = 32_768
+#: Seconds between two frames about the same job in the stream of all jobs.
+BOARD_SECONDS = 0.5
 #: Milliseconds between reconnects of a client, drawn at random so that a restart is not followed by all at once.
 RETRY_MS = (1_000, 3_000)
 #: The same for a client that came when there were too many streams.
@@ -67,6 +69,8 @@ class Hub:
         self.stall_seconds = stall_seconds
         self._max_streams = max_streams
         self._topics: dict[str, Topic] = {}
+        #: All jobs in one stream.
+        self.board = Board(self)
         self._heart: asyncio.TimerHandle | None = None
         #: Streams that are open now.
         self.streams = 0
@@ -83,7 +87,7 @@ class Hub:
         self.closed = True
         if self._heart is not None:
             self._heart.cancel()
-        for topic in tuple(self._topics.values()):
+        for topic in (self.board, *self._topics.values()):
             topic.close()
 
     @property
@@ -92,7 +96,7 @@ class Hub:
 
     def publish(self, changes: Sequence[Change]) -> None:
         """Show committed changes to their subscribers. Any thread; returns at once."""
-        if self._topics:  # so it is open
+        if self._topics or self.board.subscribers:  # so it is open
             try:
                 self._loop.call_soon_threadsafe(self._show, changes)
             except RuntimeError:
@@ -100,23 +104,25 @@ class Hub:
 
     def topic(self, job_id: str) -> "Topic":
         """The job's topic, made for its first subscriber."""
-        return self._topics.setdefault(job_id, Topic(job_id))
+        return self._topics.setdefault(job_id, Topic(self, job_id))
 
     def leave(self, topic: "Topic", subscriber: "Subscriber") -> None:
         """Forget a subscriber; with the last one goes the topic. Repeatable."""
         topic.subscribers.discard(subscriber)
-        if not topic.subscribers:
-            self._topics.pop(topic.job_id, None)
+        if not topic.subscribers and self._topics.get(topic.name) is topic:
+            del self._topics[topic.name]
 
     def _show(self, changes: Sequence[Change]) -> None:
         for job_id, group in itertools.groupby(changes, lambda change: change.job.id):
             topic = self._topics.get(job_id)
             if topic is not None:
                 of_job = list(group)
-                topic.extend([change.record for change in of_job if change.record], of_job[-1].job.is_final)
+                frames = [(change.record, frame(change.record)) for change in of_job if change.record]
+                topic.extend(frames, of_job[-1].job.is_final)
+        self.board.change(change.job for change in changes)
 
     def _beat(self) -> None:
-        for topic in tuple(self._topics.values()):
+        for topic in (self.board, *self._topics.values()):
             topic.beat()
         self._heart = self._loop.call_later(self.heartbeat_seconds, self._beat)
 
@@ -124,8 +130,10 @@ class Hub:
 class Topic:
     """One job's subscribers and its newest frames."""
 
-    def __init__(self, job_id: str) -> None:
-        self.job_id = job_id
+    def __init__(self, hub: Hub, name: str) -> None:
+        self.hub = hub
+        #: The job's id.
+        self.name = name
         self.subscribers: set[Subscriber] = set()
         #: The newest number shown here; 0 before the first.
         self.last_seq = 0
@@ -135,9 +143,21 @@ class Topic:
         self.tick: Frame | None = None
         self._quiet = True
 
-    def extend(self, records: Iterable[Record], ended: bool) -> None:
-        """Show new events, in order, to every subscriber that is live; the others find them in the log."""
-        frames = [(record, frame(record)) for record in records]
+    async def page(self, after: int) -> list[Frame]:
+        """The next frames above number `after`, from memory where they are there; empty at the end."""
+        first = self.tail[0][0].seq or 0 if self.tail else None
+        if first is not None and first <= after + 1:
+            return list(itertools.islice(self.tail, after + 1 - first, None))
+        records = await to_thread.run_sync(self.hub.log.read, self.name, after, PAGE_EVENTS)
+        return [(record, frame(record)) for record in records]
+
+    def is_done(self, cursor: int) -> bool:
+        """Whether a reader that stands at `cursor` has the final event, and that is the log's last."""
+        job = self.hub.log.job(self.name)
+        return job.is_final and cursor >= job.last_seq
+
+    def extend(self, frames: Sequence[Frame], ended: bool) -> None:
+        """Show new frames, in order, to every subscriber that is live; the others find them in the log."""
         before = self.last_seq
         for entry in frames:
             self._keep(entry)
@@ -150,7 +170,7 @@ class Topic:
             # A live one stands at `before`, or ahead of it where its last page already had what is shown now.
             key = (subscriber.types, max(before, subscriber.cursor))
             if key not in chunks:
-                chunks[key] = http_chunk(_select(frames, *key))
+                chunks[key] = http_chunk(select(frames, *key))
             subscriber.show(chunks[key], self.last_seq)
             if ended and subscriber.live:
                 subscriber.end()
@@ -182,8 +202,66 @@ class Topic:
                 subscriber.wake()
 
 
+class Board(Topic):
+    """All jobs in one stream: each change of a job replaces the one before, so a reader that lags skips, never waits.
+
+    Its numbers count changes since the service started; they are not shown, since a new reader begins with the list.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub, "")
+        #: What is told of a job; `app` adds what only the runner knows.
+        self.describe: Callable[[Job], dict[str, Any]] = Job.snapshot
+        self._changed: dict[str, Job] = {}
+        self._newest: dict[str, Frame] = {}
+        self._flush: asyncio.TimerHandle | None = None
+        self._flushed = 0.0
+
+    async def page(self, after: int) -> list[Frame]:
+        """Jobs changed above number `after`, each as it is now."""
+        return [entry for entry in self._newest.values() if (entry[0].seq or 0) > after]
+
+    def is_done(self, cursor: int) -> bool:
+        """Never: jobs can always come."""
+        return False
+
+    def change(self, jobs: Iterable[Job]) -> None:
+        """Show what these jobs became, but no job more often than BOARD_SECONDS allows."""
+        if not self.subscribers:
+            self._newest.clear()
+            return
+        self._changed |= {job.id: job for job in jobs}
+        if self._changed and self._flush is None:
+            loop = asyncio.get_running_loop()
+            self._flush = loop.call_at(max(loop.time(), self._flushed + BOARD_SECONDS), self._show)
+
+    def _show(self) -> None:
+        self._flush = None
+        self._flushed = asyncio.get_running_loop().time()
+        frames: list[Frame] = []
+        for number, job in enumerate(self._changed.values(), self.last_seq + 1):
+            data = encode({"event": "job", **self.describe(job)})
+            self._newest.pop(job.id, None)  # so that the newest stand last
+            self._newest[job.id] = (Record(number, "job", data), b"event: job\ndata: %b\n\n" % data)
+            frames.append(self._newest[job.id])
+        self._changed.clear()
+        self.extend(frames, ended=False)
+        # What every reader has is not needed again: a new one begins with the list.
+        lowest = min((subscriber.cursor for subscriber in self.subscribers), default=self.last_seq)
+        while self._newest and (next(iter(self._newest.values()))[0].seq or 0) <= lowest:
+            del self._newest[next(iter(self._newest))]
+
+    def _keep(self, entry: Frame) -> None:
+        self.last_seq = entry[0].seq or 0
+
+    def close(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+        super().close()
+
+
 class Subscriber:
-    """A cursor over one job's log. Lives on the event loop.
+    """A cursor over one topic. Lives on the event loop.
 
     It reads pages until it has everything. Then one that can be written to at any moment goes `live` and gets each new
     chunk from its topic; one that cannot waits to be woken and reads the next page.
@@ -191,11 +269,11 @@ class Subscriber:
 
     __slots__ = ("_connection", "_tick", "_wake", "cursor", "hub", "live", "topic", "types")
 
-    def __init__(self, hub: Hub, job_id: str, cursor: int, types: Types | None = None) -> None:
-        self.hub = hub
+    def __init__(self, topic: Topic, cursor: int = 0, types: Types | None = None) -> None:
+        self.hub = topic.hub
         self.cursor = cursor
         self.types = types
-        self.topic = hub.topic(job_id)
+        self.topic = topic
         self.topic.subscribers.add(self)
         self.live = False
         self._connection: Connection | None = None
@@ -203,19 +281,12 @@ class Subscriber:
         self._tick: Frame | None = None
 
     async def read(self) -> bytes:
-        """The next frames after the cursor that pass the filter; empty only at the log's end or the hub's."""
-        while not self.hub.closed and (page := await self._page()):
+        """The next frames after the cursor that pass the filter; empty only at the end, the topic's or the hub's."""
+        while not self.hub.closed and (page := await self.topic.page(self.cursor)):
             self.cursor = page[-1][0].seq or self.cursor
-            if found := _select(page, self.types, 0):
+            if found := select(page, self.types, 0):
                 return found
         return b""
-
-    async def _page(self) -> list[Frame]:
-        tail, after = self.topic.tail, self.cursor
-        if tail and (tail[0][0].seq or 0) <= after + 1:
-            return list(itertools.islice(tail, after + 1 - (tail[0][0].seq or 0), None))
-        records = await to_thread.run_sync(self.hub.log.read, self.topic.job_id, after, PAGE_EVENTS)
-        return [(record, frame(record)) for record in records]
 
     @property
     def is_current(self) -> bool:
@@ -224,11 +295,8 @@ class Subscriber:
 
     @property
     def is_done(self) -> bool:
-        """Whether the stream ends here: after the final event that is the log's last, or with the hub."""
-        if self.hub.closed:
-            return True
-        job = self.hub.log.job(self.topic.job_id)
-        return job.is_final and self.cursor >= job.last_seq
+        """Whether the stream ends here, with the topic or with the hub."""
+        return self.hub.closed or self.topic.is_done(self.cursor)
 
     def new_tick(self) -> bytes:
         """The topic's newest tick, once."""
@@ -236,7 +304,7 @@ class Subscriber:
         if tick is None or tick is self._tick:
             return b""
         self._tick = tick
-        return _select([tick], self.types, 0)
+        return select([tick], self.types, 0)
 
     def leave(self) -> None:
         self.live = False
@@ -374,12 +442,12 @@ class Connection:
 
 
 class EventStream(EventSourceResponse):
-    """A job's events as a response. Under uvicorn the hub writes to the connection; elsewhere the stock class pulls.
+    """A topic's frames as a response. Under uvicorn the hub writes to the connection; elsewhere the stock class pulls.
 
     One task per connection: it waits for the client to leave while the hub writes.
     """
 
-    def __init__(self, hub: Hub, job: Job, cursor: int = 0, types: Types | None = None) -> None:
+    def __init__(self, hub: Hub) -> None:
         super().__init__(
             self,
             headers={"Cache-Control": "no-store, no-transform", "X-Content-Type-Options": "nosniff"},
@@ -390,20 +458,20 @@ class EventStream(EventSourceResponse):
         )
         del self.headers["connection"]  # HTTP/2 forbids it, HTTP/1.1 does without
         self._hub = hub
-        self._job_id = job.id
-        self._types = types
-        self._preface = retry_line() + b": job %b\n" % job.id.encode()
-        if cursor > job.last_seq:
-            reset = {"event": "reset", "job_id": job.id, "requested": cursor, "last_seq": job.last_seq}
-            self._preface += b"event: reset\ndata: %b\n\n" % encode(reset)
-            cursor = 0
-        self._cursor = cursor
+
+    def subscribe(self) -> Subscriber:
+        """A new subscriber of what this stream shows."""
+        raise NotImplementedError
+
+    async def preface(self) -> bytes:
+        """The first bytes, made when the subscriber is there already, so that nothing falls between the two."""
+        raise NotImplementedError
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The stock class's content."""
-        subscriber = Subscriber(self._hub, self._job_id, self._cursor, self._types)
+        subscriber = self.subscribe()
         try:
-            yield self._preface
+            yield await self.preface()
             async for data in subscriber.frames():
                 yield data
         finally:
@@ -423,16 +491,53 @@ class EventStream(EventSourceResponse):
 
     async def _push(self, connection: Connection, receive: Receive) -> None:
         connection.bound_buffer()
-        subscriber = Subscriber(self._hub, self._job_id, self._cursor, self._types)
+        subscriber = self.subscribe()
         try:
             await connection.start(self.status_code, self.raw_headers)
-            await connection.send(self._preface)
+            await connection.send(await self.preface())
             await connection.replay(subscriber)
             while (await receive())["type"] != "http.disconnect":
                 pass
         finally:
             subscriber.leave()
             connection.close()
+
+
+class JobStream(EventStream):
+    """One job's events above number `cursor`, those of `types` only. A cursor beyond the log's end gets all."""
+
+    def __init__(self, hub: Hub, job: Job, cursor: int = 0, types: Types | None = None) -> None:
+        super().__init__(hub)
+        self._job = job
+        self._cursor = cursor
+        self._types = types
+
+    def subscribe(self) -> Subscriber:
+        cursor = 0 if self._cursor > self._job.last_seq else self._cursor
+        return Subscriber(self._hub.topic(self._job.id), cursor, self._types)
+
+    async def preface(self) -> bytes:
+        first = retry_line() + b": job %b\n" % self._job.id.encode()
+        if self._cursor <= self._job.last_seq:
+            return first
+        fields = {"job_id": self._job.id, "requested": self._cursor, "last_seq": self._job.last_seq}
+        return first + b"event: reset\ndata: %b\n\n" % encode({"event": "reset", **fields})
+
+
+class BoardStream(EventStream):
+    """The list of jobs, as `list_jobs` gives it, then what each of them becomes."""
+
+    def __init__(self, hub: Hub, list_jobs: Callable[[], list[Job]]) -> None:
+        super().__init__(hub)
+        self._list_jobs = list_jobs
+
+    def subscribe(self) -> Subscriber:
+        return Subscriber(self._hub.board, self._hub.board.last_seq)
+
+    async def preface(self) -> bytes:
+        jobs = [self._hub.board.describe(job) for job in await to_thread.run_sync(self._list_jobs)]
+        listed = encode({"event": "jobs", "jobs": jobs})
+        return retry_line() + b": all jobs\nevent: jobs\ndata: %b\n\n" % listed
 
 
 def retry_line(between: tuple[int, int] = RETRY_MS) -> bytes:
@@ -445,7 +550,7 @@ def http_chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
-def _select(frames: Iterable[Frame], types: Types | None, after: int) -> bytes:
+def select(frames: Iterable[Frame], types: Types | None, after: int) -> bytes:
     """The frames numbered above `after`, and the volatile ones, that pass the filter."""
     return b"".join(
         data
