@@ -17,12 +17,13 @@ from service import dataset, payload
 from service.catalog import Catalog
 from service.errors import BodyTooLarge, InvalidCursor, NotReady, ServiceError, UnsupportedMedia
 from service.events import EVENT_TYPES, encode
+from service.eventstream import JobStream
 from service.jobs import Job, Status, links
 from service.problems import problem, problem_response
 from service.runner import Runner
 from service.settings import Settings
 from service.store import Store
-from service.streaming import BUSY_RETRY_MS, Hub, JobStream, Types, retry_line
+from service.streaming import BUSY_RETRY_MS, Hub, Types, retry_line
 
 STATIC = Path(__file__).parent.parent / "static"
 #: Seconds for which a training that is POSTed while the service warms up waits for it.
