@@ -70,7 +70,7 @@ def _flags() -> inspect.Signature:
         many = name in ("allowed_host", "allowed_origin")
         default = "" if field.default in (None, ()) else f" [default: {field.default}]"
         option = typer.Option(help=f"{field.description}{default}", show_default=False)
-        kind: Any = list[str] | None if many else str | None
+        kind: Any = list[str] | None if many else (bool if field.annotation is bool else str) | None
         annotation: Any = Annotated[kind, option]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
     return inspect.Signature(parameters)

@@ -65,7 +65,10 @@ def create_app(settings: Settings | None = None) -> Service:
             devices=devices.slots(settings.slots),
             threads=settings.threads,
             program=settings.program,
+            max_log_bytes=settings.max_log_bytes,
+            offline=settings.offline,
         )
+        hub.board.describe = lambda job: {**job.snapshot(), "queue_position": runner.queue_position(job.id)}
         try:
             await to_thread.run_sync(config_dir.prepare, settings.folder / "config")
             await to_thread.run_sync(runner.start)

@@ -6,6 +6,7 @@
     │   ├── InvalidJson          400
     │   ├── Forbidden            403
     │   ├── JobNotFound          404
+    │   ├── ArtifactNotFound     404
     │   ├── JobFinal             409
     │   ├── BodyTooLarge         413
     │   ├── UnsupportedMedia     415
@@ -57,6 +58,15 @@ class JobNotFound(RequestRejected):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"no job {job_id!r}")
+
+
+class ArtifactNotFound(RequestRejected):
+    """Raised when a job has no file of the name that was asked for."""
+
+    status = HTTPStatus.NOT_FOUND
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no file {name!r}")
 
 
 class JobFinal(RequestRejected):

@@ -9,15 +9,16 @@ from typing import Any, TypedDict
 from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from service import dataset, payload
+from service import artifacts, dataset, payload
+from service import logs as log_text
 from service.catalog import Catalog
 from service.errors import BodyTooLarge, InvalidCursor, NotReady, ServiceError, UnsupportedMedia
 from service.events import EVENT_TYPES, encode
-from service.eventstream import JobStream
+from service.eventstream import BoardStream, JobStream
 from service.jobs import Job, Status, links
 from service.problems import problem, problem_response
 from service.runner import Runner
@@ -30,6 +31,8 @@ STATIC = Path(__file__).parent.parent / "static"
 WARM_UP_SECONDS = 120.0
 #: Events in one page of JSON, and jobs in one page of the list, at most.
 PAGE = 1_000
+#: Jobs with which the stream of all jobs begins.
+BOARD_JOBS = 200
 #: Nothing but our own files runs in the page, and no other page may frame it.
 PAGE_HEADERS = {
     "Cache-Control": "no-cache",
@@ -131,10 +134,14 @@ async def events(request: Request) -> Response:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
     hub: Hub = request.state.hub
     if hub.is_full:
-        # Not a 503: a browser's EventSource would give up for ever.
-        busy = retry_line(BUSY_RETRY_MS) + b": too many streams\n"
-        return Response(busy, headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
+        return _busy()
     return JobStream(hub, job, cursor, types)
+
+
+def _busy() -> Response:
+    """Come back later. Not a 503: a browser's EventSource would give up for ever."""
+    busy = retry_line(BUSY_RETRY_MS) + b": too many streams\n"
+    return Response(busy, headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
 
 
 async def _page(request: Request, job: Job, cursor: int, types: Types | None) -> Response:
@@ -145,6 +152,71 @@ async def _page(request: Request, job: Job, cursor: int, types: Types | None) ->
     head = encode({"job_id": job.id, "last_seq": job.last_seq, "last_event_id": last})
     # The events are JSON already: as logged, not parsed and written again.
     return Response(head[:-1] + b',"events":[' + b",".join(shown) + b"]}", media_type="application/json")
+
+
+async def logs(request: Request) -> Response:
+    """`GET /jobs/<id>/logs?tail=&follow=1`: the log as plain text; with `follow` until the job has ended."""
+    job = await _job(request)
+    store: Store = request.state.store
+    tail, after = b"", 0
+    if "tail" in request.query_params:
+        count = _number(request.query_params["tail"], "tail", log_text.MAX_TAIL)
+        tail, after = await to_thread.run_sync(log_text.last, store, job.id, count)
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Accel-Buffering": "no"}
+    if request.query_params.get("follow", "0") not in ("", "0"):
+        lines = log_text.follow(request.state.hub, job.id, tail, after)
+        return StreamingResponse(lines, headers=headers, media_type="text/plain")
+    if "tail" in request.query_params:
+        return Response(tail, headers=headers, media_type="text/plain")
+    return StreamingResponse(log_text.whole(store, job.id), headers=headers, media_type="text/plain")
+
+
+async def all_events(request: Request) -> Response:
+    """`GET /events`: the list of jobs, then each of them as it changes, at most twice a second."""
+    hub: Hub = request.state.hub
+    return _busy() if hub.is_full else BoardStream(hub, lambda: request.state.store.jobs(limit=BOARD_JOBS))
+
+
+# Artifacts
+
+
+async def list_artifacts(request: Request) -> Response:
+    """`GET /jobs/<id>/artifacts`: the files that the training has written so far."""
+    job = await _job(request)
+    found = await to_thread.run_sync(artifacts.listing, _run_folder(request, job))
+    base = f"/jobs/{job.id}/artifacts"
+    return answer({"artifacts": [artifact.as_dict(base) for artifact in found], "zip": f"{base}.zip"})
+
+
+async def artifact(request: Request) -> Response:
+    """`GET /jobs/<id>/artifacts/<path>`: one file, with Range and ETag."""
+    job = await _job(request)
+    found = await to_thread.run_sync(artifacts.find, _run_folder(request, job), request.path_params["path"])
+    inline = found.media_type in artifacts.INLINE_TYPES
+    response = FileResponse(
+        found.path,
+        stat_result=found.stat,
+        media_type=found.media_type,
+        filename=found.path.name,
+        content_disposition_type="inline" if inline else "attachment",
+        # "no-cache" lets a browser keep it but ask with its ETag: the training may write it again.
+        headers={"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"},
+    )
+    if response.headers["etag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers={"ETag": response.headers["etag"], "Cache-Control": "no-cache"})
+    return response
+
+
+async def artifacts_zip(request: Request) -> Response:
+    """`GET /jobs/<id>/artifacts.zip`: all of them, streamed."""
+    job = await _job(request)
+    headers = {"Content-Disposition": f'attachment; filename="{job.id}.zip"', "Cache-Control": "no-store"}
+    return StreamingResponse(artifacts.zipped(_run_folder(request, job)), headers=headers, media_type="application/zip")
+
+
+def _run_folder(request: Request, job: Job) -> Path:
+    settings: Settings = request.state.settings
+    return settings.folder / "jobs" / job.id / "run"
 
 
 async def _job(request: Request) -> Job:
@@ -251,9 +323,14 @@ ROUTES = [
     Route("/", page),
     Route("/train", train, methods=["POST"]),
     Route("/demo", demo, methods=["POST"]),
+    Route("/events", all_events),
     Route("/jobs", list_jobs),
     Route("/jobs/{job_id}", show_job),
     Route("/jobs/{job_id}/events", events),
+    Route("/jobs/{job_id}/logs", logs),
+    Route("/jobs/{job_id}/artifacts", list_artifacts),
+    Route("/jobs/{job_id}/artifacts.zip", artifacts_zip),
+    Route("/jobs/{job_id}/artifacts/{path:path}", artifact),
     Route("/jobs/{job_id}/cancel", cancel, methods=["POST"]),
     Route("/healthz", healthz),
     Route("/readyz", readyz),

@@ -39,12 +39,16 @@ class Runner:
         devices: Sequence[int | None] = (None,),
         threads: str = "all",
         program: str = "service.worker:train",
+        max_log_bytes: int = 16_000_000,
+        offline: bool = False,
     ) -> None:
         self._store = store
         self._launcher = launcher
         self._data_dir = data_dir
         self._threads = threads
         self._program = program
+        self._max_log_bytes = max_log_bytes
+        self._offline = offline
         self._lock = threading.Lock()
         self._waiting: deque[str] = deque()
         self._running: dict[str, Supervisor] = {}
@@ -147,6 +151,9 @@ class Runner:
             "fit_params": job.request["fit_params"],
             "folder": str(self._data_dir / "jobs" / job.id),
             "cache_dir": str(self._data_dir / "cache" / "labels"),
+            "weights_dir": str(self._data_dir / "weights"),
+            "offline": self._offline,
             "threads": self._threads,
+            "max_log_bytes": self._max_log_bytes,
             "device": device,
         }

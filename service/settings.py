@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Longest request body, in bytes.")
     max_streams: int = Field(10_000, ge=1, description="Event streams open at once; one more is told to come back.")
+    max_log_bytes: int = Field(16_000_000, ge=1_000, description="Log text kept of one run of a job, in bytes.")
+    offline: bool = Field(False, description="Download no weights: a model that is not there is refused at once.")
     heartbeat_seconds: float = Field(15.0, gt=0, description="Seconds of silence after which a stream gets a comment.")
     stall_seconds: float = Field(30.0, gt=0, description="Seconds after which a reader that takes nothing is dropped.")
     start_method: Literal["forkserver", "spawn"] | None = Field(

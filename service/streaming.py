@@ -302,13 +302,11 @@ class Subscriber:
         """Whether the stream ends here, with the topic or with the hub."""
         return self.hub.closed or self.topic.is_done(self.cursor)
 
-    def new_tick(self) -> bytes:
+    def _new_tick(self) -> Frame | None:
         """The topic's newest tick, once."""
-        tick = self.topic.tick
-        if tick is None or tick is self._tick:
-            return b""
-        self._tick = tick
-        return select([tick], self.types, 0)
+        tick = self.topic.tick if self.topic.tick is not self._tick else None
+        self._tick = tick or self._tick
+        return tick
 
     def leave(self) -> None:
         self.live = False
@@ -316,20 +314,29 @@ class Subscriber:
 
     # Pulled: the subscriber waits and reads
 
-    async def frames(self) -> AsyncIterator[bytes]:
-        """Everything after the cursor, as it comes, until the stream ends."""
+    async def pages(self) -> AsyncIterator[list[Frame]]:
+        """Everything after the cursor, as it comes, until the stream ends; now and then a tick."""
         while True:
-            if data := await self.read() or self.new_tick():
-                yield data
+            if not self.hub.closed and (page := await self.topic.page(self.cursor)):
+                self.cursor = page[-1][0].seq or self.cursor
+                yield page
             elif not self.is_current:
                 continue
             elif self.is_done:
-                if self.hub.closed:
-                    yield retry_line()
                 return
+            elif tick := self._new_tick():
+                yield [tick]
             else:
                 self._wake = asyncio.get_running_loop().create_future()
                 await self._wake
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """The same as SSE frames, filtered; at the end of the hub with a word when to come back."""
+        async for page in self.pages():
+            if data := select(page, self.types, 0):
+                yield data
+        if self.hub.closed:
+            yield retry_line()
 
     def wake(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -341,19 +348,20 @@ class Subscriber:
         """Take new chunks from now on. To be called right after `is_current` was seen to be true."""
         self._connection = connection
         self.live = True
-        if tick := self.new_tick():
-            self.write(http_chunk(tick))
+        if tick := self._new_tick():
+            self.write(http_chunk(select([tick], self.types, 0)))
 
     def show(self, chunk: bytes, seq: int) -> None:
         """Write the chunk that brings this subscriber to number `seq`, or fall behind if it cannot be written now."""
-        if not chunk or self.write(chunk):
+        if self.write(chunk):
             self.cursor = max(self.cursor, seq)
         elif self._connection is not None:
             self.live = False
             self._connection.catch_up(self)
 
     def write(self, chunk: bytes) -> bool:
-        return self._connection is not None and self._connection.write(chunk)
+        """Write one HTTP chunk; an empty one would be the end, and is nothing."""
+        return not chunk or (self._connection is not None and self._connection.write(chunk))
 
     def end(self) -> None:
         self.live = False

@@ -60,7 +60,7 @@ class Supervisor(threading.Thread):
         self._spec = spec
         self._publish = publish
         self._ended = ended
-        self._lines = LogLines(publish)
+        self._lines = LogLines(publish, spec["max_log_bytes"])
         self._outcome: Event | None = None
         self._tick: Future[Any] | None = None
         self._lock = threading.Lock()  # between `kill` and the start
@@ -225,10 +225,15 @@ class Supervisor(threading.Thread):
 
 
 class LogLines:
-    """Gathers log lines into `log` events: one per stream and level, about ten a second however many lines come."""
+    """Gathers log lines into `log` events: one per stream and level, about ten a second however many lines come.
 
-    def __init__(self, publish: Publish) -> None:
+    It keeps `limit_bytes` of an attempt's log, then says so and keeps the last lines only, for its failure.
+    """
+
+    def __init__(self, publish: Publish, limit_bytes: int) -> None:
         self._publish = publish
+        self._room = limit_bytes
+        self._limit_bytes = limit_bytes
         self._batch: list[str] = []
         self._key = ("", "")
         self._since = 0.0
@@ -244,8 +249,16 @@ class LogLines:
                 self._key = (stream, level)
             if not self._batch:
                 self._since = time.monotonic()
-            self._batch.append(text)
             self._tail.append(text)
+            self._keep(text)
+
+    def _keep(self, text: str) -> None:
+        """Put a line into the log, or, once, that the log is full."""
+        if self._room < 0:
+            return
+        self._room -= len(text.encode()) + 1
+        full = f"[the log is full: {self._limit_bytes} bytes are kept of a run; what follows is not]"
+        self._batch.append(text if self._room >= 0 else full)
 
     def due(self, deadline: float | None) -> float | None:
         """Seconds until something must be done: flush, or give up waiting at `deadline`. None: nothing."""

@@ -23,6 +23,7 @@ from typing import Any
 
 from service.events import Event, encode
 from service.launcher import EventQueue
+from service.machine import Machine
 
 #: Length of an error's text in its event; the whole of it is in the log.
 ERROR_CHARACTERS = 2_000
@@ -89,9 +90,10 @@ def train(spec: Spec, emit: Emit) -> Event:
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)  # whatever a library writes to its current directory stays in the job's folder
     reasons: list[str] = []
+    machine = Machine(spec["device"])
 
     def progress(event: Event) -> None:
-        emit(event)
+        emit({**event, "machine": machine.read()} if event["event"] == "tick" else event)
         if event["event"] == "train_end":
             reasons.append(event["reason"])
 

@@ -15,12 +15,12 @@ LAYERS = [
     ["routes"],
     ["auth"],
     ["problems"],
-    ["payload"],
+    ["payload", "logs"],
     ["catalog", "eventstream", "runner"],
     ["streaming"],
     ["supervisor", "store"],
     ["worker"],
-    ["launcher", "jobs", "dataset", "processes", "devices", "settings"],
+    ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts"],
     ["events", "errors"],
 ]
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

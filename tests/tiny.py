@@ -1,4 +1,4 @@
-"""The smallest YOLO training there is: a few coloured squares and a model of some thousand weights.
+"""The smallest YOLO trainings there are: a few coloured squares and models of some thousand weights, for each task.
 
 `make_dataset` and `tiny_model` make the files; `TINY` are training arguments with which an epoch takes a fraction of a
 second. Importing this keeps Ultralytics off the network, in this process and in those it starts.
@@ -21,7 +21,10 @@ OFFLINE = {
 for _name, _value in OFFLINE.items():
     os.environ.setdefault(_name, _value)
 
-#: Training arguments for it.
+#: What `make_dataset` and `tiny_model` know.
+TASKS = ("detect", "segment", "classify", "pose", "obb")
+
+#: Training arguments for all of them.
 TINY = {
     "epochs": 1,
     "imgsz": 32,
@@ -33,8 +36,19 @@ TINY = {
     "verbose": False,
 }
 
-_MODEL = """\
+_NAMES = ("red", "green")
+
+#: The middle square of an image, as each task labels it.
+_LABELS = {
+    "detect": "0.5 0.5 0.5 0.5",
+    "segment": "0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75",
+    "pose": "0.5 0.5 0.5 0.5 0.25 0.25 2 0.75 0.75 2",
+    "obb": "0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75",
+}
+
+_BACKBONE = """\
 nc: 2
+kpt_shape: [2, 3]
 depth_multiple: 1.0
 width_multiple: 1.0
 backbone:
@@ -43,31 +57,50 @@ backbone:
   - [-1, 1, Conv, [16, 3, 2]]
   - [-1, 1, Conv, [16, 3, 2]]
 head:
-  - [[2, 3], 1, Detect, [nc]]
 """
 
+_HEADS = {
+    "detect": "[[2, 3], 1, Detect, [nc]]",
+    "segment": "[[2, 3], 1, Segment, [nc, 4, 8]]",
+    "classify": "[-1, 1, Classify, [nc]]",
+    "pose": "[[2, 3], 1, Pose, [nc, kpt_shape]]",
+    "obb": "[[2, 3], 1, OBB, [nc, 1]]",
+}
 
-def make_dataset(folder: Path, train: int = 8, val: int = 4, size: int = 32) -> Path:
-    """Write a detection dataset of `train` and `val` images, `size` pixels wide, and return its data.yaml."""
+
+def make_dataset(folder: Path, task: str = "detect", train: int = 8, val: int = 4, size: int = 32) -> Path:
+    """Write a dataset of `train` and `val` images, `size` pixels wide, and return what `data` is to name.
+
+    That is its data.yaml, or for classification the folder with the folders `train` and `val` in it.
+    """
     rng = np.random.default_rng(0)
     for split, count in (("train", train), ("val", val)):
-        images, labels = folder / "images" / split, folder / "labels" / split
-        images.mkdir(parents=True)
-        labels.mkdir(parents=True)
         for number in range(count):
             kind = number % 2
             pixels = rng.integers(0, 50, (size, size, 3), dtype=np.uint8)
             pixels[size // 4 : size * 3 // 4, size // 4 : size * 3 // 4, kind] = 250  # red or green
-            Image.fromarray(pixels).save(images / f"{number}.png")
-            (labels / f"{number}.txt").write_text(f"{kind} 0.5 0.5 0.5 0.5\n")
-    data = folder / "data.yaml"
-    data.write_text(f'path: "{folder}"\ntrain: images/train\nval: images/val\nnames: [red, green]\n')
-    return data
+            image = folder / "images" / split / f"{number}.png"
+            if task == "classify":
+                image = folder / split / _NAMES[kind] / f"{number}.png"
+            else:
+                _write(folder / "labels" / split / f"{number}.txt", f"{kind} {_LABELS[task]}\n")
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(image)
+    if task == "classify":
+        return folder
+    points = "kpt_shape: [2, 3]\nflip_idx: [0, 1]\n" if task == "pose" else ""
+    names = ", ".join(_NAMES)
+    data = f'path: "{folder}"\ntrain: images/train\nval: images/val\nnames: [{names}]\n{points}'
+    return _write(folder / "data.yaml", data)
 
 
-def tiny_model(folder: Path) -> Path:
-    """Write a model of two small heads and return its yaml. Its name says no size, so Ultralytics takes it as it is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "tiny.yaml"
-    path.write_text(_MODEL)
+def tiny_model(folder: Path, task: str = "detect") -> Path:
+    """Write a model of one or two small heads and return its yaml. Its name says no size, so it is taken as it is."""
+    name = "tiny.yaml" if task == "detect" else f"tiny-{task}.yaml"
+    return _write(folder / name, f"{_BACKBONE}  - {_HEADS[task]}\n")
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
     return path

@@ -107,6 +107,12 @@ def flood(spec, emit):
     return {}
 
 
+def flood_and_fail(spec, emit):
+    for number in range(2_000):
+        print(f"line {number}")
+    return fail(spec, emit)
+
+
 def talk_nonsense(spec, emit):
     """Writes things that are no events, and one that is too long, into the queue."""
     emit({"event": "completed", "job_id": "somebody else's"} | {"event": "unheard of"})

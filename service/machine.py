@@ -1,0 +1,51 @@
+"""What the machine is doing: processor, memory, and the GPU of a training where there is one."""
+
+from typing import Any
+
+import psutil
+import pynvml
+
+
+class Machine:
+    """Readings for ticks. Owned by the thread that ticks; a reading takes well under a millisecond.
+
+    `device` is the GPU's index as NVIDIA's driver counts, None for a training on the CPU.
+    """
+
+    def __init__(self, device: int | None) -> None:
+        self._process = psutil.Process()
+        psutil.cpu_percent()  # the first call only sets the point from which the next one counts
+        self._process.cpu_percent()
+        self._gpu = _open_gpu(device)
+
+    def read(self) -> dict[str, Any]:
+        """Shares are 0 to 1; the process' share of CPU counts cores (2.0 is two of them busy); memory is in bytes."""
+        memory = psutil.virtual_memory()
+        return {
+            "cpu": psutil.cpu_percent() / 100,
+            "memory_used_bytes": memory.total - memory.available,
+            "memory_total_bytes": memory.total,
+            "process_cpu": self._process.cpu_percent() / 100,
+            "process_memory_bytes": self._process.memory_info().rss,
+            "gpu": self._read_gpu(),
+        }
+
+    def _read_gpu(self) -> dict[str, Any] | None:
+        if self._gpu is None:
+            return None
+        try:
+            memory = pynvml.nvmlDeviceGetMemoryInfo(self._gpu)
+            used = pynvml.nvmlDeviceGetUtilizationRates(self._gpu)
+            return {"use": used.gpu / 100, "memory_used_bytes": memory.used, "memory_total_bytes": memory.total}
+        except pynvml.NVMLError:  # the driver was restarted, or the GPU has fallen off its bus
+            return None
+
+
+def _open_gpu(device: int | None) -> Any:
+    if device is None:
+        return None
+    try:
+        pynvml.nvmlInit()
+        return pynvml.nvmlDeviceGetHandleByIndex(device)
+    except pynvml.NVMLError:
+        return None

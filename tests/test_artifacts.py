@@ -1,0 +1,137 @@
+"""A job's files over HTTP."""
+
+import io
+import os
+import tracemalloc
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from service import artifacts
+from tests.conftest import Running, serve
+
+FILES = {
+    "results.csv": (b"epoch,loss\n1,0.5\n", "text/csv; charset=utf-8", "inline"),
+    "args.yaml": (b"epochs: 3\n", "application/yaml", "inline"),
+    "labels.jpg": (b"\xff\xd8\xff\xd9", "image/jpeg", "inline"),
+    "weights/best.pt": (bytes(range(256)) * 40, "application/octet-stream", "attachment"),
+    "a b#ü.html": (b"<script>alert(1)</script>", "text/html; charset=utf-8", "attachment"),
+    "x.svg": (b"<svg onload='alert(1)'/>", "image/svg+xml", "attachment"),
+}
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Running]:
+    async with serve(tmp_path / "data") as running:
+        yield running
+
+
+async def make(service: Running) -> tuple[str, Path]:
+    """A job that has ended, and its folder with FILES in it."""
+    job_id = await service.submit("count")
+    await service.events(job_id)
+    run = service.data / "jobs" / job_id / "run"
+    for name, (content, _, _) in FILES.items():
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_bytes(content)
+    return job_id, run
+
+
+async def test_files_are_listed_and_downloaded_under_their_types(service: Running) -> None:
+    job_id, run = await make(service)
+    listed = (await service.http.get(f"/jobs/{job_id}/artifacts")).json()
+    assert [entry["name"] for entry in listed["artifacts"]] == sorted(FILES)
+    for entry in listed["artifacts"]:
+        content, media_type, disposition = FILES[entry["name"]]
+        assert entry["size_bytes"] == len(content)
+        assert entry["modified_at"] == (run / entry["name"]).stat().st_mtime
+        response = await service.http.get(entry["url"])
+        assert response.content == content
+        assert response.headers["content-type"] == media_type
+        assert response.headers["content-disposition"].startswith(disposition)
+        assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_part_is_served_and_what_a_client_has_is_known_by_its_etag(service: Running) -> None:
+    job_id, run = await make(service)
+    url = f"/jobs/{job_id}/artifacts/weights/best.pt"
+    part = await service.http.get(url, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, FILES["weights/best.pt"][0][10:20])
+    assert part.headers["content-range"] == f"bytes 10-19/{len(FILES['weights/best.pt'][0])}"
+    etag = part.headers["etag"]
+    assert (await service.http.get(url, headers={"If-None-Match": etag})).status_code == 304
+    assert (await service.http.get(url, headers={"If-None-Match": '"other"'})).status_code == 200
+    (run / "weights" / "best.pt").write_bytes(b"new")
+    again = await service.http.get(url, headers={"If-None-Match": etag})
+    assert (again.status_code, again.content) == (200, b"new")
+    assert (await service.http.get(url, headers={"Range": "bytes=99-"})).status_code == 416
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../data.yaml",
+        "%2e%2e/data.yaml",
+        "..%2fdata.yaml",
+        "weights/../../secret",
+        "/etc/passwd",
+        "%2fetc/passwd",
+        "link.txt",
+        "linked/hostname",
+        "loop/loop/labels.jpg",
+        "weights",
+        "",
+        "nothing",
+        "a%00b",
+        "pipe",
+        "best.pt.part",
+    ],
+)
+async def test_nothing_outside_of_the_folder_is_served(service: Running, name: str) -> None:
+    job_id, run = await make(service)
+    (run.parent / "secret").write_text("secret")
+    (run / "link.txt").symlink_to("/etc/hostname")
+    (run / "linked").symlink_to("/etc")
+    (run / "loop").symlink_to(run)
+    (run / "best.pt.part").touch()
+    os.mkfifo(run / "pipe")
+    response = await service.http.get(f"/jobs/{job_id}/artifacts/{name}")
+    assert response.status_code == 404
+    listed = (await service.http.get(f"/jobs/{job_id}/artifacts")).json()["artifacts"]
+    assert [entry["name"] for entry in listed] == sorted(FILES)
+
+
+async def test_all_files_come_as_one_zip(service: Running) -> None:
+    job_id, run = await make(service)
+    (run / "link.txt").symlink_to("/etc/hostname")
+    response = await service.http.get(f"/jobs/{job_id}/artifacts.zip")
+    assert response.headers["content-type"] == "application/zip"
+    assert response.headers["content-disposition"] == f'attachment; filename="{job_id}.zip"'
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            name: content for name, (content, _, _) in FILES.items()
+        }
+
+
+async def test_a_job_without_files_has_an_empty_list_and_an_unknown_one_none(service: Running) -> None:
+    job_id = await service.submit("count")
+    await service.events(job_id)
+    assert (await service.http.get(f"/jobs/{job_id}/artifacts")).json()["artifacts"] == []
+    with zipfile.ZipFile(io.BytesIO((await service.http.get(f"/jobs/{job_id}/artifacts.zip")).content)) as archive:
+        assert archive.namelist() == []
+    assert (await service.http.get("/jobs/nobody/artifacts")).status_code == 404
+    assert (await service.http.get("/jobs/nobody/artifacts.zip")).status_code == 404
+
+
+def test_a_large_zip_needs_little_memory(tmp_path: Path) -> None:
+    with (tmp_path / "large.bin").open("wb") as file:
+        file.truncate(64_000_000)
+    tracemalloc.start()
+    size = sum(len(piece) for piece in artifacts.zipped(tmp_path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size > 64_000_000
+    assert peak < 2_000_000

@@ -1,0 +1,105 @@
+"""The stream of all jobs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from service import eventstream
+from tests.client import frames, until
+from tests.conftest import Running, serve
+
+
+@pytest.fixture(params=["transport", "stock"])
+async def service(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Running]:
+    if request.param == "stock":
+        monkeypatch.setattr(eventstream.HttpConnection, "cycle", staticmethod(lambda scope: None))
+    async with serve(tmp_path / "data") as running:
+        yield running
+
+
+async def board(service: Running) -> AsyncIterator[dict[str, Any]]:
+    async with service.http.stream("GET", "/events") as response:
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        async for fields in frames(response):
+            assert "id" not in fields
+            event = orjson.loads(fields["data"])
+            assert event["event"] == fields["event"]
+            yield event
+
+
+async def test_it_begins_with_the_list_and_tells_what_each_job_becomes(service: Running, tmp_path: Path) -> None:
+    old = await service.submit("count")
+    await service.events(old)
+    stream = board(service)
+    first = await anext(stream)
+    assert (first["event"], [job["job_id"] for job in first["jobs"]]) == ("jobs", [old])
+    gate = tmp_path / "gate"
+    running, waiting = await service.submit("wait", gate=str(gate)), await service.submit("count")
+    seen: dict[str, dict[str, Any]] = {}
+    async with asyncio.timeout(20):
+        async for event in stream:
+            assert event["event"] == "job"
+            seen[event["job_id"]] = event
+            states = {job_id: job["status"] for job_id, job in seen.items()}
+            if states == {running: "running", waiting: "queued"}:
+                gate.touch()
+            if states == {running: "completed", waiting: "completed"}:
+                break
+    assert seen[running].items() >= (await service.snapshot(running)).items()
+    await stream.aclose()
+
+
+async def test_a_job_is_told_of_at_most_twice_a_second(service: Running) -> None:
+    stream = board(service)
+    await anext(stream)
+    store = service.state["store"]
+    job_id = await service.submit("count", epochs=2_000)
+    times: list[float] = []
+    async with asyncio.timeout(20):
+        async for event in stream:
+            times.append(asyncio.get_running_loop().time())
+            if event["status"] == "completed":
+                break
+    assert len(times) <= 2 + (times[-1] - times[0]) / 0.5
+    assert store.job(job_id).last_seq > 2_000
+    await stream.aclose()
+
+
+async def test_what_happens_between_the_list_and_the_first_change_is_not_lost(service: Running) -> None:
+    """Readers that come while jobs come: each one knows every job, by its list or by a change."""
+    jobs: list[str] = []
+
+    async def submit() -> None:
+        jobs.extend([await service.submit("count") for _ in range(30)])
+
+    async def read() -> None:
+        known: dict[str, str] = {}
+        async for event in board(service):
+            for job in event.get("jobs", [event]):
+                known[job["job_id"]] = job["status"]
+            if len(jobs) == 30 and known.keys() >= set(jobs) and set(known.values()) == {"completed"}:
+                return
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(submit())
+        for _ in range(20):
+            group.create_task(read())
+            await asyncio.sleep(0)
+    await until(lambda: not service.state["hub"].board.subscribers)
+
+
+async def test_the_board_keeps_nothing_for_nobody(service: Running) -> None:
+    stream = board(service)
+    await anext(stream)
+    await service.events(await service.submit("count"))
+    await until(lambda: service.state["hub"].board.last_seq)
+    await stream.aclose()
+    await until(lambda: not service.state["hub"].board.subscribers)
+    await service.events(await service.submit("count"))
+    assert not service.state["hub"].board._newest
