@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import yaml
 
 from service import worker
 from service.errors import NotReady
@@ -20,6 +21,10 @@ from service.events import encode
 from service.launcher import Launcher
 
 log = logging.getLogger(__name__)
+
+#: Suffix of a model's name, and module at the end of a model file → task (Ultralytics' naming).
+_TASKS = {"cls": "classify", "seg": "segment", "pose": "pose", "obb": "obb", "sem": "semantic", "depth": "depth"}
+_HEADS = {"Detect": "detect", "Classify": "classify", "Segment": "segment", "Pose": "pose", "OBB": "obb"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,14 @@ class Catalog:
     models: frozenset[str]
     #: Names of packaged model files, such as `yolov8n.yaml`.
     model_configs: frozenset[str]
+
+    def task(self, model: str) -> str | None:
+        """Ultralytics' name of the task that this model is for; None where only its weights know."""
+        path = Path(model)
+        if path.is_absolute():
+            return _task_of_yaml(path) if path.suffix in (".yaml", ".yml") else None
+        suffix = path.name.removesuffix(path.suffix).partition("-")[2]
+        return next((task for name, task in _TASKS.items() if name in suffix.split("-")), "detect")
 
     @classmethod
     def of(cls, table: dict[str, Any]) -> "Catalog":
@@ -54,6 +67,15 @@ class Catalog:
             _keep(kept, answer)
             catalog = cls.of(answer)
         return catalog
+
+
+def _task_of_yaml(path: Path) -> str | None:
+    """The task of a model file by the last module of its head."""
+    try:
+        head = yaml.safe_load(path.read_text("utf-8"))["head"]
+        return _HEADS.get(str(head[-1][2]))
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+        return None
 
 
 def _ask(launcher: Launcher, *, describe: bool) -> dict[str, Any]:

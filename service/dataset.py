@@ -5,6 +5,7 @@ several places. So the service reads and checks it, and lets a training see only
 absolute paths.
 """
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +20,25 @@ IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpeg2000", ".jpg", ".mpo", ".png", ".tif", ".tiff"}
     | {".webp"}
 )  # ultralytics.data.utils.IMG_FORMATS of 8.4
+#: Where Ultralytics looks for a classification dataset's validation images, in its order.
+VAL_FOLDERS = ("val", "validation", "valid", "test")
 #: Directory entries looked at in search of the first image of a split.
 MAX_ENTRIES = 10_000
 
 
-def read(data: Any) -> dict[str, Any]:
-    """The dataset's clean description: `path`, `train`, `val`, `test`?, `names`, `channels`?, all paths absolute.
+def read(data: Any, task: str | None = None) -> dict[str, Any] | None:
+    """The dataset's clean description: `path`, `train`, `val`, `test`?, `names` and what its task needs.
 
-    A relative `path` and relative splits are resolved against the YAML's own folder.
+    A relative `path` and relative splits are resolved against the YAML's own folder; all paths come out absolute.
+    None for a classification dataset, which is a folder: it has no description, so there is nothing to clean.
+    `task` is Ultralytics' name of it, None when that is not known before the weights are loaded.
     Raises InvalidPayload: when there is no such dataset, or training on it could not work.
     """
-    source = _source(data)
-    try:
-        content = yaml.safe_load(source.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise _invalid(f"{source} is not YAML: {' '.join(str(error).split())}") from None
-    except OSError as error:
-        raise _invalid(f"{source} cannot be read: {error.strerror}") from None
-    if not isinstance(content, dict):
-        raise _invalid(f"{source} has no keys: expected path, train, val and names")
+    source = _path(data)
+    if task == "classify" or (task is None and source.is_dir()):
+        _check_class_folders(source)
+        return None
+    content = _load(source)
     root = source.parent / _text(content.get("path") or ".", "path")
     clean: dict[str, Any] = {"path": str(root.resolve())}
     for split in ("train", "val", "test"):
@@ -48,6 +49,8 @@ def read(data: Any) -> dict[str, Any]:
     clean["names"] = _names(content)
     if "channels" in content:
         clean["channels"] = _channels(content["channels"])
+    if task == "pose" or (task is None and "kpt_shape" in content):
+        clean |= _keypoints(content)
     return clean
 
 
@@ -59,25 +62,86 @@ def write(clean: dict[str, Any], folder: Path) -> Path:
     return copy
 
 
-def _source(data: Any) -> Path:
+def _load(source: Path) -> dict[Any, Any]:
+    _check_yaml_file(source)
+    try:
+        content = yaml.safe_load(source.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise _invalid(f"{source} is not YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise _invalid(f"{source} cannot be read: {error.strerror}") from None
+    if not isinstance(content, dict):
+        raise _invalid(f"{source} has no keys: expected path, train, val and names")
+    return content
+
+
+def _path(data: Any) -> Path:
     if not isinstance(data, str) or not data:
-        raise _invalid("must be the path of a dataset YAML")
+        raise _invalid("must be the path of a dataset")
     if "://" in data or "\0" in data:
         raise _invalid("must be a path; the service downloads no datasets")
     source = Path(data)
     if not source.is_absolute():
         raise _invalid(f"must be an absolute path, got {data!r}")
-    if source.suffix not in (".yaml", ".yml"):
-        raise _invalid(f"must be a .yaml file, got {source.name!r}")
+    return source
+
+
+def _check_yaml_file(source: Path) -> None:
     try:
         size = source.stat().st_size if source.is_file() else None
     except OSError as error:
         raise _invalid(f"{source} cannot be read: {error.strerror}") from None
+    if source.is_dir():
+        raise _invalid(f"{source} is a folder: only a classification model trains on one, others on a .yaml")
+    if source.suffix not in (".yaml", ".yml"):
+        raise _invalid(f"must be a .yaml file, got {source.name!r}")
     if size is None:
         raise _invalid(f"there is no file {source}")
     if size > MAX_YAML_BYTES:
         raise _invalid(f"{source} has {size} bytes, a dataset YAML at most {MAX_YAML_BYTES}")
-    return source
+
+
+def _check_class_folders(root: Path) -> None:
+    """A folder with train/ and val/, in each a folder per class.
+
+    Where one is missing, Ultralytics would download something or split the images into a new folder beside this one.
+    """
+    if not root.is_dir():
+        raise _invalid(
+            f"there is no folder {root}: a classification dataset has train/ and val/ with a folder per class"
+        )
+    train = root / "train"
+    val = next((root / name for name in VAL_FOLDERS if (root / name).is_dir()), None)
+    if not train.is_dir() or val is None:
+        raise _invalid(f"{root} needs the folders train and val, in each a folder per class")
+    classes = [folder for folder in _folders(train) if _has_image(folder)]
+    if not classes:
+        raise _invalid(f"train: no images in the folders of {train}")
+    if unknown := sorted({folder.name for folder in _folders(val)} - {folder.name for folder in _folders(train)}):
+        raise _invalid(f"{val.name} has the class {unknown[0]!r}, train has not")
+    if not any(_has_image(folder) for folder in _folders(val)):
+        raise _invalid(f"val: no images in the folders of {val}")
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in itertools.islice(folder.iterdir(), MAX_ENTRIES) if path.is_dir()]
+
+
+def _keypoints(content: dict[Any, Any]) -> dict[str, Any]:
+    """What a pose dataset says of its keypoints: `kpt_shape` (number, 2 or 3), `flip_idx`?, `kpt_names`?."""
+    shape, flip = content.get("kpt_shape"), content.get("flip_idx")
+    if not isinstance(shape, list) or len(shape) != 2 or not _is_count(shape[0], 1_000) or shape[1] not in (2, 3):
+        raise _invalid(f"kpt_shape must be [number of keypoints, 2 or 3], got {shape!r}")
+    found: dict[str, Any] = {"kpt_shape": shape}
+    if flip is not None:
+        if not isinstance(flip, list) or sorted(flip, key=str) != sorted(range(shape[0]), key=str):
+            raise _invalid(f"flip_idx must be the numbers 0 to {shape[0] - 1} in another order")
+        found["flip_idx"] = flip
+    return found
+
+
+def _is_count(value: Any, highest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= highest
 
 
 def _split(root: Path, value: Any, split: str) -> str | list[str]:
@@ -121,9 +185,9 @@ def _names(content: dict[Any, Any]) -> dict[int, str]:
 
 
 def _channels(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000:
+    if not _is_count(value, 1_000):
         raise _invalid(f"channels must be a number from 1 to 1000, got {value!r}")
-    return value
+    return int(value)
 
 
 def _text(value: Any, key: str) -> str:

@@ -66,27 +66,29 @@ async def train(request: Request) -> Response:
     body = await _json_body(request)
     catalog = await _ready(request)
     checked = payload.parse(body, catalog)
-    return await _submit(request, checked.model_dump())
+    return await _submit(request, checked.model_dump(), catalog)
 
 
 async def demo(request: Request) -> Response:
     """`POST /demo`: train on generated shapes; the dataset is made on first use."""
     from AI.examples import shapes
 
-    await _ready(request)
+    catalog = await _ready(request)
     settings: Settings = request.state.settings
     data = await to_thread.run_sync(shapes.generate, settings.folder / "demo")
     content = {"model": "yolov8n.yaml", "hyperparameters": shapes.HYPERPARAMETERS, "fit_params": {"data": str(data)}}
-    return await _submit(request, content)
+    return await _submit(request, content, catalog)
 
 
-async def _submit(request: Request, content: dict[str, Any]) -> Response:
+async def _submit(request: Request, content: dict[str, Any], catalog: Catalog) -> Response:
     folder = request.state.settings.folder / "jobs"
     runner: Runner = request.state.runner
 
     def submit() -> Job:
         job = Job(id=secrets.token_hex(6), request=content)
-        dataset.write(dataset.read(content["fit_params"]["data"]), folder / job.id)
+        clean = dataset.read(content["fit_params"]["data"], catalog.task(content["model"]))
+        if clean is not None:
+            dataset.write(clean, folder / job.id)
         return runner.submit(job)
 
     job = await to_thread.run_sync(submit)

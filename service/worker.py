@@ -97,8 +97,9 @@ def train(spec: Spec, emit: Emit) -> Event:
         if event["event"] == "train_end":
             reasons.append(event["reason"])
 
+    clean = folder / "data.yaml"  # the service's copy; a classification dataset is a folder and has none
     own = {
-        "data": str(folder / "data.yaml"),  # the service's clean copy
+        "data": str(clean) if clean.exists() else spec["fit_params"]["data"],
         "save_dir": str(folder / "run"),
         "threads": spec["threads"] if spec["threads"] in ("all", "stock") else int(spec["threads"]),
         "progress_callback": progress,

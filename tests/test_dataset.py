@@ -29,12 +29,70 @@ def good(**changes: Any) -> dict[str, Any]:
     return {"train": "images/train", "val": "images/val", "names": ["a", "b"], **changes}
 
 
-def refusal(data: Any) -> str:
+def refusal(data: Any, task: str | None = None) -> str:
     with pytest.raises(InvalidPayload) as caught:
-        dataset.read(data)
+        dataset.read(data, task)
     (fault,) = caught.value.faults
     assert fault.pointer == "/fit_params/data"
     return fault.detail
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            (tmp_path / "classes" / split / name).mkdir(parents=True)
+            (tmp_path / "classes" / split / name / "a.jpg").touch()
+    return tmp_path / "classes"
+
+
+def test_a_classification_dataset_is_a_folder(classes: Path) -> None:
+    assert dataset.read(str(classes), "classify") is None
+    assert dataset.read(str(classes)) is None
+    assert "only a classification model trains on one" in refusal(str(classes), "detect")
+    (classes / "val").rename(classes / "validation")
+    assert dataset.read(str(classes), "classify") is None
+
+
+def test_a_classification_folder_without_its_parts_is_refused(classes: Path, folder: Path) -> None:
+    assert "there is no folder" in refusal(write(folder, good()), "classify")
+    (classes / "val" / "bird").mkdir()
+    assert "val has the class 'bird', train has not" in refusal(str(classes), "classify")
+    (classes / "train" / "bird").mkdir()
+    assert dataset.read(str(classes), "classify") is None
+    for image in (classes / "val").rglob("*.jpg"):
+        image.unlink()
+    assert "val: no images" in refusal(str(classes), "classify")
+    for image in (classes / "train").rglob("*.jpg"):
+        image.unlink()
+    assert "train: no images" in refusal(str(classes), "classify")
+    (classes / "train").rename(classes / "all")
+    assert "needs the folders train and val" in refusal(str(classes), "classify")
+    assert sorted(path.name for path in classes.iterdir()) == ["all", "val"], "nothing was split or written"
+
+
+def test_a_pose_dataset_keeps_its_keypoints(folder: Path) -> None:
+    content = good(kpt_shape=[3, 2], flip_idx=[1, 0, 2], download="x")
+    clean = dataset.read(write(folder, content), "pose")
+    assert clean is not None
+    assert (clean["kpt_shape"], clean["flip_idx"]) == ([3, 2], [1, 0, 2])
+    assert "kpt_shape" not in (dataset.read(write(folder, content), "detect") or {})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"kpt_shape": 3},
+        {"kpt_shape": [0, 2]},
+        {"kpt_shape": [3, 4]},
+        {"kpt_shape": [3, 2], "flip_idx": [0, 1]},
+        {"kpt_shape": [3, 2], "flip_idx": [0, 1, 3]},
+        {"kpt_shape": [3, 2], "flip_idx": "x"},
+    ],
+)
+def test_a_pose_dataset_without_sound_keypoints_is_refused(folder: Path, changes: dict[str, Any]) -> None:
+    assert refusal(write(folder, good(**changes)), "pose").startswith(("kpt_shape must", "flip_idx must"))
 
 
 def test_paths_become_absolute_and_names_numbered(folder: Path) -> None:
@@ -121,8 +179,6 @@ def test_data_that_is_no_absolute_path_is_refused(data: Any) -> None:
 def test_files_that_are_no_datasets_are_refused(folder: Path) -> None:
     assert "there is no file" in refusal(str(folder / "nothing.yaml"))
     assert "must be a .yaml file" in refusal(str(folder / "data.zip"))
-    (folder / "folder.yaml").mkdir()
-    assert "there is no file" in refusal(str(folder / "folder.yaml"))
     assert "has no keys" in refusal(write(folder, "- a\n- b\n"))
     assert "is not YAML" in refusal(write(folder, "a: [\n"))
     assert "at most" in refusal(write(folder, "#" * (dataset.MAX_YAML_BYTES + 1)))

@@ -47,7 +47,9 @@ def test_every_call_is_in_the_protocol() -> None:
     for route in ROUTES:
         if isinstance(route, Route) and route.path != "/":
             method = next(iter(sorted(route.methods or ())))
-            assert f"`{method} {route.path.replace('{job_id}', '<id>').replace('{path:path}', '<path>')}" in calls, route.path
+            assert f"`{method} {route.path.replace('{job_id}', '<id>').replace('{path:path}', '<path>')}" in calls, (
+                route.path
+            )
 
 
 @pytest.mark.parametrize(
