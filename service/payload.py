@@ -1,7 +1,7 @@
 """The payload of `POST /train`, checked in full before a job exists."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.catalog import Catalog
 from service.errors import Fault, InvalidJson, InvalidPayload
+from service.schema import REFUSED, train_schema
 
-#: Arguments that say where files go or what runs: the service decides those.
-REFUSED = frozenset({"project", "name", "save_dir", "exist_ok", "cfg", "resume", "mode", "task", "model"})
-#: What `fit_params` takes beside Ultralytics' arguments.
-OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "tick_interval": {"types": ["int", "float"], "minimum": 0.1, "maximum": 3600},
-}
 _TYPES: dict[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (int, float),
-    "bool": (bool,),
-    "str": (str,),
-    "list": (list,),
-    "dict": (dict,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "string": (str,),
+    "array": (list,),
+    "object": (dict,),
     "null": (type(None),),
 }
 
@@ -81,46 +76,81 @@ def _check_model(model: str, catalog: Catalog) -> Iterator[Fault]:
 
 
 def _check_arguments(request: TrainRequest, catalog: Catalog) -> Iterator[Fault]:
-    known = {name: rule for name, rule in catalog.arguments.items() if name not in REFUSED}
-    sections = {
-        "hyperparameters": (request.hyperparameters, {name: known[name] for name in known if name != "data"}),
-        "fit_params": (request.fit_params, known | OWN_ARGUMENTS),
-    }
+    sections = train_schema(catalog)["properties"]
     if "data" not in request.fit_params:
-        yield Fault("/fit_params/data", "is required: the path of a dataset YAML")
-    for section, (values, rules) in sections.items():
-        for name, value in values.items():
+        yield Fault("/fit_params/data", "is required: the absolute path of a dataset")
+    for section in ("hyperparameters", "fit_params"):
+        known = sections[section]["properties"]
+        for name, value in getattr(request, section).items():
             pointer = _pointer(section, name)
             if name in REFUSED:
                 yield Fault(pointer, "is decided by the service")
-            elif name not in rules:
-                yield Fault(pointer, "unknown argument", _nearest(name, rules))
-            elif name == "device" and value not in (None, "", "cpu"):
-                yield Fault(pointer, "GPUs are assigned by the service; leave it out, or say cpu", "cpu")
-            elif name != "data" and (detail := _mismatch(value, rules[name])):
-                yield Fault(pointer, detail)
+            elif name not in known:
+                yield Fault(pointer, "unknown argument", _nearest(name, known))
+            elif detail := mismatch(value, known[name]):
+                yield Fault(pointer, detail, _nearest_of(value, known[name]))
 
 
-def _mismatch(value: Any, rule: dict[str, Any]) -> str | None:
-    """What is wrong with a value, or None."""
-    types = rule["types"]
+def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """What is wrong with a value by its schema (type, enum, minimum, maximum, items), or None.
+
+    A value of `enum` is right whatever else is said; others must fit what `type` leaves open beside the enum's texts.
+    """
+    options = schema.get("enum")
+    if options is not None and any(
+        value is option or value == option for option in options if _same_kind(value, option)
+    ):
+        return None
+    types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    open_types = [name for name in types if options is None or name not in ("string", "null")]
+    if not any(_is(value, name) for name in open_types):
+        wanted = " or ".join([*([f"one of {_json(options)}"] if options is not None else []), *open_types])
+        return f"must be {wanted}, got {_json(value)[:100]}"
+    if isinstance(value, list) and "items" in schema:
+        return next(
+            (
+                f"item {index}: {wrong}"
+                for index, item in enumerate(value)
+                if (wrong := mismatch(item, schema["items"]))
+            ),
+            None,
+        )
+    return _out_of_bounds(value, schema) if _is(value, "number") else None
+
+
+def _out_of_bounds(value: float, schema: Mapping[str, Any]) -> str | None:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if (low is None or value >= low) and (high is None or value <= high):
+        return None
+    bounds = [f"at least {low}" if low is not None else "", f"at most {high}" if high is not None else ""]
+    return f"must be {' and '.join(filter(None, bounds))}, got {value}"
+
+
+def _is(value: Any, name: str) -> bool:
     if isinstance(value, bool):  # for Python a bool is an int
-        fits = "bool" in types
-    else:
-        fits = any(isinstance(value, _TYPES[name]) for name in types if name != "bool")
-    if not fits:
-        return f"must be {' or '.join(types)}, got {orjson.dumps(value).decode()[:100]}"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        low, high = rule.get("minimum"), rule.get("maximum")
-        if (low is not None and value < low) or (high is not None and value > high):
-            bounds = [f"at least {low}" if low is not None else "", f"at most {high}" if high is not None else ""]
-            return f"must be {' and '.join(filter(None, bounds))}, got {value}"
-    return None
+        return name == "boolean"
+    return isinstance(value, _TYPES[name])
+
+
+def _same_kind(value: Any, option: Any) -> bool:
+    return isinstance(value, bool) == isinstance(option, bool)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _nearest_of(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """The nearest text that would have been taken."""
+    options = [option for option in schema.get("enum", []) if isinstance(option, str) and option]
+    return _nearest(value, options) if isinstance(value, str) else None
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
-    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
-    return found[0] if found else None
+    names = {known_name.lower(): known_name for known_name in known}
+    found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)
+    return names[found[0]] if found else None
 
 
 def _pointer(*parts: object) -> str:

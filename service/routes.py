@@ -22,6 +22,7 @@ from service.eventstream import BoardStream, JobStream
 from service.jobs import Job, Status, links
 from service.problems import problem, problem_response
 from service.runner import Runner
+from service.schema import train_schema
 from service.settings import Settings
 from service.store import Store
 from service.streaming import BUSY_RETRY_MS, Hub, Types, retry_line
@@ -100,6 +101,11 @@ async def cancel(request: Request) -> Response:
     """`POST /jobs/<id>/cancel`: 202 once a restart would honour it; `cancelled` follows as an event."""
     job = await to_thread.run_sync(request.state.runner.cancel, request.path_params["job_id"])
     return answer(_snapshot(request, job), 202)
+
+
+async def schema(request: Request) -> Response:
+    """`GET /schema/train`: JSON Schema of the payload, from the installed Ultralytics."""
+    return answer(train_schema(await _ready(request)))
 
 
 # Jobs
@@ -325,6 +331,7 @@ ROUTES = [
     Route("/", page),
     Route("/train", train, methods=["POST"]),
     Route("/demo", demo, methods=["POST"]),
+    Route("/schema/train", schema),
     Route("/events", all_events),
     Route("/jobs", list_jobs),
     Route("/jobs/{job_id}", show_job),

@@ -16,6 +16,7 @@ LAYERS = [
     ["auth"],
     ["problems"],
     ["payload", "logs"],
+    ["schema"],
     ["catalog", "eventstream", "runner"],
     ["streaming"],
     ["supervisor", "store"],

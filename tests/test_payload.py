@@ -16,7 +16,9 @@ CATALOG = Catalog.of(
             "imgsz": {"types": ["int", "list"]},
             "lr0": {"types": ["float"], "minimum": 0, "maximum": 1},
             "plots": {"types": ["bool"]},
-            "optimizer": {"types": ["str"]},
+            "optimizer": {"types": ["str"], "enum": ["SGD", "AdamW", "auto"]},
+            "cache": {"types": ["bool", "str"], "enum": ["ram", "disk"]},
+            "classes": {"types": ["list", "null"], "items": {"types": ["int"], "minimum": 0}},
             "freeze": {"types": ["int", "list", "null"]},
             "data": {"types": ["str", "null"]},
             "project": {"types": ["str", "null"]},
@@ -83,6 +85,10 @@ def test_a_model_that_is_not_there_is_a_fault(model: str, detail: str, suggestio
         {"lr0": 0.5},
         {"plots": True},
         {"optimizer": "SGD"},
+        {"cache": "ram"},
+        {"cache": False},
+        {"classes": [0, 3]},
+        {"classes": None},
         {"freeze": None},
     ],
 )
@@ -94,16 +100,19 @@ def test_values_of_their_type_and_range_are_taken(hyperparameters: dict[str, Any
 @pytest.mark.parametrize(
     ("name", "value", "detail"),
     [
-        ("epochs", "3", 'must be int, got "3"'),
-        ("epochs", True, "must be int, got true"),
-        ("epochs", 2.5, "must be int, got 2.5"),
-        ("epochs", None, "must be int, got null"),
+        ("epochs", "3", 'must be integer, got "3"'),
+        ("epochs", True, "must be integer, got true"),
+        ("epochs", 2.5, "must be integer, got 2.5"),
+        ("epochs", None, "must be integer, got null"),
         ("epochs", 0, "must be at least 1, got 0"),
-        ("imgsz", {}, "must be int or list, got {}"),
+        ("imgsz", {}, "must be integer or array, got {}"),
         ("lr0", 7, "must be at least 0 and at most 1, got 7"),
         ("lr0", -0.1, "must be at least 0 and at most 1, got -0.1"),
-        ("plots", 1, "must be bool, got 1"),
-        ("optimizer", ["SGD"], 'must be str, got ["SGD"]'),
+        ("plots", 1, "must be boolean, got 1"),
+        ("optimizer", ["SGD"], 'must be one of ["SGD","AdamW","auto"], got ["SGD"]'),
+        ("cache", 1, 'must be one of ["ram","disk"] or boolean, got 1'),
+        ("classes", [0, 1, "2"], 'item 2: must be integer, got "2"'),
+        ("classes", [-1], "item 0: must be at least 0, got -1"),
     ],
 )
 def test_a_value_of_another_type_or_out_of_range_is_a_fault(name: str, value: Any, detail: str) -> None:
@@ -132,11 +141,17 @@ def test_an_unknown_argument_is_a_fault_with_the_nearest_name() -> None:
     ]
 
 
+def test_a_misspelt_choice_gets_the_nearest_one() -> None:
+    (fault,) = faults(GOOD | {"hyperparameters": {"optimizer": "adamw"}})
+    assert fault["suggestion"] == "AdamW"
+
+
 @pytest.mark.parametrize("device", ["0", 1, [0, 1], "-1", "cuda:3"])
 def test_devices_are_the_service_s_to_give(device: Any) -> None:
     check(GOOD | {"hyperparameters": {"device": "cpu"}})
     (fault,) = faults(GOOD | {"hyperparameters": {"device": device}})
-    assert (fault["pointer"], fault["suggestion"]) == ("/hyperparameters/device", "cpu")
+    assert fault["pointer"] == "/hyperparameters/device"
+    assert fault["detail"].startswith('must be one of [null,"","cpu"], got ')
 
 
 def test_data_belongs_to_fit_params_alone() -> None:

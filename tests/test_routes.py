@@ -144,6 +144,19 @@ def leave(queue: Any) -> None:
     raise SystemExit(7)
 
 
+async def test_the_schema_is_the_one_that_payloads_are_checked_against(service: Running) -> None:
+    schema = (await service.http.get("/schema/train")).json()
+    assert schema["required"] == ["model", "fit_params"]
+    hyperparameters = schema["properties"]["hyperparameters"]["properties"]
+    fit_params = schema["properties"]["fit_params"]["properties"]
+    assert hyperparameters["epochs"]["type"] == "integer"
+    assert hyperparameters["epochs"]["minimum"] == 1
+    assert all(rule.get("description") for rule in fit_params.values())
+    assert not {"project", "save_dir", "resume", "cfg"} & fit_params.keys()
+    assert set(fit_params) - set(hyperparameters) == {"data", "tick_interval", "preview"}
+    assert len(hyperparameters) > 90
+
+
 # What a request can get wrong
 
 

@@ -1,0 +1,81 @@
+"""The JSON Schema of `POST /train`, made from the installed Ultralytics' own table; payloads are checked against it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.catalog import Catalog
+
+#: Arguments that say where files go or what runs: the service decides those.
+REFUSED = frozenset({"project", "name", "save_dir", "exist_ok", "cfg", "resume", "mode", "task", "model"})
+#: What `fit_params` takes beside Ultralytics' arguments.
+OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "data": {"type": "string", "description": "Absolute path of the dataset: a YAML, for classification a folder."},
+    "tick_interval": {
+        "type": "number",
+        "minimum": 0.1,
+        "maximum": 3_600,
+        "default": 1.0,
+        "description": "Seconds between two ticks.",
+    },
+    "preview": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 32,
+        "default": 0,
+        "description": "Validation images to draw with predictions and labels after each epoch.",
+    },
+}
+#: A training gets the GPU of its slot; `device` may only keep it from that.
+DEVICE = {"enum": [None, "", "cpu"], "default": None, "description": "cpu; GPUs are assigned by the service."}
+_TYPES = {
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "str": "string",
+    "list": "array",
+    "dict": "object",
+    "null": "null",
+}
+
+
+def train_schema(catalog: Catalog) -> dict[str, Any]:
+    """What `POST /train` takes (JSON Schema 2020-12)."""
+    arguments = properties(catalog)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A training",
+        "type": "object",
+        "required": ["model", "fit_params"],
+        "additionalProperties": False,
+        "properties": {
+            "model": {
+                "type": "string",
+                "minLength": 1,
+                "description": "A name or packaged model file of GET /models, or the absolute path of a .pt or .yaml.",
+            },
+            "hyperparameters": {"type": "object", "additionalProperties": False, "properties": arguments},
+            "fit_params": {
+                "type": "object",
+                "required": ["data"],
+                "additionalProperties": False,
+                "properties": arguments | OWN_ARGUMENTS,
+            },
+        },
+    }
+
+
+def properties(catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """The schema of each training argument that a payload may set."""
+    own = REFUSED | {"data"}
+    return {name: _property(name, rule) for name, rule in catalog.arguments.items() if name not in own}
+
+
+def _property(name: str, rule: Mapping[str, Any]) -> dict[str, Any]:
+    if name == "device":
+        return DEVICE
+    types = [_TYPES[kind] for kind in rule["types"]]
+    found: dict[str, Any] = {"type": types[0] if len(types) == 1 else types}
+    for key in ("enum", "minimum", "maximum", "items", "default", "description"):
+        if key in rule:
+            found[key] = rule[key] if key != "items" else _property("", rule["items"])
+    return found
