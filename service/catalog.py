@@ -37,6 +37,8 @@ class Catalog:
     models: frozenset[str]
     #: Names of packaged model files, such as `yolov8n.yaml`.
     model_configs: frozenset[str]
+    #: One entry a model: `name`, `family`, `size`, `task`, `weights` and `config` (whether there are such).
+    model_table: list[dict[str, Any]]
 
     def task(self, model: str) -> str | None:
         """Ultralytics' name of the task that this model is for; None where only its weights know."""
@@ -48,7 +50,9 @@ class Catalog:
 
     @classmethod
     def of(cls, table: dict[str, Any]) -> "Catalog":
-        return cls(table["arguments"], frozenset(table["models"]), frozenset(table["model_configs"]))
+        return cls(
+            table["arguments"], frozenset(table["models"]), frozenset(table["model_configs"]), table["model_table"]
+        )
 
     @classmethod
     def load(cls, launcher: Launcher, cache_dir: Path) -> "Catalog":

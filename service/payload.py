@@ -33,9 +33,10 @@ class TrainRequest(BaseModel):
     fit_params: dict[str, Any]
 
 
-def parse(body: bytes, catalog: Catalog) -> TrainRequest:
+def parse(body: bytes, catalog: Catalog, only_weights_in: Path | None = None) -> TrainRequest:
     """The checked request. The dataset behind `fit_params.data` is `dataset.read`'s to check.
 
+    `only_weights_in` is the folder of the official weights where nothing is downloaded, None where that is allowed.
     Raises InvalidJson: when the body is not JSON. Raises InvalidPayload: with every fault that was found.
     """
     try:
@@ -46,7 +47,7 @@ def parse(body: bytes, catalog: Catalog) -> TrainRequest:
         request = TrainRequest.model_validate(content)
     except ValidationError as error:
         raise InvalidPayload([_fault(item) for item in error.errors()]) from None
-    faults = [*_check_model(request.model, catalog), *_check_arguments(request, catalog)]
+    faults = [*_check_model(request.model, catalog, only_weights_in), *_check_arguments(request, catalog)]
     if faults:
         raise InvalidPayload(faults)
     return request
@@ -59,8 +60,9 @@ def _fault(item: Any) -> Fault:
     return Fault(pointer, "is required" if item["type"] == "missing" else item["msg"])
 
 
-def _check_model(model: str, catalog: Catalog) -> Iterator[Fault]:
+def _check_model(model: str, catalog: Catalog, only_weights_in: Path | None) -> Iterator[Fault]:
     path = Path(model)
+    stem = model.removesuffix(".pt")
     if "://" in model or "\0" in model:
         yield Fault("/model", "must be a name or a path, not an address")
     elif path.suffix not in (".pt", ".yaml", ".yml", ""):
@@ -71,8 +73,11 @@ def _check_model(model: str, catalog: Catalog) -> Iterator[Fault]:
     elif path.suffix in (".yaml", ".yml"):
         if model not in catalog.model_configs:
             yield Fault("/model", "unknown model file", _nearest(model, catalog.model_configs))
-    elif model.removesuffix(".pt") not in catalog.models:
-        yield Fault("/model", "unknown model", _nearest(model.removesuffix(".pt"), catalog.models))
+    elif stem not in catalog.models:
+        yield Fault("/model", "unknown model", _nearest(stem, catalog.models))
+    elif only_weights_in is not None and not (only_weights_in / f"{stem}.pt").is_file():
+        config = f"{stem}.yaml" if f"{stem}.yaml" in catalog.model_configs else None
+        yield Fault("/model", f"{stem}.pt is not in {only_weights_in}, and nothing is downloaded (--offline)", config)
 
 
 def _check_arguments(request: TrainRequest, catalog: Catalog) -> Iterator[Fault]:

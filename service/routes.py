@@ -66,7 +66,8 @@ async def train(request: Request) -> Response:
     """`POST /train`: check everything, put the job on the disk, answer 202."""
     body = await _json_body(request)
     catalog = await _ready(request)
-    checked = payload.parse(body, catalog)
+    settings: Settings = request.state.settings
+    checked = payload.parse(body, catalog, settings.folder / "weights" if settings.offline else None)
     return await _submit(request, checked.model_dump(), catalog)
 
 
@@ -101,6 +102,15 @@ async def cancel(request: Request) -> Response:
     """`POST /jobs/<id>/cancel`: 202 once a restart would honour it; `cancelled` follows as an event."""
     job = await to_thread.run_sync(request.state.runner.cancel, request.path_params["job_id"])
     return answer(_snapshot(request, job), 202)
+
+
+async def models(request: Request) -> Response:
+    """`GET /models`: what can be trained, and which weights are there already."""
+    catalog = await _ready(request)
+    folder = request.state.settings.folder / "weights"
+    present = await to_thread.run_sync(lambda: sorted(path.name for path in folder.glob("*.pt")))
+    listed = [{**model, "downloaded": f"{model['name']}.pt" in present} for model in catalog.model_table]
+    return answer({"models": listed, "weights_dir": str(folder), "weights": present})
 
 
 async def schema(request: Request) -> Response:
@@ -331,6 +341,7 @@ ROUTES = [
     Route("/", page),
     Route("/train", train, methods=["POST"]),
     Route("/demo", demo, methods=["POST"]),
+    Route("/models", models),
     Route("/schema/train", schema),
     Route("/events", all_events),
     Route("/jobs", list_jobs),

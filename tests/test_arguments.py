@@ -1,8 +1,12 @@
 import json
+import math
+import re
 
 import pytest
 
 from AI.model_trainer import arguments
+from AI.model_trainer.models import config_for
+from AI.model_trainer.rules import RULES
 from tests import tiny  # keeps Ultralytics off the network  # noqa: F401
 
 PYTHON_TYPES = {"int": int, "float": int | float, "bool": bool, "str": str, "list": list, "null": None}
@@ -36,40 +40,106 @@ def test_defaults_are_of_their_own_types(described):
             assert any(isinstance(default, PYTHON_TYPES[kind]) for kind in types if kind != "null"), name
 
 
+def fits(value, rule):
+    """Whether a value is what its rule says: a JSON Schema validator for the words that rules use."""
+    types = rule["types"]
+    if isinstance(value, bool) or value is None:
+        right = {True: "bool", False: "bool", None: "null"}[value] in types
+    else:
+        right = any(isinstance(value, PYTHON_TYPES[kind]) for kind in types if kind not in ("bool", "null"))
+    if not right or not any(value is option or value == option for option in rule.get("enum", [value])):
+        return False
+    if isinstance(value, list):
+        enough = rule.get("minItems", 0) <= len(value) <= rule.get("maxItems", math.inf)
+        return enough and all(fits(item, rule["items"]) for item in value)
+    if isinstance(value, str):
+        return re.search(rule.get("pattern", ""), value) is not None
+    if isinstance(value, bool) or value is None:
+        return True
+    low, above, high = rule.get("minimum", -math.inf), rule.get("exclusiveMinimum", -math.inf), rule.get("maximum")
+    return low <= value and above < value and (high is None or value <= high)
+
+
+def test_every_default_fits_its_own_rule(described):
+    for name, argument in described["arguments"].items():
+        assert fits(argument["default"], argument), name
+
+
+def test_rules_are_in_the_words_of_json_schema(described):
+    words = {"types", "default", "description", "minimum", "maximum", "exclusiveMinimum", "enum", "pattern"}
+    words |= {"items", "minItems", "maxItems"}
+    for name, argument in described["arguments"].items():
+        assert argument.keys() <= words, name
+        if "list" in argument["types"]:
+            assert argument["items"]["types"], name
+        if "enum" in argument:
+            assert all(fits(option, argument) for option in argument["enum"]), name
+
+
+def test_own_rules_are_for_arguments_that_exist(described):
+    assert RULES.keys() <= described["arguments"].keys()
+
+
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("name", "right", "wrong"),
     [
-        ("epochs", {"types": ["int"], "default": 100, "minimum": 1}),
-        ("batch", {"types": ["int", "float"], "default": 16}),
-        ("lr0", {"types": ["float"], "default": 0.01, "minimum": 0.0, "maximum": 1.0}),
-        ("time", {"types": ["float", "null"], "default": None}),
-        ("device", {"types": ["int", "str", "list", "null"], "default": None}),
-        ("freeze", {"types": ["int", "list", "null"], "default": None}),
-        ("scale", {"types": ["float", "list"], "default": 0.5, "minimum": 0.0, "maximum": 1.0}),
-        ("fraction", {"types": ["int", "float", "list"], "default": 1.0}),
-        ("auto_augment", {"types": ["str", "null"], "default": "randaugment"}),
-        ("cos_lr", {"types": ["bool"], "default": False}),
+        ("epochs", [1, 300], [0, 1.5, True, "3", None]),
+        ("batch", [16, -1, 0.7], [-2, "16"]),
+        ("imgsz", [32, 640, [640, 480]], [0, -3, 9000, "640", [640, 480, 3], [0, 640]]),
+        ("workers", [0, 8], [-1, 1000]),
+        ("optimizer", ["auto", "AdamW", "RMSProp"], ["Foo", None]),
+        ("cache", [True, False, "ram", "disk"], ["zzz", 1]),
+        ("device", [None, "", "cpu", 0, "0,1", "cuda:0", "npu:0", [0, 1], [-1, -1]], ["gpu", -2, []]),
+        ("freeze", [None, 10, [0, 3], ["23.cv2"]], [-1, [-1], "10"]),
+        ("classes", [None, 0, [0, 2]], [-1, [0.5], "0"]),
+        ("degrees", [0, 180.0], [-400, 200]),
+        ("box", [0, 7.5], [-3]),
+        ("seed", [0, 2**31], [-1, 2**40]),
+        ("time", [None, 0.5], [-1]),
+        ("task", ["detect", "obb"], ["foo", None]),
+        ("amp", [True, False, "bf16"], ["fp8", 1, None]),
+        ("copy_paste_mode", ["flip", "mixup"], ["zz"]),
+        ("auto_augment", [None, "augmix"], ["zz"]),
+        ("split", ["val", "test"], ["zz"]),
+        ("fraction", [1.0, 0.1, 200, [0.5, 0.5], [100, 10, 0]], [0, -1, [0.5], "all"]),
+        ("scale", [0.5, [0.5, 2.0]], [1.5, [0.5], -0.1]),
+        ("quantize", [None, 8, "int8"], [4, "int4"]),
+        ("compile", [True, "reduce-overhead"], ["fast"]),
+        ("save_period", [-1, 5], [-2]),
+        ("close_mosaic", [0, 10], [-1]),
+        ("lr0", [0.0, 1], [2.0, -0.1]),
+        ("cos_lr", [True], [1, "yes"]),
     ],
 )
-def test_types_and_ranges(described, name, expected):
-    argument = dict(described["arguments"][name])
-    assert argument.pop("description")
-    assert argument == expected
+def test_what_is_wrong_is_told_from_what_is_right(name, right, wrong, described):
+    rule = described["arguments"][name]
+    assert [value for value in right if not fits(value, rule)] == []
+    assert [value for value in wrong if fits(value, rule)] == []
 
 
-def test_ranges_are_those_that_ultralytics_checks(described):
-    from ultralytics.cfg import check_cfg
+def test_ranges_that_ultralytics_checks_are_its_own(described):
+    from ultralytics.cfg import CFG_INT_MIN, check_cfg
 
-    bounded = {name: a for name, a in described["arguments"].items() if "minimum" in a}
-    assert {"epochs", "lr0", "mosaic", "seed", "scale"} <= bounded.keys()
-    for name, argument in bounded.items():
+    checked = {name: a for name, a in described["arguments"].items() if a.get("minimum") is not None}
+    checked = {name: a for name, a in checked.items() if name in CFG_INT_MIN or a.get("maximum") == 1.0}
+    assert {"epochs", "lr0", "mosaic", "seed", "scale"} <= checked.keys()
+    for name, argument in checked.items():
         check_cfg({name: argument["minimum"]})
         with pytest.raises(ValueError, match=name):
             check_cfg({name: argument["minimum"] - 1})
-        if "maximum" in argument:
+        if argument.get("maximum") == 1.0:
             check_cfg({name: argument["maximum"]})
             with pytest.raises(ValueError, match=name):
                 check_cfg({name: argument["maximum"] + 1})
+
+
+def test_what_fits_is_taken_by_ultralytics(described):
+    from ultralytics.cfg import check_cfg
+
+    for name, argument in described["arguments"].items():
+        for value in (argument["default"], *argument.get("enum", ()), argument.get("minimum"), argument.get("maximum")):
+            if value is not None and fits(value, argument):
+                check_cfg({name: value})
 
 
 def test_types_are_those_that_ultralytics_checks(described):
@@ -102,3 +172,55 @@ def test_model_configs_are_found_by_ultralytics(described):
         model = yaml_model_load(name)
         assert model["backbone"], name
         assert not model["scale"] or not model.get("scales") or model["scale"] in model["scales"], name
+
+
+def test_table_has_every_name_once(described):
+    table = {row["name"]: row for row in described["model_table"]}
+    assert len(table) == len(described["model_table"])
+    assert {name for name, row in table.items() if row["weights"]} == set(described["models"])
+    assert {f"{name}.yaml" for name, row in table.items() if row["config"]} == set(described["model_configs"])
+    assert all(row.keys() == {"name", "family", "size", "task", "weights", "config"} for row in table.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "size", "task", "weights", "config"),
+    [
+        ("yolov8n", "yolov8", "n", "detect", True, True),
+        ("yolo11x-seg", "yolo11", "x", "segment", True, True),
+        ("yolo26m-pose", "yolo26", "m", "pose", True, True),
+        ("yolo26n-sem-ade20k", "yolo26", "n", "semantic", True, False),
+        ("yolo12n-obb", "yolo12", "n", "obb", False, True),
+        ("yolov8-cls", "yolov8", None, "classify", False, True),
+        ("yolov5n6u", "yolov5", "n", "detect", True, False),
+        ("yolov3-tinyu", "yolov3", None, "detect", True, False),
+        ("yolov9c-seg", "yolov9", "c", "segment", True, True),
+        ("yolov8x-pose-p6", "yolov8", "x", "pose", True, True),
+        ("yoloe-11s-seg", "yoloe-11", "s", "segment", True, True),
+        ("rtdetr-l", "rtdetr", "l", "detect", True, True),
+        ("rtdetr-resnet50", "rtdetr", None, "detect", False, True),
+    ],
+)
+def test_row_of_the_table(name, family, size, task, weights, config, described):
+    expected = {"name": name, "family": family, "size": size, "task": task, "weights": weights, "config": config}
+    assert next(row for row in described["model_table"] if row["name"] == name) == expected
+
+
+def test_tasks_of_model_files_are_those_of_their_last_layer(described):
+    from ultralytics.nn.tasks import guess_model_task, yaml_model_load
+
+    for row in described["model_table"]:
+        if row["config"]:
+            guessed = guess_model_task(yaml_model_load(f"{row['name']}.yaml"))
+            assert row["task"] == (guessed or "detect"), row["name"]  # of RT-DETR's head it makes nothing
+
+
+@pytest.mark.parametrize(
+    ("weights", "config"),
+    [("yolov8n", "yolov8n.yaml"), ("yolov5s6u", "yolov5s-p6.yaml"), ("yolov3-sppu", "yolov3-spp.yaml")],
+)
+def test_model_file_of_official_weights(weights, config):
+    assert config_for(weights) == config
+
+
+def test_weights_without_a_model_file():
+    assert config_for("yolov8n-oiv7") is None

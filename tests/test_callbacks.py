@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from AI.model_trainer import build_model, train_model
+from AI.model_trainer.amp_check import AmpCheck
 from AI.model_trainer.callbacks import Progress
 from AI.model_trainer.events import numbers
 from AI.model_trainer.moment import Moment
+from AI.model_trainer.previews import Previews
 from AI.model_trainer.stopping import GracefulStop
 from AI.model_trainer.threads import ThreadCount
 from tests.tiny import TINY, make_dataset, tiny_model
@@ -129,40 +131,6 @@ def test_epoch_that_was_not_validated_has_no_metrics(model, fit):
     first, last = of(fit(model, epochs=2, val=False), "epoch_end")
     assert (first["metrics"], first["val_losses"], first["fitness"]) == ({}, {}, None)
     assert last["metrics"].keys() == METRICS  # Ultralytics validates the last one in any case
-
-
-def label_as(task, data):
-    """Rewrite the dataset's labels for another task; classification has its images in folders instead."""
-    points = {"pose": "0.5 0.5 0.5 0.5 0.4 0.4 2"}.get(task, "0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75")
-    for label in (data.parent / "labels").rglob("*.txt"):
-        kind = label.read_text()[0]
-        label.write_text(f"{kind} {points}\n")
-        if task == "classify":
-            image = data.parent / "images" / label.parent.name / f"{label.stem}.png"
-            image.parent.joinpath(kind).mkdir(exist_ok=True)
-            image.rename(image.parent / kind / image.name)
-    data.write_text(data.read_text() + "kpt_shape: [1, 3]\n")
-    return data.parent / "images" if task == "classify" else data
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("task", "model", "losses", "metric"),
-    [
-        ("segment", "yolov8n-seg.yaml", LOSSES | {"seg_loss", "sem_loss"}, "metrics/mAP50(M)"),
-        ("pose", "yolov8n-pose.yaml", LOSSES | {"pose_loss", "kobj_loss"}, "metrics/mAP50(P)"),
-        ("obb", "yolov8n-obb.yaml", LOSSES | {"angle_loss"}, "metrics/mAP50(B)"),
-        ("classify", "yolov8n-cls.yaml", {"loss"}, "metrics/accuracy_top1"),
-        ("detect", "yolo26n.yaml", {"box_loss", "cls_loss", "l1_loss"}, "metrics/mAP50(B)"),
-    ],
-)
-def test_losses_and_metrics_are_those_of_the_task(task, model, losses, metric, fit, tmp_path):
-    data = make_dataset(tmp_path / "data")
-    events = fit(build_model(model, TINY), data=data if task == "detect" else label_as(task, data))
-    (epoch,) = of(events, "epoch_end")
-    assert epoch["train_losses"].keys() == epoch["val_losses"].keys() == losses
-    assert metric in epoch["metrics"]
-    assert events[-1]["metrics"].keys() == epoch["metrics"].keys()
 
 
 # Ticks
@@ -346,9 +314,11 @@ def test_callback_may_change_what_it_gets(model, fit):
 # With several GPUs
 
 
-def test_hooks_can_be_sent_to_the_processes_of_a_multi_gpu_run():
+def test_hooks_can_be_sent_to_the_processes_of_a_multi_gpu_run(tmp_path):
     stop = GracefulStop(bool)
-    hooks = [*ThreadCount("all").hooks(), *stop.hooks(), *Progress(print, 1.0, stop).hooks()]
+    parts = (ThreadCount("all"), AmpCheck(tmp_path, False), stop, Progress(print, 1.0, stop, True), Previews(4))
+    hooks = [hook for part in parts for hook in part.hooks()]
+    assert len(hooks) == 8
     assert [event for event, _ in pickle.loads(pickle.dumps(hooks))] == [event for event, _ in hooks]
 
 

@@ -1,5 +1,4 @@
 import logging
-import shutil
 import subprocess
 import sys
 import threading
@@ -133,6 +132,15 @@ def test_old_names_of_arguments_still_work(data, tiny, tmp_path):
         {"threads": True},
         {"progress_callback": "print"},
         {"should_stop": 1},
+        {"events": "everything"},
+        {"events": ["all"]},
+        {"preview": -1},
+        {"preview": 33},
+        {"preview": True},
+        {"preview": 1.0},
+        {"weights_dir": ""},
+        {"weights_dir": 3},
+        {"offline": 1},
     ],
 )
 def test_option_out_of_range_is_refused(option, data, trained):
@@ -152,12 +160,6 @@ def test_what_ultralytics_refuses_is_raised_and_leaves_nothing_behind(trained, t
 # Models
 
 
-def test_official_name_is_resolved_as_ultralytics_does(trained, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(trained[0].save_dir / "weights" / "best.pt", "yolov8n.pt")
-    assert build_model("yolov8n").ckpt_path == "yolov8n.pt"
-
-
 def test_weights_are_loaded_from_a_path(trained):
     model = build_model(trained[0].save_dir / "weights" / "best.pt")
     assert model.names == {0: "red", 1: "green"}
@@ -165,6 +167,17 @@ def test_weights_are_loaded_from_a_path(trained):
 
 def test_packaged_model_file_gives_random_weights():
     assert build_model("yolov8n.yaml").task == "detect"
+
+
+def test_packaged_model_file_of_rt_detr_is_one_of_detection():
+    assert build_model("rtdetr-resnet50.yaml").task == "detect"
+
+
+@pytest.mark.slow
+def test_rt_detr_is_trained(data, tmp_path):
+    events = fit(build_model("rtdetr-resnet50.yaml", TINY), data, tmp_path, imgsz=64, preview=2, deterministic=False)
+    assert of(events, "epoch_end")[0]["train_losses"].keys() == {"giou_loss", "cls_loss", "l1_loss"}
+    assert (tmp_path / "previews" / "epoch_0001.jpg").is_file()
 
 
 @pytest.mark.parametrize(("name", "error"), [("", ValueError), (" ", ValueError), ("nonsense", FileNotFoundError)])

@@ -27,6 +27,7 @@ CATALOG = Catalog.of(
         },
         "models": ["yolov8n", "yolo11n", "yolov8s-seg"],
         "model_configs": ["yolov8n.yaml", "yolo11n.yaml"],
+        "model_table": [],
     }
 )
 GOOD = {"model": "yolov8n", "fit_params": {"data": "/d.yaml"}}
@@ -178,6 +179,21 @@ def test_data_belongs_to_fit_params_alone() -> None:
 )
 def test_a_payload_of_another_shape_is_a_fault_at_its_place(payload: Any, pointer: str) -> None:
     assert pointer in [fault["pointer"] for fault in faults(payload)]
+
+
+def test_weights_that_are_not_there_are_refused_where_nothing_is_downloaded(tmp_path: Any) -> None:
+    body = orjson.dumps(GOOD)
+    with pytest.raises(InvalidPayload) as caught:
+        parse(body, CATALOG, tmp_path)
+    (fault,) = caught.value.faults
+    assert fault.as_dict() == {
+        "pointer": "/model",
+        "detail": f"yolov8n.pt is not in {tmp_path}, and nothing is downloaded (--offline)",
+        "suggestion": "yolov8n.yaml",
+    }
+    (tmp_path / "yolov8n.pt").touch()
+    assert parse(body, CATALOG, tmp_path).model == "yolov8n"
+    assert parse(orjson.dumps(GOOD | {"model": "yolo11n.yaml"}), CATALOG, tmp_path).model == "yolo11n.yaml"
 
 
 def test_a_misspelt_field_gets_the_nearest_one() -> None:

@@ -1,0 +1,372 @@
+"""Official names: found in a folder, downloaded over a real socket, or one clear error."""
+
+import logging
+import os
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from AI.model_trainer import WeightsUnavailable, build_model, train_from_payload, train_model, weights
+from AI.model_trainer.amp_check import AmpCheck
+from AI.model_trainer.listener import Listener
+from AI.model_trainer.weights import WeightsFolder
+from tests.tiny import TINY, make_dataset, tiny_model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """The bytes of a small model's weights; more than an official file has at least."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    build_model(tiny_model(folder)).save(folder / "tiny.pt")
+    content = (folder / "tiny.pt").read_bytes()
+    assert len(content) > weights._MIN_BYTES
+    return content
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "weights"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def empty_current_folder(tmp_path, monkeypatch):
+    """Whatever happens, nothing is written to the current directory."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    yield here
+    assert [path.name for path in here.iterdir() if path.suffix != ".mine"] == []
+
+
+@pytest.fixture
+def net(monkeypatch):
+    """No net; returns the hosts that were asked for."""
+
+    def refuse(host, *_, **__):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "no net in tests")
+
+    asked = []
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return asked
+
+
+class Releases:
+    """A web server that hands out `files`, by name; `requests` are the paths asked for."""
+
+    def __init__(self):
+        self.files = {}
+        self.requests = []
+        #: Bytes after which an answer breaks off.
+        self.cut = None
+        releases = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                releases.requests.append(self.path)
+                content = releases.files.get(Path(self.path).name)
+                if content is None:
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content[: releases.cut])
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def releases(monkeypatch):
+    releases = Releases()
+    thread = threading.Thread(target=releases.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setattr(weights, "RELEASES", releases.url)
+    monkeypatch.setenv("NO_PROXY", "*")
+    yield releases
+    releases.server.shutdown()
+    releases.server.server_close()
+    thread.join()
+
+
+def downloads(events):
+    return [
+        (event["file"], event["received_bytes"], event["total_bytes"])
+        for event in events
+        if event["event"] == "phase" and event["phase"] == "downloading"
+    ]
+
+
+# Found
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("yolov8n", "yolov8n.pt"),
+        ("yolov8n.pt", "yolov8n.pt"),
+        ("yolo11n-seg", "yolo11n-seg.pt"),
+        ("yolo26n", "yolo26n.pt"),
+        ("yolov9t", "yolov9t.pt"),
+        ("yolov5n", "yolov5nu.pt"),
+        ("yolov5n.pt", "yolov5nu.pt"),
+    ],
+)
+@pytest.mark.parametrize("offline", [True, False])
+def test_weights_in_the_folder_are_found_without_the_net(name, file, offline, folder, checkpoint, net):
+    (folder / file).write_bytes(checkpoint)
+    model = build_model(name, weights_dir=folder, offline=offline)
+    assert Path(model.ckpt_path) == folder / file
+    assert net == []
+
+
+def test_weights_in_the_current_directory_are_found_after_those_in_the_folder(folder, checkpoint, net, monkeypatch):
+    here = folder.parent / "there"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (here / "yolov8n.pt").write_bytes(checkpoint)
+    assert Path(build_model("yolov8n", weights_dir=folder).ckpt_path) == here / "yolov8n.pt"
+    (folder / "yolov8n.pt").write_bytes(checkpoint)
+    assert Path(build_model("yolov8n", weights_dir=folder).ckpt_path) == folder / "yolov8n.pt"
+    assert net == []
+
+
+def test_folder_is_among_the_fit_params_of_a_payload(folder, checkpoint, tmp_path, net):
+    (folder / "yolov8n.pt").write_bytes(checkpoint)
+    fit_params = {"data": make_dataset(tmp_path / "data"), "save_dir": tmp_path / "run", "weights_dir": str(folder)}
+    model, _ = train_from_payload({"model": "yolov8n", "hyperparameters": TINY, "fit_params": fit_params})
+    assert model.trainer.args.model == str(folder / "yolov8n.pt")
+
+
+def test_pretrained_weights_are_found_in_the_same_folder(folder, checkpoint, tmp_path, net):
+    (folder / "yolov8n.pt").write_bytes(checkpoint)
+    model = build_model(tiny_model(tmp_path), TINY, weights_dir=folder)
+    fit_params = {"data": make_dataset(tmp_path / "data"), "save_dir": tmp_path / "run", "pretrained": "yolov8n"}
+    train_model(model, fit_params=fit_params)
+    assert model.trainer.args.pretrained == str(folder / "yolov8n.pt")
+    with pytest.raises(WeightsUnavailable, match=r"yolov8s\.pt"):
+        train_model(model, fit_params={**fit_params, "pretrained": "yolov8s.pt"})
+
+
+def test_default_folder_is_the_users_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert weights.default_folder() == tmp_path / ".cache" / "yolo-trainer" / "weights"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert weights.default_folder() == tmp_path / "xdg" / "yolo-trainer" / "weights"
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert weights.default_folder() == tmp_path / "Library" / "Caches" / "yolo-trainer" / "weights"
+    assert list(tmp_path.glob("[!h]*")) == []  # asking makes nothing
+
+
+@pytest.mark.parametrize("path", ["/nowhere/model.pt", "unknown.pt", "sub/yolov8n.pt", "yolov8n-mine", "sam_b"])
+def test_path_that_does_not_exist_asks_nobody(path, folder, net):
+    with pytest.raises(FileNotFoundError, match=r"neither an official name nor a file"):
+        build_model(path, weights_dir=folder)
+    assert net == []
+
+
+# Not to be had
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "config"),
+    [
+        ("yolov8n", "yolov8n.pt", "yolov8n.yaml"),
+        ("yolo11n-seg.pt", "yolo11n-seg.pt", "yolo11n-seg.yaml"),
+        ("yolov5n6u", "yolov5n6u.pt", "yolov5n-p6.yaml"),
+        ("yolov3u", "yolov3u.pt", "yolov3.yaml"),
+        ("rtdetr-l", "rtdetr-l.pt", "rtdetr-l.yaml"),
+        ("yolov8n-oiv7", "yolov8n-oiv7.pt", None),
+    ],
+)
+@pytest.mark.parametrize("offline", [True, False])
+def test_what_cannot_be_had_is_one_clear_error(name, file, config, offline, folder, net):
+    assert os.environ["YOLO_OFFLINE"] == "1"  # says nothing about weights
+    with pytest.raises(WeightsUnavailable) as caught:
+        build_model(name, weights_dir=folder, offline=offline)
+    reason = "downloads are off" if offline else "cannot be downloaded (the connection failed)"
+    otherwise = f", or train {config} from random weights" if config else ""
+    assert str(caught.value) == f"{file} is missing and {reason}: put it into {folder}{otherwise}"
+    assert isinstance(caught.value, OSError)
+    assert (caught.value.name, caught.value.folder, caught.value.reason) == (file, folder, reason)
+    assert net == ([] if offline else ["github.com"])  # asked once, and not again
+    assert list(folder.iterdir()) == []
+
+
+def test_folder_that_cannot_be_made_is_said_so(tmp_path, net):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WeightsUnavailable, match=r"cannot be downloaded \(Not a directory\)"):
+        build_model("yolov8n", weights_dir=tmp_path / "file" / "weights")
+    assert net == []
+
+
+def test_file_that_the_server_has_not(folder, releases):
+    with pytest.raises(WeightsUnavailable, match=r"cannot be downloaded \(HTTP 404\)"):
+        build_model("yolov8n", weights_dir=folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_download_that_breaks_off_leaves_nothing(folder, releases, checkpoint):
+    releases.files["yolov8n.pt"], releases.cut = checkpoint, len(checkpoint) // 2
+    with pytest.raises(WeightsUnavailable, match=r"cannot be downloaded \(the connection failed\)"):
+        build_model("yolov8n", weights_dir=folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_full_disk_is_said_so(folder, releases, checkpoint, monkeypatch):
+    from ultralytics.utils import downloads
+
+    def full(*_, **__):
+        raise MemoryError("Insufficient free disk space")
+
+    monkeypatch.setattr(downloads, "safe_download", full)
+    with pytest.raises(WeightsUnavailable, match=r"not enough disk space"):
+        build_model("yolov8n", weights_dir=folder)
+
+
+# Downloaded
+
+
+def test_download_goes_into_the_folder_and_is_there_the_next_time(folder, releases, checkpoint):
+    releases.files["yolov8n.pt"] = checkpoint
+    for _ in range(2):
+        model = build_model("yolov8n", weights_dir=folder / "made" / "for it")
+        assert Path(model.ckpt_path) == folder / "made" / "for it" / "yolov8n.pt"
+    assert releases.requests == ["/v8.4.0/yolov8n.pt"]
+    assert [path.name for path in folder.rglob("*.*")] == ["yolov8n.pt"]
+    assert (folder / "made" / "for it" / "yolov8n.pt").read_bytes() == checkpoint
+
+
+def test_download_goes_into_the_default_folder(tmp_path, releases, checkpoint, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    releases.files["yolo11n.pt"] = checkpoint
+    build_model("yolo11n")
+    assert (tmp_path / "cache" / "yolo-trainer" / "weights" / "yolo11n.pt").is_file()
+
+
+def test_weights_at_an_address_go_into_the_folder(folder, releases, checkpoint):
+    releases.files["mine.pt"] = checkpoint
+    assert Path(build_model(f"{releases.url}/mine.pt", weights_dir=folder).ckpt_path) == folder / "mine.pt"
+
+
+def test_download_is_told_before_the_training(folder, releases, checkpoint, tmp_path):
+    releases.files["yolov8n.pt"] = checkpoint
+    events = []
+    fit_params = {
+        "data": make_dataset(tmp_path / "data"),
+        "save_dir": tmp_path / "run",
+        "weights_dir": folder,
+        "events": "all",
+        "progress_callback": events.append,
+    }
+    train_from_payload({"model": "yolov8n", "hyperparameters": TINY, "fit_params": fit_params})
+    told, size = downloads(events), len(checkpoint)
+    assert told == [(event["file"], event["received_bytes"], event["total_bytes"]) for event in events[: len(told)]]
+    assert told[0] == ("yolov8n.pt", 0, None)
+    assert told[-1] == ("yolov8n.pt", size, size)
+    assert len(told) >= 3
+    assert all(total == size for _, _, total in told[1:])
+    received = [each for _, each, _ in told]
+    assert received == sorted(received)
+    assert events[len(told)]["phase"] == "checking_data"
+    assert events[0].keys() == {
+        *("event", "phase", "epoch", "metrics", "file", "received_bytes", "total_bytes"),
+    }
+
+
+def test_download_is_not_told_unless_asked_for(folder, releases, checkpoint, tmp_path):
+    releases.files["yolov8n.pt"] = checkpoint
+    events = []
+    fit_params = {"data": make_dataset(tmp_path / "data"), "save_dir": tmp_path / "run", "weights_dir": folder}
+    fit_params["progress_callback"] = events.append
+    train_from_payload({"model": "yolov8n", "hyperparameters": TINY, "fit_params": fit_params})
+    assert {event["event"] for event in events} == {"tick", "epoch_end", "train_end"}
+
+
+def test_events_of_a_download_are_few(folder, releases, monkeypatch):
+    monkeypatch.setattr(weights, "_REPORT_INTERVAL", float("inf"))
+    releases.files["yolov8n.pt"] = content = bytes(5_000_000)  # comes in a thousand pieces
+    events = []
+    WeightsFolder(folder, listener=Listener(events.append)).resolve("yolov8n")
+    first, second, third = downloads(events)
+    assert 0 == first[1] < second[1] < third[1] == len(content)
+
+
+def test_callback_that_raises_does_not_end_a_download(folder, releases, caplog):
+    def broken(_):
+        raise OSError("pipe closed")
+
+    releases.files["yolov8n.pt"] = bytes(200_000)
+    WeightsFolder(folder, listener=Listener(broken)).resolve("yolov8n")
+    assert (folder / "yolov8n.pt").is_file()
+    ours = [record for record in caplog.records if record.name.startswith("AI.")]
+    assert [(record.levelno, record.action) for record in ours] == [(logging.ERROR, "progress")]
+
+
+def test_two_threads_download_once(folder, releases):
+    releases.files["yolov8n.pt"] = bytes(2_000_000)
+    paths = []
+    threads = [
+        threading.Thread(target=lambda: paths.append(WeightsFolder(folder).resolve("yolov8n"))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert paths == [str(folder / "yolov8n.pt")] * 4
+    assert len(releases.requests) == 1
+
+
+def test_what_a_killed_process_left_is_removed(folder, releases):
+    releases.files["yolov8n.pt"] = bytes(200_000)
+    for name, age in ((".download-old", 10**6), (".download-new", 0)):
+        part = folder / name / ".yolov8s.pt.part"
+        part.parent.mkdir()
+        part.write_bytes(b"half")
+        for path in (part, part.parent):
+            os.utime(path, (path.stat().st_mtime - age,) * 2)
+    WeightsFolder(folder).resolve("yolov8n")
+    assert {path.name for path in folder.iterdir()} == {".download-new", "yolov8n.pt"}
+
+
+# The check before mixed precision
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_check_of_mixed_precision_looks_in_the_same_folder(offline, folder, net, monkeypatch):
+    """On CUDA only, so Ultralytics' check is replaced by the two things that it does with its weights."""
+    from ultralytics import utils
+    from ultralytics.engine import trainer as engine
+    from ultralytics.utils import checks
+    from ultralytics.utils.downloads import attempt_download_asset
+
+    def check(_):
+        looked.append(utils.WEIGHTS_DIR)
+        with pytest.raises(ConnectionError):
+            attempt_download_asset(utils.WEIGHTS_DIR / "yolo26n.pt")
+        return True
+
+    looked, stock = [], utils.WEIGHTS_DIR
+    monkeypatch.setattr(checks, "check_amp", check)
+    monkeypatch.setattr(engine, "check_amp", engine.check_amp)
+    ((_, setup_start),) = AmpCheck(folder, offline).hooks()
+    setup_start(SimpleNamespace(device=SimpleNamespace(type="cpu")))
+    assert engine.check_amp is not check
+    setup_start(SimpleNamespace(device=SimpleNamespace(type="cuda")))
+    assert engine.check_amp(None) is True
+    assert looked == [folder]
+    assert stock == utils.WEIGHTS_DIR
+    assert bool(net) is not offline
+    assert list(folder.iterdir()) == []
