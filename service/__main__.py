@@ -67,7 +67,7 @@ def _flags() -> inspect.Signature:
     """One flag per setting; None means that it was not given."""
     parameters = []
     for name, field in Settings.model_fields.items():
-        many = name in ("allowed_host", "allowed_origin")
+        many = field.default == ()
         default = "" if field.default in (None, ()) else f" [default: {field.default}]"
         option = typer.Option(help=f"{field.description}{default}", show_default=False)
         kind: Any = list[str] | None if many else (bool if field.annotation is bool else str) | None
@@ -76,8 +76,9 @@ def _flags() -> inspect.Signature:
     return inspect.Signature(parameters)
 
 
-serve.__signature__ = _flags()  # type: ignore[attr-defined]
-serve.__annotations__ = {name: parameter.annotation for name, parameter in _flags().parameters.items()}
+FLAGS = _flags()
+serve.__signature__ = FLAGS  # type: ignore[attr-defined]
+serve.__annotations__ = {name: parameter.annotation for name, parameter in FLAGS.parameters.items()}
 cli.command()(serve)
 cli.command(name="demo")(demo.run)
 

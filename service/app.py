@@ -17,6 +17,7 @@ from anyio import to_thread
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from AI.model_trainer import config_dir
@@ -82,8 +83,12 @@ def create_app(settings: Settings | None = None) -> Service:
 
     # Streams end by the hub; the stock class would cut those that it carries before they are told to come back.
     AppStatus.enable_automatic_graceful_drain = False
-    guard = Middleware(Guard, hosts=settings.allowed_host, origins=settings.allowed_origin)
-    return Service(routes=ROUTES, middleware=[guard], exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
+    middleware = [Middleware(Guard, hosts=settings.allowed_host, origins=settings.allowed_origin)]
+    if settings.allowed_origin:
+        headers = ["Content-Type", "Last-Event-ID"]
+        origins = list(settings.allowed_origin)
+        middleware.append(Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=headers))
+    return Service(routes=ROUTES, middleware=middleware, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
 
 
 def make_launcher(settings: Settings) -> Launcher:

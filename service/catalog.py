@@ -22,6 +22,9 @@ from service.launcher import Launcher
 
 log = logging.getLogger(__name__)
 
+#: To be raised when the library's table gets other keys: a kept one of before is then read anew.
+TABLE_VERSION = 2
+
 #: Suffix of a model's name, and module at the end of a model file → task (Ultralytics' naming).
 _TASKS = {"cls": "classify", "seg": "segment", "pose": "pose", "obb": "obb", "sem": "semantic", "depth": "depth"}
 _HEADS = {"Detect": "detect", "Classify": "classify", "Segment": "segment", "Pose": "pose", "OBB": "obb"}
@@ -60,7 +63,8 @@ class Catalog:
 
         Blocks for seconds on a cold start. Raises NotReady: when the worker could not read it.
         """
-        kept = cache_dir / f"arguments-{importlib.metadata.version('ultralytics')}.json"
+        version = importlib.metadata.version("ultralytics")
+        kept = cache_dir / f"arguments-{version}-{TABLE_VERSION}.json"
         try:
             table = orjson.loads(kept.read_bytes())
             catalog = cls.of(table)
@@ -68,7 +72,10 @@ class Catalog:
             table = None
         answer = _ask(launcher, describe=table is None)
         if table is None:
-            _keep(kept, answer)
+            try:
+                _keep(kept, answer)
+            except OSError as error:
+                log.warning("the table of arguments is not kept: %s", error)
             catalog = cls.of(answer)
         return catalog
 

@@ -6,6 +6,8 @@ absolute paths.
 """
 
 import itertools
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +28,18 @@ VAL_FOLDERS = ("val", "validation", "valid", "test")
 MAX_ENTRIES = 10_000
 
 
-def read(data: Any, task: str | None = None) -> dict[str, Any] | None:
+def read(data: Any, task: str | None = None, roots: Sequence[Path] = ()) -> dict[str, Any] | None:
     """The dataset's clean description: `path`, `train`, `val`, `test`?, `names` and what its task needs.
 
     A relative `path` and relative splits are resolved against the YAML's own folder; all paths come out absolute.
     None for a classification dataset, which is a folder: it has no description, so there is nothing to clean.
-    `task` is Ultralytics' name of it, None when that is not known before the weights are loaded.
+    `task` is Ultralytics' name of it, None when that is not known before the weights are loaded. Every path must lie in
+    one of `roots`, links resolved; without any, the file system's permissions alone decide.
     Raises InvalidPayload: when there is no such dataset, or training on it could not work.
     """
     source = _path(data)
-    if task == "classify" or (task is None and source.is_dir()):
+    _check_roots([source], roots)
+    if task == "classify" or (task is None and _is_dir(source)):
         _check_class_folders(source)
         return None
     content = _load(source)
@@ -46,6 +50,8 @@ def read(data: Any, task: str | None = None) -> dict[str, Any] | None:
             clean[split] = _split(root, content[split], split)
         elif split != "test":
             raise _invalid(f"{source} names no {split} images")
+    listed = [path for split in ("train", "val", "test") for path in _as_list(clean.get(split, []))]
+    _check_roots([Path(clean["path"]), *map(Path, listed)], roots)
     clean["names"] = _names(content)
     if "channels" in content:
         clean["channels"] = _channels(content["channels"])
@@ -54,11 +60,31 @@ def read(data: Any, task: str | None = None) -> dict[str, Any] | None:
     return clean
 
 
+def _check_roots(paths: Sequence[Path], roots: Sequence[Path]) -> None:
+    for path in paths:
+        if roots and not any(path.resolve().is_relative_to(root.resolve()) for root in roots):
+            raise _invalid(f"{path} is outside of the folders that --data-root names")
+
+
+def _as_list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise _invalid(f"{path} cannot be read: {error.strerror}") from None
+
+
 def write(clean: dict[str, Any], folder: Path) -> Path:
     """Write the clean copy that a training sees."""
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / "data.yaml"
-    copy.write_text(yaml.safe_dump(clean, sort_keys=False, allow_unicode=True), "utf-8")
+    with copy.open("w", encoding="utf-8") as file:
+        yaml.safe_dump(clean, file, sort_keys=False, allow_unicode=True)
+        file.flush()
+        os.fsync(file.fileno())  # the job that needs it is on the disk before it is acknowledged
     return copy
 
 
@@ -66,7 +92,7 @@ def _load(source: Path) -> dict[Any, Any]:
     _check_yaml_file(source)
     try:
         content = yaml.safe_load(source.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or no such date
         raise _invalid(f"{source} is not YAML: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise _invalid(f"{source} cannot be read: {error.strerror}") from None
@@ -91,7 +117,7 @@ def _check_yaml_file(source: Path) -> None:
         size = source.stat().st_size if source.is_file() else None
     except OSError as error:
         raise _invalid(f"{source} cannot be read: {error.strerror}") from None
-    if source.is_dir():
+    if _is_dir(source):
         raise _invalid(f"{source} is a folder: only a classification model trains on one, others on a .yaml")
     if source.suffix not in (".yaml", ".yml"):
         raise _invalid(f"must be a .yaml file, got {source.name!r}")
@@ -149,7 +175,7 @@ def _split(root: Path, value: Any, split: str) -> str | list[str]:
     entries = value if isinstance(value, list) else [value]
     paths = [(root / _text(entry, split)).resolve() for entry in entries]
     for path in paths:
-        if path.is_dir():
+        if _is_dir(path):
             if not _has_image(path):
                 raise _invalid(f"{split}: no images in {path}")
         elif not path.is_file():

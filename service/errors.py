@@ -108,7 +108,7 @@ class Fault:
         return found if self.suggestion is None else {**found, "suggestion": self.suggestion}
 
 
-@dataclass
+@dataclass(eq=False)
 class InvalidPayload(RequestRejected):
     """Raised when a payload has faults; it carries all of them."""
 

@@ -49,6 +49,21 @@ def encode(value: Any) -> bytes:
         return orjson.dumps(_plain(value), default=str)
 
 
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether objects and arrays stand in each other more than `levels` deep; JSON encoders give up at some depth."""
+    layer = [value]
+    for _ in range(levels + 1):
+        layer = [
+            item
+            for outer in layer
+            if isinstance(outer, dict | list)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not layer:
+            return False
+    return any(isinstance(item, dict | list) for item in layer)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {_plain(str(key)): _plain(item) for key, item in value.items()}

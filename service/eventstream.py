@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 
 from anyio import to_thread
@@ -101,7 +102,11 @@ class HttpConnection:
 
     def bound_buffer(self) -> None:
         """Keep the kernel from holding megabytes for a reader that stopped reading: then it can be noticed."""
-        with socket.socket(fileno=os.dup(self._cycle.transport.get_extra_info("socket").fileno())) as own:
+        try:
+            own = socket.socket(fileno=os.dup(self._cycle.transport.get_extra_info("socket").fileno()))
+        except OSError:
+            return  # the client has gone already
+        with own:
             own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             if hasattr(socket, "TCP_USER_TIMEOUT") and own.family in (socket.AF_INET, socket.AF_INET6):
                 own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._stall_seconds * 1000))
@@ -154,7 +159,7 @@ class EventStream(EventSourceResponse):
             if cycle is None or scope["method"] == "HEAD":
                 with contextlib.suppress(SendTimeoutError):  # the server drops a response that was not completed
                     await super().__call__(scope, receive, send)
-            else:
+            elif not cycle.disconnected:
                 await self._push(HttpConnection(cycle, send, self._hub.stall_seconds), receive)
         finally:
             self._hub.streams -= 1
@@ -190,8 +195,9 @@ class JobStream(EventStream):
         first = retry_line() + b": job %b\n" % self._job.id.encode()
         if self._cursor <= self._job.last_seq:
             return first
-        fields = {"job_id": self._job.id, "requested": self._cursor, "last_seq": self._job.last_seq}
-        return first + b"event: reset\ndata: %b\n\n" % encode({"event": "reset", **fields})
+        about = {"event": "reset", "job_id": self._job.id, "attempt": self._job.attempt, "time": time.time()}
+        fields = {"requested": self._cursor, "last_seq": self._job.last_seq}
+        return first + b"event: reset\ndata: %b\n\n" % encode({**about, **fields})
 
 
 class BoardStream(EventStream):

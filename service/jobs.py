@@ -53,9 +53,9 @@ class Job:
     save_dir: str | None = None
     #: A cancel was acknowledged; a restart of the service honours it.
     cancel_requested: bool = False
-    #: The worker and its start time (Unix seconds): together they name one process for ever.
+    #: The worker and when it started (see `processes`): together they name one process for ever.
     pid: int | None = None
-    pid_started: float | None = None
+    pid_started: str | None = None
     #: Number of the newest logged event.
     last_seq: int = 0
     updated_at: float = 0.0
@@ -146,12 +146,11 @@ def _started(event: Event) -> dict[str, Any]:
 
 
 def _progress(event: Event) -> dict[str, Any]:
-    training = {"phase": "training"} if event.get("epoch") else {}  # ticks begin with the set-up, in epoch 0
-    return {"progress": event, "save_dir": event.get("save_dir"), **training}
+    return {"progress": event, "save_dir": event.get("save_dir")}
 
 
 def _train_end(event: Event) -> dict[str, Any]:
-    return {**_progress(event), "phase": "finishing", "score": event.get("score")}
+    return {**_progress(event), "score": event.get("score")}
 
 
 def _ended(event: Event) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import pynvml
 class Machine:
     """Readings for ticks. Owned by the thread that ticks; a reading takes well under a millisecond.
 
-    `device` is the GPU's index as NVIDIA's driver counts, None for a training on the CPU.
+    `device` is the GPU as CUDA_VISIBLE_DEVICES names it (index or UUID), None for a training on the CPU.
     """
 
-    def __init__(self, device: int | None) -> None:
+    def __init__(self, device: str | None) -> None:
         self._process = psutil.Process()
         psutil.cpu_percent()  # the first call only sets the point from which the next one counts
         self._process.cpu_percent()
@@ -41,11 +41,13 @@ class Machine:
             return None
 
 
-def _open_gpu(device: int | None) -> Any:
+def _open_gpu(device: str | None) -> Any:
     if device is None:
         return None
     try:
         pynvml.nvmlInit()
-        return pynvml.nvmlDeviceGetHandleByIndex(device)
+        if device.isdigit():
+            return pynvml.nvmlDeviceGetHandleByIndex(int(device))
+        return pynvml.nvmlDeviceGetHandleByUUID(device)
     except pynvml.NVMLError:
         return None

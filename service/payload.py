@@ -1,6 +1,8 @@
 """The payload of `POST /train`, checked in full before a job exists."""
 
 import difflib
+import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.catalog import Catalog
 from service.errors import Fault, InvalidJson, InvalidPayload
+from service.events import is_deeper
 from service.schema import REFUSED, train_schema
+
+#: Levels of objects and arrays in a payload.
+MAX_LEVELS = 8
+#: Items of a list where its argument says nothing.
+MAX_ITEMS = 10_000
+#: Faults that are answered; a payload with more of them is not a typing error.
+MAX_FAULTS = 50
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "integer": (int,),
@@ -43,11 +53,14 @@ def parse(body: bytes, catalog: Catalog, only_weights_in: Path | None = None) ->
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidJson(f"the body is not JSON: {error}") from None
+    if is_deeper(content, MAX_LEVELS):
+        raise InvalidPayload([Fault("", f"is nested more than {MAX_LEVELS} levels deep")])
     try:
         request = TrainRequest.model_validate(content)
     except ValidationError as error:
-        raise InvalidPayload([_fault(item) for item in error.errors()]) from None
-    faults = [*_check_model(request.model, catalog, only_weights_in), *_check_arguments(request, catalog)]
+        raise InvalidPayload([_fault(item) for item in error.errors()[:MAX_FAULTS]]) from None
+    checks = itertools.chain(_check_model(request.model, catalog, only_weights_in), _check_arguments(request, catalog))
+    faults = list(itertools.islice(checks, MAX_FAULTS))
     if faults:
         raise InvalidPayload(faults)
     return request
@@ -68,7 +81,7 @@ def _check_model(model: str, catalog: Catalog, only_weights_in: Path | None) -> 
     elif path.suffix not in (".pt", ".yaml", ".yml", ""):
         yield Fault("/model", f"must be a known model, a .pt or a .yaml, got {path.suffix!r}")
     elif path.is_absolute():
-        if not path.is_file() or not path.suffix:
+        if not path.suffix or not _is_file(path):
             yield Fault("/model", f"there is no .pt or .yaml file {model}")
     elif path.suffix in (".yaml", ".yml"):
         if model not in catalog.model_configs:
@@ -78,6 +91,13 @@ def _check_model(model: str, catalog: Catalog, only_weights_in: Path | None) -> 
     elif only_weights_in is not None and not (only_weights_in / f"{stem}.pt").is_file():
         config = f"{stem}.yaml" if f"{stem}.yaml" in catalog.model_configs else None
         yield Fault("/model", f"{stem}.pt is not in {only_weights_in}, and nothing is downloaded (--offline)", config)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be read
+        return False
 
 
 def _check_arguments(request: TrainRequest, catalog: Catalog) -> Iterator[Fault]:
@@ -97,39 +117,38 @@ def _check_arguments(request: TrainRequest, catalog: Catalog) -> Iterator[Fault]
 
 
 def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:
-    """What is wrong with a value by its schema (type, enum, minimum, maximum, items), or None.
-
-    A value of `enum` is right whatever else is said; others must fit what `type` leaves open beside the enum's texts.
-    """
-    options = schema.get("enum")
-    if options is not None and any(
-        value is option or value == option for option in options if _same_kind(value, option)
-    ):
-        return None
-    types = schema.get("type", [])
-    types = [types] if isinstance(types, str) else types
-    open_types = [name for name in types if options is None or name not in ("string", "null")]
-    if not any(_is(value, name) for name in open_types):
-        wanted = " or ".join([*([f"one of {_json(options)}"] if options is not None else []), *open_types])
-        return f"must be {wanted}, got {_json(value)[:100]}"
-    if isinstance(value, list) and "items" in schema:
-        return next(
-            (
-                f"item {index}: {wrong}"
-                for index, item in enumerate(value)
-                if (wrong := mismatch(item, schema["items"]))
-            ),
-            None,
-        )
+    """What is wrong with a value by its schema, or None. It knows the keywords that `schema` uses."""
+    if isinstance(value, str) and "://" in value:
+        return "must not be an address"
+    if "enum" in schema:
+        fits = any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in schema["enum"])
+        return None if fits else f"must be one of {_json(schema['enum'])}, got {_short(value)}"
+    types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    if not any(_is(value, name) for name in types):
+        return f"must be {' or '.join(types)}, got {_short(value)}"
+    if isinstance(value, list):
+        return _wrong_items(value, schema)
+    if isinstance(value, str):
+        fits = re.search(schema.get("pattern", ""), value) is not None
+        return None if fits else f"must match {schema['pattern']}, got {_short(value)}"
     return _out_of_bounds(value, schema) if _is(value, "number") else None
 
 
+def _wrong_items(value: list[Any], schema: Mapping[str, Any]) -> str | None:
+    low, high = schema.get("minItems", 0), schema.get("maxItems", MAX_ITEMS)
+    if not low <= len(value) <= high:
+        return f"must have {low} to {high} items, got {len(value)}"
+    faults = (mismatch(item, schema["items"]) for item in value) if "items" in schema else ()
+    return next((f"item {index}: {fault}" for index, fault in enumerate(faults) if fault), None)
+
+
 def _out_of_bounds(value: float, schema: Mapping[str, Any]) -> str | None:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if (low is None or value >= low) and (high is None or value <= high):
+    low, above, high = (schema.get(key) for key in ("minimum", "exclusiveMinimum", "maximum"))
+    if (low is None or value >= low) and (above is None or value > above) and (high is None or value <= high):
         return None
-    bounds = [f"at least {low}" if low is not None else "", f"at most {high}" if high is not None else ""]
-    return f"must be {' and '.join(filter(None, bounds))}, got {value}"
+    wanted = [f"above {above}" if above is not None else f"at least {low}" if low is not None else ""]
+    wanted += [f"at most {high}" if high is not None else ""]
+    return f"must be {' and '.join(filter(None, wanted))}, got {value}"
 
 
 def _is(value: Any, name: str) -> bool:
@@ -138,12 +157,12 @@ def _is(value: Any, name: str) -> bool:
     return isinstance(value, _TYPES[name])
 
 
-def _same_kind(value: Any, option: Any) -> bool:
-    return isinstance(value, bool) == isinstance(option, bool)
-
-
 def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
+
+
+def _short(value: Any) -> str:
+    return _json(value)[:100]
 
 
 def _nearest_of(value: Any, schema: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,8 @@ from starlette.responses import Response
 from service.errors import InvalidPayload, ServiceError
 from service.events import encode
 
+#: RFC 9110's names where older Pythons have older ones.
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -18,7 +20,8 @@ def problem(error: ServiceError) -> Response:
 
 def problem_response(status: int, detail: str, *, errors: object = None) -> Response:
     """A problem of the generic type (`about:blank`), whose title is the status' phrase."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status), "detail": detail}
+    title = TITLES.get(status) or HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
     if errors is not None:
         body["errors"] = errors
     return Response(encode(body), status_code=status, media_type=MEDIA_TYPE)

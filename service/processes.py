@@ -1,17 +1,16 @@
-"""Process groups by pid and start time: a name the system never gives twice, so nobody else's process is ended."""
+"""Process groups by pid and start: a name that the system never gives twice, so nobody else's process is ended."""
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import psutil
-
-#: Start times of one process, read twice, agree to this many seconds (they are counted in clock ticks since boot).
-TOLERANCE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +18,16 @@ class ProcessGroup:
     """A worker and all that it started in its session. It leads the group once it has called `setsid`."""
 
     pid: int
-    #: Unix seconds; None when the process was gone before it could be asked.
-    started: float | None
+    #: When it started, as `start_of` tells; None when the process was gone before it could be asked.
+    started: str | None
 
     @classmethod
     def of(cls, pid: int) -> Self:
-        return cls(pid, _start_time(pid))
+        return cls(pid, start_of(pid))
 
     def leader_alive(self) -> bool:
         """Whether the very process is there and not a zombie."""
-        started = _start_time(self.pid)
-        if started is None or self.started is None or abs(started - self.started) > TOLERANCE_SECONDS:
+        if self.started is None or start_of(self.pid) != self.started:
             return False
         try:
             return bool(psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE)
@@ -53,7 +51,7 @@ class ProcessGroup:
                 in_group = process.pid != self.pid and os.getpgid(process.pid) == self.pid
                 if in_group and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process.pid)
-            except (psutil.Error, ProcessLookupError):
+            except (psutil.Error, OSError):
                 continue
         return found
 
@@ -70,16 +68,24 @@ class ProcessGroup:
 
     def _is_mine(self) -> bool:
         """False once the pid names another process: then the group of that number is another one as well."""
-        started = _start_time(self.pid)
-        if started is not None and self.started is not None and abs(started - self.started) > TOLERANCE_SECONDS:
-            return False
-        return _kill(os.killpg, self.pid, 0) or started is not None
+        now = start_of(self.pid)
+        if now is not None:
+            return now == self.started
+        return _kill(os.killpg, self.pid, 0)  # the leader is gone; its number stays taken while the group lives
 
 
-def _start_time(pid: int) -> float | None:
+def start_of(pid: int) -> str | None:
+    """When the process started, in a form that a change of the system's clock leaves alone; None if there is none.
+
+    On Linux the boot's id and the clock ticks since then (field 22 of /proc/<pid>/stat), elsewhere the system's own
+    record of the wall clock at the start.
+    """
     try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
+        if sys.platform == "linux":
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}:{fields[19]}"
+        return str(psutil.Process(pid).create_time())
+    except (OSError, psutil.Error):
         return None
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypedDict
@@ -17,7 +18,7 @@ from service import artifacts, dataset, payload
 from service import logs as log_text
 from service.catalog import Catalog
 from service.errors import BodyTooLarge, InvalidCursor, NotReady, ServiceError, UnsupportedMedia
-from service.events import EVENT_TYPES, encode
+from service.events import EVENT_TYPES, UNFILTERED_TYPES, encode
 from service.eventstream import BoardStream, JobStream
 from service.jobs import Job, Status, links
 from service.problems import problem, problem_response
@@ -67,7 +68,8 @@ async def train(request: Request) -> Response:
     body = await _json_body(request)
     catalog = await _ready(request)
     settings: Settings = request.state.settings
-    checked = payload.parse(body, catalog, settings.folder / "weights" if settings.offline else None)
+    weights = settings.folder / "weights" if settings.offline else None
+    checked = await to_thread.run_sync(payload.parse, body, catalog, weights)  # a large one takes a while
     return await _submit(request, checked.model_dump(), catalog)
 
 
@@ -78,20 +80,26 @@ async def demo(request: Request) -> Response:
     catalog = await _ready(request)
     settings: Settings = request.state.settings
     data = await to_thread.run_sync(shapes.generate, settings.folder / "demo")
-    content = {"model": "yolov8n.yaml", "hyperparameters": shapes.HYPERPARAMETERS, "fit_params": {"data": str(data)}}
+    content = {"model": shapes.MODEL, "hyperparameters": shapes.HYPERPARAMETERS, "fit_params": {"data": str(data)}}
     return await _submit(request, content, catalog)
 
 
 async def _submit(request: Request, content: dict[str, Any], catalog: Catalog) -> Response:
-    folder = request.state.settings.folder / "jobs"
+    settings: Settings = request.state.settings
+    folder = settings.folder / "jobs"
     runner: Runner = request.state.runner
 
     def submit() -> Job:
         job = Job(id=secrets.token_hex(6), request=content)
-        clean = dataset.read(content["fit_params"]["data"], catalog.task(content["model"]))
-        if clean is not None:
-            dataset.write(clean, folder / job.id)
-        return runner.submit(job)
+        data, task = content["fit_params"]["data"], catalog.task(content["model"])
+        clean = dataset.read(data, task, settings.dataset_roots)
+        try:
+            if clean is not None:
+                dataset.write(clean, folder / job.id)
+            return runner.submit(job)
+        except ServiceError:
+            shutil.rmtree(folder / job.id, ignore_errors=True)
+            raise
 
     job = await to_thread.run_sync(submit)
     accepted = {"job_id": job.id, "status": Status.QUEUED, "links": links(job.id)}
@@ -127,7 +135,7 @@ async def list_jobs(request: Request) -> Response:
     status = query.get("status")
     if status is not None and status not in [*Status]:
         raise InvalidCursor(f"status must be one of {', '.join(Status)}, got {status!r}")
-    limit = _number(query.get("limit", "100"), "limit", PAGE)
+    limit = _number(query.get("limit", "100"), "limit", PAGE) or 1
     before = _number(query["cursor"], "cursor") if "cursor" in query else None
     found = await to_thread.run_sync(lambda: request.state.store.jobs(status=status, before=before, limit=limit))
     more = str(request.url.include_query_params(cursor=found[-1].number)) if len(found) == limit else None
@@ -146,7 +154,8 @@ async def events(request: Request) -> Response:
     cursor = _number(given, "Last-Event-ID")
     types = _types(request.query_params.get("types"))
     job = await _job(request)
-    if "application/json" in request.headers.get("accept", ""):
+    accept = request.headers.get("accept", "")
+    if "application/json" in accept and "text/event-stream" not in accept:
         return await _page(request, job, cursor, types)
     if job.is_final and cursor == job.last_seq:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
@@ -164,9 +173,10 @@ def _busy() -> Response:
 
 async def _page(request: Request, job: Job, cursor: int, types: Types | None) -> Response:
     store: Store = request.state.store
+    cursor = 0 if cursor > job.last_seq else cursor  # as in a stream, which says `reset`
     records = await to_thread.run_sync(store.read, job.id, cursor, PAGE)
     last = records[-1].seq if records else cursor
-    shown = [record.data for record in records if types is None or record.type in types]
+    shown = [record.data for record in records if types is None or record.type in types | UNFILTERED_TYPES]
     head = encode({"job_id": job.id, "last_seq": job.last_seq, "last_event_id": last})
     # The events are JSON already: as logged, not parsed and written again.
     return Response(head[:-1] + b',"events":[' + b",".join(shown) + b"]}", media_type="application/json")
@@ -260,6 +270,8 @@ async def readyz(request: Request) -> Response:
     if not catalog.done():
         raise NotReady("workers are being made ready")
     await _ready(request)
+    if request.state.store.failing:
+        raise NotReady(request.state.store.failing)
     return answer({"status": "ready"})
 
 
@@ -354,5 +366,5 @@ ROUTES = [
     Route("/jobs/{job_id}/cancel", cancel, methods=["POST"]),
     Route("/healthz", healthz),
     Route("/readyz", readyz),
-    Mount("/static", StaticFiles(directory=STATIC)),
+    Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
 ]

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class Runner:
     """The jobs that wait and the jobs that run. Any thread may call; `_lock` guards every field.
 
-    `devices` has one entry per slot: the CUDA index that the slot's jobs get, or None for the CPU.
+    `devices` has one entry per slot: the GPU that the slot's jobs get, or None for the CPU.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Runner:
         launcher: Launcher,
         *,
         data_dir: Path,
-        devices: Sequence[int | None] = (None,),
+        devices: Sequence[str | None] = (None,),
         threads: str = "all",
         program: str = "service.worker:train",
         max_log_bytes: int = 16_000_000,
@@ -52,7 +52,7 @@ class Runner:
         self._lock = threading.Lock()
         self._waiting: deque[str] = deque()
         self._running: dict[str, Supervisor] = {}
-        self._free: list[int | None] = list(devices)
+        self._free: list[str | None] = list(devices)
         self._closed = False
 
     def start(self) -> None:
@@ -66,13 +66,13 @@ class Runner:
 
     def _settle(self, job: Job) -> None:
         """End a job whose service went away; its processes first, so that nothing writes to its files."""
-        if job.pid is not None and not ProcessGroup(job.pid, job.pid_started).end(LEAVE_SECONDS):
+        if job.pid is not None and job.pid_started and not ProcessGroup(job.pid, job.pid_started).end(LEAVE_SECONDS):
             log.error("a worker of the last life is still there", extra={"job_id": job.id, "pid": job.pid})
         if job.status == "running":
             self._store.append(job.id, job.attempt, {"event": "interrupted", "reason": "interrupted"})
         lines = [line for record in self._store.tail(job.id, "log", TAIL_LINES) for line in loads(record.data)["lines"]]
         final = failed("interrupted", "the service ended while the job ran", log_tail=lines[-TAIL_LINES:])
-        self._store.append(job.id, job.attempt, final).result()
+        self._store.append(job.id, job.attempt, final)
         log.info("settled", extra={"action": "settled", "job_id": job.id})
 
     def submit(self, job: Job) -> Job:
@@ -118,15 +118,19 @@ class Runner:
         for supervisor in supervisors:
             supervisor.kill(abandon=True)
         for supervisor in supervisors:
-            supervisor.join()
+            supervisor.join(2 * LEAVE_SECONDS)  # longer only if the log cannot be written or a start hangs
 
     def _fill(self) -> None:
         """Give the free slots to the jobs that have waited longest."""
         with self._lock:
             while self._free and self._waiting and not self._closed:
-                self._run(self._store.job(self._waiting.popleft()), self._free.pop(0))
+                job = self._store.job(self._waiting.popleft())
+                if job.cancel_requested:  # between its submit and its place in the queue
+                    self._store.append(job.id, job.attempt, {"event": "cancelled"})
+                else:
+                    self._run(job, self._free.pop(0))
 
-    def _run(self, job: Job, device: int | None) -> None:
+    def _run(self, job: Job, device: str | None) -> None:
         def publish(event: Event) -> Any:
             return self._store.append(job.id, job.attempt, event)
 
@@ -140,7 +144,7 @@ class Runner:
         self._running[job.id] = supervisor
         supervisor.start()
 
-    def _spec(self, job: Job, device: int | None) -> dict[str, Any]:
+    def _spec(self, job: Job, device: str | None) -> dict[str, Any]:
         """What the worker is told."""
         return {
             "program": self._program,

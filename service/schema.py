@@ -6,7 +6,11 @@ from typing import Any
 from service.catalog import Catalog
 
 #: Arguments that say where files go or what runs: the service decides those.
-REFUSED = frozenset({"project", "name", "save_dir", "exist_ok", "cfg", "resume", "mode", "task", "model"})
+REFUSED = frozenset(
+    {"project", "name", "save_dir", "exist_ok", "cfg", "resume", "mode", "task", "model"}
+    # These load or run what they name.
+    | {"distill_model", "augmentations", "source", "tracker"}
+)
 #: What `fit_params` takes beside Ultralytics' arguments.
 OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "data": {"type": "string", "description": "Absolute path of the dataset: a YAML, for classification a folder."},
@@ -25,8 +29,14 @@ OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
         "description": "Validation images to draw with predictions and labels after each epoch.",
     },
 }
-#: A training gets the GPU of its slot; `device` may only keep it from that.
-DEVICE = {"enum": [None, "", "cpu"], "default": None, "description": "cpu; GPUs are assigned by the service."}
+#: Arguments of which the service takes less than Ultralytics does.
+NARROWED: dict[str, dict[str, Any]] = {
+    # A training gets the GPU of its slot; `device` may only keep it from that.
+    "device": {"enum": [None, "", "cpu"], "default": None, "description": "cpu; GPUs are assigned by the service."},
+    # A text would be weights to load, from the net too; `model` is where weights are named.
+    "pretrained": {"type": "boolean", "default": True, "description": "Whether to start from the model's weights."},
+}
+_KEPT = ("enum", "minimum", "exclusiveMinimum", "maximum", "pattern", "minItems", "maxItems", "default", "description")
 _TYPES = {
     "int": "integer",
     "float": "number",
@@ -71,11 +81,12 @@ def properties(catalog: Catalog) -> dict[str, dict[str, Any]]:
 
 
 def _property(name: str, rule: Mapping[str, Any]) -> dict[str, Any]:
-    if name == "device":
-        return DEVICE
+    if name in NARROWED:
+        return NARROWED[name]
     types = [_TYPES[kind] for kind in rule["types"]]
     found: dict[str, Any] = {"type": types[0] if len(types) == 1 else types}
-    for key in ("enum", "minimum", "maximum", "items", "default", "description"):
-        if key in rule:
-            found[key] = rule[key] if key != "items" else _property("", rule["items"])
-    return found
+    if "enum" in rule:
+        found = {}  # the choices say it all, whatever their types
+    if "items" in rule:
+        found["items"] = _property("", rule["items"])
+    return found | {key: rule[key] for key in _KEPT if key in rule}

@@ -2,10 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Item = TypeVar("Item")
+#: Several values: as a flag given several times, as a variable separated by commas.
+CommaSeparated = Annotated[
+    tuple[Item, ...], NoDecode, BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value)
+]
 
 
 class Settings(BaseSettings):
@@ -24,10 +30,13 @@ class Settings(BaseSettings):
         pattern=r"^(all|stock|[1-9][0-9]{0,2})$",
         description="CPU threads of a training: all usable cores, Ultralytics' stock count, or a number.",
     )
-    allowed_host: tuple[str, ...] = Field(
+    data_root: CommaSeparated[Path] = Field(
+        (), description="Folder that datasets may lie in, repeatable; default: whatever the service may read."
+    )
+    allowed_host: CommaSeparated[str] = Field(
         (), description="Further names under which the service may be addressed (Host header), beside loopback's."
     )
-    allowed_origin: tuple[str, ...] = Field(
+    allowed_origin: CommaSeparated[str] = Field(
         (), description="Origins of other sites whose pages may call the service, e.g. https://ops.example.org."
     )
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Longest request body, in bytes.")
@@ -41,6 +50,11 @@ class Settings(BaseSettings):
     )
     #: A torch-free stand-in for the training, for tests and for trying the service out.
     program: str = Field("service.worker:train", description="What a worker runs, as module:function.")
+
+    @property
+    def dataset_roots(self) -> tuple[Path, ...]:
+        """Where datasets may lie; empty for anywhere. The demo's own is always allowed."""
+        return (*self.data_root, self.folder / "demo") if self.data_root else ()
 
     @property
     def folder(self) -> Path:

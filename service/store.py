@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from service.errors import DataDirInUse, JobFinal, JobNotFound, LogRefused, RequestRejected, StoreUnavailable
+from service.errors import DataDirInUse, JobFinal, JobNotFound, StoreUnavailable
 from service.events import FINAL_TYPES, VOLATILE_TYPES, Event, Record, encode
 from service.jobs import Job
 
@@ -46,8 +46,12 @@ CREATE TABLE events (
 QUEUE_SIZE = 10_000
 #: Changes in one transaction, so that what was acknowledged is not kept waiting by a flood.
 BATCH_SIZE = 1_000
+#: Bytes of events in one page; a log event can have 64 KB.
+PAGE_BYTES = 256_000
 #: Seconds for which a commit waits while somebody else (a backup, a shell) holds the file.
 BUSY_SECONDS = 1.0
+#: Seconds for which a request waits for its change to be written.
+REQUEST_SECONDS = 10.0
 #: Seconds between tries to write while the disk refuses.
 RETRY_SECONDS = 0.5
 
@@ -95,6 +99,8 @@ class Store:
         #: Jobs that have not ended, as committed. Written by the writer only; other threads read single keys.
         self._live: dict[str, Job] = {job.id: job for job in self._unfinished()}
         self._closing = threading.Event()
+        #: Why the log cannot be written at the moment; None while it can.
+        self.failing: str | None = None
         self._writer = threading.Thread(target=self._write, name="log-writer", daemon=True)
         self._writer.start()
 
@@ -141,14 +147,27 @@ class Store:
         return pending.done
 
     def _ask(self, job_id: str, change: Callable[[Job | None], tuple[Job, Event | None]]) -> Job:
+        if self.failing:
+            raise StoreUnavailable(self.failing)
         pending = _Pending(job_id, change, acknowledged=True, request=True)
-        self._put(pending)
-        return pending.done.result()
+        self._put(pending, REQUEST_SECONDS)
+        try:
+            return pending.done.result(REQUEST_SECONDS)
+        except TimeoutError:
+            if pending.done.cancel():  # so it will not happen later either
+                raise StoreUnavailable("the log takes too long to write") from None
+            return pending.done.result()
 
-    def _put(self, pending: _Pending) -> None:
-        if self._closing.is_set():
-            raise StoreUnavailable("the service is shutting down")
-        self._pending.put(pending)
+    def _put(self, pending: _Pending, seconds: float = float("inf")) -> None:
+        """Wait for room in the queue. Raises StoreUnavailable: after so many seconds, or when the store is closing."""
+        deadline = time.monotonic() + seconds
+        while not self._closing.is_set():
+            try:
+                return self._pending.put(pending, timeout=min(1.0, seconds))
+            except queue.Full:
+                if time.monotonic() >= deadline:
+                    raise StoreUnavailable("the log takes too long to write") from None
+        raise StoreUnavailable("the service is shutting down")
 
     # Reading
 
@@ -174,12 +193,27 @@ class Store:
         return sorted(self._live.values(), key=lambda job: job.number)
 
     def read(self, job_id: str, after: int = 0, limit: int = 500) -> list[Record]:
-        """Up to `limit` logged events that follow number `after`; its cost does not grow with the log."""
+        """Up to `limit` logged events that follow number `after`; its cost does not grow with the log.
+
+        It ends early, but not before one event, where they come to more than PAGE_BYTES.
+        """
         sql = (
             "SELECT seq, type, data FROM events WHERE job = (SELECT number FROM jobs WHERE id = ?)"
             " AND seq > ? ORDER BY seq LIMIT ?"
         )
-        return [Record(*row) for row in self._query(sql, job_id, after, limit)]
+        records, size = [], 0
+        with self._read_lock:
+            for row in self._reading.execute(sql, (job_id, after, limit)):
+                records.append(Record(*row))
+                size += len(row[2])
+                if size > PAGE_BYTES:
+                    break
+        return records
+
+    def page(self, job_id: str, after: int, limit: int) -> tuple[list[Record], int | None]:
+        """The same, and the number of the final event if the job has ended (as of before the reading)."""
+        job = self.job(job_id)
+        return self.read(job_id, after, limit), job.last_seq if job.is_final else None
 
     def tail(self, job_id: str, event_type: str, limit: int) -> list[Record]:
         """The last `limit` events of one type, oldest first."""
@@ -218,7 +252,9 @@ class Store:
             while len(batch) < BATCH_SIZE and not self._pending.empty():
                 batch.append(self._pending.get())
             closed = None in batch
-            self._commit_until_done([pending for pending in batch if pending is not None])
+            waiting = [pending for pending in batch if pending is not None]
+            # From here on a change happens or fails; its asker cannot withdraw it any more.
+            self._commit_until_done([pending for pending in waiting if pending.done.set_running_or_notify_cancel()])
         while not self._pending.empty():  # came in beside the close
             late = self._pending.get()
             if late is not None:
@@ -227,12 +263,15 @@ class Store:
     def _commit_until_done(self, batch: list[_Pending]) -> None:
         while batch:
             try:
-                return self._commit(batch)
+                self._commit(batch)
+                self.failing = None
+                return
             except sqlite3.Error as error:
-                log.error("the log cannot be written: %s", error, extra={"action": "log_write_failed"})
+                self.failing = f"the log cannot be written: {error}"
+                log.error(self.failing, extra={"action": "log_write_failed"})
                 for pending in batch:
                     if pending.request or self._closing.is_set():
-                        pending.done.set_exception(StoreUnavailable(f"the log cannot be written: {error}"))
+                        pending.done.set_exception(StoreUnavailable(self.failing))
                 batch = [pending for pending in batch if not pending.done.done()]
                 self._closing.wait(RETRY_SECONDS)
 
@@ -249,7 +288,9 @@ class Store:
             for pending in batch:
                 try:
                     change = self._apply(jobs, pending)
-                except (LogRefused, RequestRejected) as error:
+                except sqlite3.Error:
+                    raise
+                except Exception as error:  # refused, or nothing that can be written: the others go on
                     refused.append((pending, error))
                 else:
                     jobs[pending.job_id] = change.job
@@ -267,19 +308,22 @@ class Store:
         self._announce(jobs, changes, refused)
 
     def _apply(self, jobs: dict[str, Job], pending: _Pending) -> Change:
+        """Write one change's event, and its job where that is new; raises before anything is written."""
         before = jobs.get(pending.job_id) or self._find(pending.job_id)
         job, event = pending.change(before)
-        if before is None:
-            cursor = self._writing.execute("INSERT INTO jobs (id, status, state) VALUES (?, '', '')", (job.id,))
-            job = replace(job, number=cursor.lastrowid or 0)
         if event is None:
             return Change(replace(job, updated_at=time.time()), None)
         seq = None if event["event"] in VOLATILE_TYPES else job.last_seq + 1
         data = encode(_stamp(event, job, seq))
-        if seq is not None:
-            self._writing.execute("INSERT INTO events VALUES (?, ?, ?, ?)", (job.number, seq, event["event"], data))
         # The snapshot shows an event as it was sent: finite numbers only.
-        return Change(job.apply(orjson.loads(data)), Record(seq, event["event"], data))
+        after = job.apply(orjson.loads(data))
+        after.to_json()
+        if before is None:
+            cursor = self._writing.execute("INSERT INTO jobs (id, status, state) VALUES (?, '', '')", (job.id,))
+            after = replace(after, number=cursor.lastrowid or 0)
+        if seq is not None:
+            self._writing.execute("INSERT INTO events VALUES (?, ?, ?, ?)", (after.number, seq, event["event"], data))
+        return Change(after, Record(seq, event["event"], data))
 
     def _find(self, job_id: str) -> Job | None:
         try:
@@ -298,8 +342,10 @@ class Store:
                 self._live.pop(job.id, None)
             else:
                 self._live[job.id] = job
-        if changes:
+        try:
             self._on_commit([change for _, change in changes])
+        except Exception:  # whoever listens must not stop the log
+            log.exception("announcing a commit failed", extra={"action": "announce_failed"})
         for pending, change in changes:
             pending.done.set_result(change.job)
         for pending, error in refused:

@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 
 #: Heartbeat: a comment and ONE newline. A blank line after it makes some clients dispatch an empty event.
 HEARTBEAT = b": hb\n"
-#: Events in a page of the log, and recent frames that a topic keeps so that a page need not come from the disk.
+#: Events in a page of the log, at most.
 PAGE_EVENTS = 500
-TAIL_EVENTS = 512
+#: Bytes of recent frames that a topic keeps so that a page need not come from the disk.
+TAIL_BYTES = 256_000
 #: Seconds between two frames about the same job in the stream of all jobs.
 BOARD_SECONDS = 0.5
 #: Milliseconds between reconnects of a client, drawn at random so that a restart is not followed by all at once.
@@ -41,8 +42,8 @@ Frame = tuple[Record, bytes]
 class Log(Protocol):
     """What the fan-out needs of the store."""
 
-    def job(self, job_id: str) -> Job: ...
-    def read(self, job_id: str, after: int, limit: int) -> list[Record]: ...
+    def page(self, job_id: str, after: int, limit: int) -> tuple[list[Record], int | None]:
+        """Events above number `after`, and the final event's number if the job has ended."""
 
 
 class Hub:
@@ -71,7 +72,11 @@ class Hub:
         """Read from this log, on the running loop. What was published before is not lost: it is in the log."""
         self.log = log
         self._loop = asyncio.get_running_loop()
-        self._heart = self._loop.call_later(self.heartbeat_seconds, self._beat)
+        self._heart = self._loop.call_later(self.heartbeat_seconds / 2, self._beat)
+
+    def now(self) -> float:
+        """The loop's clock, in seconds."""
+        return self._loop.time()
 
     def close(self) -> None:
         """End all streams cleanly, without a final event: their readers reconnect. Repeatable."""
@@ -115,7 +120,8 @@ class Hub:
     def _beat(self) -> None:
         for topic in (self.board, *self._topics.values()):
             topic.beat()
-        self._heart = self._loop.call_later(self.heartbeat_seconds, self._beat)
+        # Twice in a period, so that a silence that began just after a beat is not two periods long.
+        self._heart = self._loop.call_later(self.heartbeat_seconds / 2, self._beat)
 
 
 class Topic:
@@ -129,30 +135,36 @@ class Topic:
         #: The newest number shown here; 0 before the first.
         self.last_seq = 0
         #: The newest frames, contiguous, the last one numbered `last_seq`.
-        self.tail: deque[Frame] = deque(maxlen=TAIL_EVENTS)
+        self.tail: deque[Frame] = deque()
         #: The newest tick, for whoever joins between two; None once an event has overtaken it.
         self.tick: Frame | None = None
-        self._quiet = True
+        self._tail_bytes = 0
+        #: The number of the log's last event where that is a final one.
+        self._final_seq: int | None = None
+        self._written = 0.0
 
     async def page(self, after: int) -> list[Frame]:
         """The next frames above number `after`, from memory where they are there; empty at the end."""
         first = self.tail[0][0].seq or 0 if self.tail else None
         if first is not None and first <= after + 1:
             return list(itertools.islice(self.tail, after + 1 - first, None))
-        records = await to_thread.run_sync(self.hub.log.read, self.name, after, PAGE_EVENTS)
+        shown = self.last_seq
+        records, final_seq = await to_thread.run_sync(self.hub.log.page, self.name, after, PAGE_EVENTS)
+        if self.last_seq == shown:  # else what was shown meanwhile is newer than what the disk said
+            self._final_seq = final_seq
         return [(record, frame(record)) for record in records]
 
     def is_done(self, cursor: int) -> bool:
         """Whether a reader that stands at `cursor` has the final event, and that is the log's last."""
-        job = self.hub.log.job(self.name)
-        return job.is_final and cursor >= job.last_seq
+        return self._final_seq is not None and cursor >= self._final_seq
 
     def extend(self, frames: Sequence[Frame], ended: bool) -> None:
         """Show new frames, in order, to every subscriber that is live; the others find them in the log."""
         before = self.last_seq
         for entry in frames:
             self._keep(entry)
-        self._quiet = False
+        self._final_seq = self.last_seq if ended else None
+        self._written = self.hub.now()
         chunks: dict[tuple[Types | None, int], bytes] = {}
         for subscriber in tuple(self.subscribers):
             if not subscriber.live:
@@ -171,17 +183,23 @@ class Topic:
         if record.seq is None:
             self.tick = entry
             return
+        if record.seq != self.last_seq + 1:
+            self.tail.clear()  # a hole, which the disk does not have
+            self._tail_bytes = 0
         self.tail.append(entry)
+        self._tail_bytes += len(entry[1])
+        while self._tail_bytes > TAIL_BYTES:
+            self._tail_bytes -= len(self.tail.popleft()[1])
         self.last_seq = record.seq
         if record.type != "log":
             self.tick = None
 
     def beat(self) -> None:
         """Tell connections to which nothing was written lately that they are alive."""
+        quiet = self.hub.now() - self._written >= self.hub.heartbeat_seconds / 2
         for subscriber in tuple(self.subscribers):
-            if subscriber.live and (self._quiet or subscriber.types is not None):
+            if subscriber.live and (quiet or subscriber.types is not None):
                 subscriber.write(_HEARTBEAT_CHUNK)
-        self._quiet = True
 
     def close(self) -> None:
         """End every stream of this job; the hub is closed, so those that still read pages see that themselves."""

@@ -4,6 +4,7 @@ The supervisor is a thread beside its worker. It only drains: events to `publish
 believes the operating system, not multiprocessing, about whether the worker is dead.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -21,7 +22,7 @@ import orjson
 
 from service import worker
 from service.errors import StoreUnavailable
-from service.events import FINAL_TYPES, Event
+from service.events import FINAL_TYPES, Event, is_deeper
 from service.launcher import EventQueue, Launcher
 from service.processes import ProcessGroup
 
@@ -42,6 +43,11 @@ TAIL_LINES = 20
 DRAIN_MESSAGES = 1_000
 #: Seconds in which a worker that has told its outcome must be gone, and in which a killed group must be.
 LEAVE_SECONDS = 10.0
+#: Seconds for which a dead worker's pipes are still read where something outside of its session holds them.
+LAST_WORDS_SECONDS = 0.5
+#: Levels of objects and arrays in an event, and bytes of text in one `log` event.
+MAX_LEVELS = 16
+LOG_BYTES = 64_000
 #: Signals that mean a fault of the worker's own; any other one came from outside.
 CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"})
 
@@ -86,12 +92,20 @@ class Supervisor(threading.Thread):
             if self._group is not None:
                 self._group.end(LEAVE_SECONDS)
         try:
-            if not self._abandoned:
-                self._publish(final).exception()  # waits; a refusal means that the attempt has its final event
+            # An abandoned attempt is settled by the service's next life, but a result that is there is kept.
+            if not self._abandoned or final["event"] == "completed":
+                self._wait_for(self._publish(final))
         except StoreUnavailable:
             log.warning("no final event: the service is leaving", extra={"job_id": self._spec["id"]})
         finally:
             self._ended()
+
+    def _wait_for(self, written: "Future[Any]") -> None:
+        """Until the final event is in the log (or refused: the attempt has one), or the service leaves."""
+        while not self._abandoned:
+            with contextlib.suppress(TimeoutError):
+                written.exception(1.0)
+                return
 
     def _attempt(self) -> Event:
         if self._killed:
@@ -137,9 +151,10 @@ class Supervisor(threading.Thread):
         unfinished: list[Any] = [queue.reader, stdout, stderr]
         watched: list[Any] = [process.sentinel]
         deadline: float | None = None
+        pause: float | None = None  # once the worker is dead: how long a silence ends the reading
         orphaned = False
         while unfinished:
-            ready = wait([*unfinished, *watched], self._lines.due(deadline))
+            ready = wait([*unfinished, *watched], self._lines.due(deadline) if pause is None else pause)
             # Text first: what was printed before an event stands before it.
             ended = [pipe for pipe in texts if pipe in ready and not texts[pipe].read(pipe)]
             if queue.reader in ready and not self._drain(queue):
@@ -152,10 +167,11 @@ class Supervisor(threading.Thread):
                 watched.clear()
                 orphaned = group.leader_alive()
                 group.kill()
-                deadline = time.monotonic() + LEAVE_SECONDS
+                deadline, pause = time.monotonic() + LEAVE_SECONDS, LAST_WORDS_SECONDS
             unfinished = [source for source in unfinished if source not in ended]
             self._lines.flush_if_due()
-            if deadline is not None and time.monotonic() >= deadline:
+            silent = pause is not None and not ready
+            if silent or (deadline is not None and time.monotonic() >= deadline):
                 break  # something that left the group holds a pipe
         self._lines.flush()
         return orphaned
@@ -236,6 +252,7 @@ class LogLines:
         self._limit_bytes = limit_bytes
         self._batch: list[str] = []
         self._key = ("", "")
+        self._batch_bytes = 0
         self._since = 0.0
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 
@@ -244,11 +261,12 @@ class LogLines:
             text = clean(str(line))
             if not text:
                 continue
-            if self._key != (stream, level) or len(self._batch) >= LOG_LINES:
+            if self._key != (stream, level) or len(self._batch) >= LOG_LINES or self._batch_bytes >= LOG_BYTES:
                 self.flush()
                 self._key = (stream, level)
             if not self._batch:
                 self._since = time.monotonic()
+                self._batch_bytes = 0
             self._tail.append(text)
             self._keep(text)
 
@@ -256,7 +274,9 @@ class LogLines:
         """Put a line into the log, or, once, that the log is full."""
         if self._room < 0:
             return
-        self._room -= len(text.encode()) + 1
+        size = len(text.encode("utf-8", "replace")) + 1
+        self._batch_bytes += size
+        self._room -= size
         full = f"[the log is full: {self._limit_bytes} bytes are kept of a run; what follows is not]"
         self._batch.append(text if self._room >= 0 else full)
 
@@ -316,7 +336,7 @@ def _parse(message: bytes) -> Event | None:
     except orjson.JSONDecodeError:
         return None
     known = isinstance(event, dict) and isinstance(event.get("event"), str) and event["event"] in WORKER_TYPES
-    return event if known else None
+    return event if known and not is_deeper(event, MAX_LEVELS) else None
 
 
 def failed(reason: str, error: str, **evidence: Any) -> Event:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from service.events import Event, encode
 from service.launcher import EventQueue
@@ -93,15 +94,22 @@ def train(spec: Spec, emit: Emit) -> Event:
     machine = Machine(spec["device"])
 
     def progress(event: Event) -> None:
-        emit({**event, "machine": machine.read()} if event["event"] == "tick" else event)
-        if event["event"] == "train_end":
+        if event["event"] == "tick":
+            event = {**event, "machine": machine.read()}
+        elif event["event"] in ("image", "checkpoint"):
+            event = {**event, **_addresses(event, spec["id"], folder / "run")}
+        elif event["event"] == "train_end":
             reasons.append(event["reason"])
+        emit(event)
 
     clean = folder / "data.yaml"  # the service's copy; a classification dataset is a folder and has none
     own = {
         "data": str(clean) if clean.exists() else spec["fit_params"]["data"],
         "save_dir": str(folder / "run"),
         "threads": spec["threads"] if spec["threads"] in ("all", "stock") else int(spec["threads"]),
+        "weights_dir": spec["weights_dir"],
+        "offline": spec["offline"],
+        "events": "all",
         "progress_callback": progress,
     }
     payload = {
@@ -111,10 +119,20 @@ def train(spec: Spec, emit: Emit) -> Event:
     }
     model, score = train_from_payload(payload)
     return {
-        "reason": reasons[-1],
+        "reason": reasons[-1] if reasons else "finished",
         "score": score,
         "metrics": model.final_metrics,
         "save_dir": str(model.save_dir),
+    }
+
+
+def _addresses(event: Event, job_id: str, run: Path) -> Event:
+    """Where the service answers for the files that an event names."""
+    named = {"url": event.get("path"), "last_url": event.get("last"), "best_url": event.get("best")}
+    return {
+        key: f"/jobs/{job_id}/artifacts/{quote(Path(path).relative_to(run).as_posix())}"
+        for key, path in named.items()
+        if path is not None and Path(path).is_relative_to(run)
     }
 
 
@@ -159,8 +177,11 @@ class _EventHandler(logging.Handler):
         self._emit = emit
 
     def emit(self, record: logging.LogRecord) -> None:
-        lines = record.getMessage().splitlines()
-        self._emit({"event": "log", "stream": record.name, "level": record.levelname.lower(), "lines": lines})
+        try:
+            lines = self.format(record).splitlines()
+            self._emit({"event": "log", "stream": record.name, "level": record.levelname.lower(), "lines": lines})
+        except Exception:
+            self.handleError(record)  # says so on stderr; a log line does not end a training
 
 
 def _log_through(emit: Emit) -> None:
@@ -173,7 +194,7 @@ def _log_through(emit: Emit) -> None:
 
 
 def _end_with_service() -> None:
-    """Kill this session when the service is gone, whatever the main thread is doing."""
+    """Kill this session when the service is gone, also while the main thread is busy."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -84,7 +84,9 @@ def test_checkpoint_is_on_the_disk_when_it_is_told(model, data, tmp_path):
     ]
     assert all(real == told for real, told in lengths)
     assert len(lengths) == 3
-    assert all(isinstance(event["fitness"], float) for event in checkpoints)
+    for event in checkpoints:
+        assert isinstance(event["fitness"], float)
+        assert "metrics/mAP50(B)" in event["metrics"]  # of the validation just before
 
 
 def test_what_is_not_saved_has_no_checkpoint(model, data, tmp_path):

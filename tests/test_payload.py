@@ -17,8 +17,12 @@ CATALOG = Catalog.of(
             "lr0": {"types": ["float"], "minimum": 0, "maximum": 1},
             "plots": {"types": ["bool"]},
             "optimizer": {"types": ["str"], "enum": ["SGD", "AdamW", "auto"]},
-            "cache": {"types": ["bool", "str"], "enum": ["ram", "disk"]},
-            "classes": {"types": ["list", "null"], "items": {"types": ["int"], "minimum": 0}},
+            "cache": {"types": ["bool", "str"], "enum": [True, False, "ram", "disk"]},
+            "classes": {"types": ["list", "null"], "items": {"types": ["int"], "minimum": 0}, "maxItems": 3},
+            "fraction": {"types": ["float"], "exclusiveMinimum": 0, "maximum": 1},
+            "pretrained": {"types": ["bool", "str"]},
+            "distill_model": {"types": ["str"]},
+            "auto_augment": {"types": ["str"], "pattern": "^[a-z]+$"},
             "freeze": {"types": ["int", "list", "null"]},
             "data": {"types": ["str", "null"]},
             "project": {"types": ["str", "null"]},
@@ -111,7 +115,13 @@ def test_values_of_their_type_and_range_are_taken(hyperparameters: dict[str, Any
         ("lr0", -0.1, "must be at least 0 and at most 1, got -0.1"),
         ("plots", 1, "must be boolean, got 1"),
         ("optimizer", ["SGD"], 'must be one of ["SGD","AdamW","auto"], got ["SGD"]'),
-        ("cache", 1, 'must be one of ["ram","disk"] or boolean, got 1'),
+        ("cache", 1, 'must be one of [true,false,"ram","disk"], got 1'),
+        ("classes", [1, 2, 3, 4], "must have 0 to 3 items, got 4"),
+        ("fraction", 0, "must be above 0 and at most 1, got 0"),
+        ("auto_augment", "A1", 'must match ^[a-z]+$, got "A1"'),
+        ("auto_augment", "http://host/a", "must not be an address"),
+        ("pretrained", "http://host/a.pt", "must not be an address"),
+        ("pretrained", "/own/weights.pt", 'must be boolean, got "/own/weights.pt"'),
         ("classes", [0, 1, "2"], 'item 2: must be integer, got "2"'),
         ("classes", [-1], "item 0: must be at least 0, got -1"),
     ],
@@ -122,7 +132,9 @@ def test_a_value_of_another_type_or_out_of_range_is_a_fault(name: str, value: An
     ]
 
 
-@pytest.mark.parametrize("name", ["project", "name", "save_dir", "exist_ok", "cfg", "resume", "mode", "task"])
+@pytest.mark.parametrize(
+    "name", ["project", "name", "save_dir", "exist_ok", "cfg", "resume", "mode", "task", "distill_model"]
+)
 def test_what_the_service_decides_is_refused(name: str) -> None:
     for section in ("hyperparameters", "fit_params"):
         payload = (
@@ -199,6 +211,23 @@ def test_weights_that_are_not_there_are_refused_where_nothing_is_downloaded(tmp_
 def test_a_misspelt_field_gets_the_nearest_one() -> None:
     (fault,) = faults(GOOD | {"hyperparametres": {}})
     assert (fault["detail"], fault["suggestion"]) == ("unknown field", "hyperparameters")
+
+
+def test_what_is_nested_too_deep_is_a_fault_and_not_an_exception() -> None:
+    deep = "[" * 300 + "]" * 300
+    with pytest.raises(InvalidPayload) as caught:
+        parse(f'{{"model": "yolov8n", "fit_params": {{"data": {deep}}}}}'.encode(), CATALOG)
+    (fault,) = caught.value.faults
+    assert (fault.pointer, fault.detail) == ("", "is nested more than 8 levels deep")
+
+
+def test_a_payload_of_nothing_but_faults_is_answered_with_the_first_ones() -> None:
+    assert len(faults(GOOD | {"hyperparameters": {f"wrong{number}": 1 for number in range(5_000)}})) == 50
+
+
+def test_a_name_too_long_for_the_file_system_is_a_fault() -> None:
+    (fault,) = faults(GOOD | {"model": f"/{'x' * 300}.pt"})
+    assert fault["pointer"] == "/model"
 
 
 @pytest.mark.parametrize("body", [b"", b"nope", b'{"a": NaN}', b'{"a": 1,}', b"\xff", b'{"a": "\xed\xa0\x80"}'])

@@ -86,6 +86,7 @@ async def test_jobs_are_listed_newest_first_with_pages_and_a_filter(service: Run
     assert ([job["job_id"] for job in rest["jobs"]], rest["next"]) == (ids[:1], None)
     assert len((await service.http.get("/jobs?status=completed")).json()["jobs"]) == 3
     assert (await service.http.get("/jobs?status=running")).json()["jobs"] == []
+    assert len((await service.http.get("/jobs?limit=0")).json()["jobs"]) == 1
     for wrong in ("status=done", "limit=-1", "limit=5000", "cursor=x"):
         assert (await service.http.get(f"/jobs?{wrong}")).status_code == 400
 
@@ -119,9 +120,6 @@ async def test_a_waiting_job_tells_its_place_in_the_queue(tmp_path: Path) -> Non
 
 async def test_the_service_is_alive_at_once_and_ready_when_workers_can_start(service: Running) -> None:
     assert (await service.http.get("/healthz")).json() == {"status": "ok"}
-    response = await service.http.get("/readyz")
-    if response.status_code == 503:
-        assert response.json()["detail"] == "workers are being made ready"
     await asyncio.wait_for(asyncio.shield(service.state["catalog"]), 30)
     response = await service.http.get("/readyz")
     assert (response.status_code, response.json()) == (200, {"status": "ready"})
@@ -229,6 +227,28 @@ async def test_unknown_addresses_and_methods_are_problems_too(service: Running) 
     assert (await service.http.get("/jobs/nobody")).json()["detail"] == "no job 'nobody'"
 
 
+async def test_a_payload_nested_without_end_is_refused_and_the_service_goes_on(service: Running, data: str) -> None:
+    deep = "[" * 300 + "]" * 300
+    body = f'{{"model": "yolov8n.yaml", "hyperparameters": {{"classes": {deep}}}, "fit_params": {{"data": "{data}"}}}}'
+    status, problem = await post(service, body)
+    assert (status, problem["errors"][0]["pointer"]) == (422, "")
+    job_id = (await service.http.post("/train", json=payload(data))).json()["job_id"]
+    assert (await service.events(job_id))[-1]["event"] == "completed"
+
+
+async def test_datasets_outside_of_the_named_folders_are_refused(tmp_path: Path) -> None:
+    inside, outside = make_dataset(tmp_path / "in" / "set"), make_dataset(tmp_path / "out")
+    linked = tmp_path / "in" / "linked.yaml"
+    linked.write_text(outside.read_text().replace("path:", "#") + f"path: {outside.parent}\n")
+    options = {"program": "tests.trainings:count", "data_root": (tmp_path / "in",)}
+    async with serve(tmp_path / "data", **options) as service:
+        assert (await service.http.post("/train", json=payload(str(inside)))).status_code == 202
+        for refused in (outside, linked):
+            response = await service.http.post("/train", json=payload(str(refused)))
+            assert response.status_code == 422
+            assert "--data-root" in response.json()["errors"][0]["detail"]
+
+
 # Who may call
 
 
@@ -261,6 +281,15 @@ async def test_its_own_page_and_allowed_origins_may(tmp_path: Path) -> None:
             {"Host": "box.lan:8000", "Origin": "http://box.lan:8000"},
         ):
             assert (await service.http.get("/jobs", headers=headers)).status_code == 200
+        origin = {"Origin": "https://ops.example"}
+        allowed = (await service.http.get("/jobs", headers=origin)).headers["access-control-allow-origin"]
+        assert allowed == "https://ops.example"
+        asked = {**origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+        assert (await service.http.options("/train", headers=asked)).status_code == 200
+        job_id = await service.submit("count")
+        async with service.http.stream("GET", f"/jobs/{job_id}/events", headers=origin) as response:
+            assert response.headers["access-control-allow-origin"] == "https://ops.example"
+            assert "event: completed" in [line async for line in response.aiter_lines()]
 
 
 async def test_another_address_than_loopback_is_refused() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -64,7 +65,9 @@ class House:
         return self.events(job_id)[-1]
 
     def events(self, job_id: str) -> list[dict[str, Any]]:
-        records: list[Record] = self.store.read(job_id, 0, 10_000)
+        records: list[Record] = []
+        while page := self.store.read(job_id, len(records), 10_000):
+            records += page
         assert [record.seq for record in records] == list(range(1, len(records) + 1))
         return [orjson.loads(record.data) for record in records]
 
@@ -227,6 +230,18 @@ def test_two_slots_run_two_jobs(tmp_path: Path) -> None:
     house.close()
 
 
+def test_a_slot_is_free_again_although_a_stranger_holds_a_dead_worker_s_pipes(house: House) -> None:
+    job_id = house.submit("leave_a_stranger")
+    progress = house.until(lambda: house.store.job(job_id).progress)
+    stranger = psutil.Process(progress["metrics"]["child"])
+    try:
+        final = house.end(job_id)
+        assert (final["event"], final["failure"]["exit_code"]) == ("failed", 4)
+        assert stranger.is_running()
+    finally:
+        stranger.kill()
+
+
 # Cancelling
 
 
@@ -252,6 +267,20 @@ def test_a_queued_job_is_cancelled_at_once_and_never_starts(house: House, tmp_pa
     house.end(first)
     house.end(third)
     assert [event["event"] for event in house.events(second)] == ["queued", "cancelled"]
+
+
+def test_a_cancel_between_the_submit_and_the_queue_wins(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = house.store.create
+
+    def create_and_be_cancelled(job: Job) -> Job:
+        created = create(job)
+        house.runner.cancel(job.id)
+        return created
+
+    monkeypatch.setattr(house.store, "create", create_and_be_cancelled)
+    job_id = house.submit("count")
+    assert house.end(job_id)["event"] == "cancelled"
+    assert [event["event"] for event in house.events(job_id)] == ["queued", "cancelled"]
 
 
 def test_cancel_right_after_the_submit_wins_every_time(house: House, tmp_path: Path) -> None:
@@ -292,6 +321,33 @@ def test_a_restart_ends_what_ran_and_runs_what_waited(tmp_path: Path) -> None:
     assert (after[-1]["reason"], again.store.job(running).status) == ("interrupted", "failed")
     assert after[-1]["failure"]["log_tail"] == ["last words"]
     again.close()
+
+
+def test_a_result_that_was_told_before_the_service_left_is_kept(tmp_path: Path) -> None:
+    house = House(tmp_path / "data")
+    job_id = house.submit("hang_at_exit")
+    (supervisor,) = house.runner._running.values()
+    house.until(lambda: supervisor._outcome)
+    house.close()
+    again = House(tmp_path / "data")
+    assert (again.store.job(job_id).status, again.store.job(job_id).score) == ("completed", 0.1)
+    again.close()
+
+
+def test_a_runner_closes_while_the_log_cannot_be_written(tmp_path: Path) -> None:
+    house = House(tmp_path / "data")
+    job_id = house.submit("wait", gate=str(tmp_path / "gate"))
+    house.until(lambda: house.store.job(job_id).progress)
+    with sqlite3.connect(tmp_path / "data" / "log.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        (tmp_path / "gate").touch()
+        (supervisor,) = house.runner._running.values()
+        house.until(lambda: house.store.failing)
+        house.runner.close()
+        assert not supervisor.is_alive()
+        other.execute("ROLLBACK")
+    other.close()
+    house.store.close()
 
 
 def test_a_restart_honours_a_cancel_that_was_acknowledged(tmp_path: Path) -> None:

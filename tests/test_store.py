@@ -179,3 +179,39 @@ def test_a_log_that_cannot_be_written_refuses_requests_and_keeps_events(tmp_path
     with pytest.raises(JobNotFound):
         store.job("b")
     store.close()
+
+
+def test_what_cannot_be_written_as_json_is_refused_and_the_log_goes_on(store: Store) -> None:
+    store.create(job())
+    deep: object = 1
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(TypeError):
+        store.append("a", 1, {"event": "log", "lines": deep}).result()
+    with pytest.raises(TypeError):
+        store.create(Job(id="b", request={"model": deep}))
+    assert store.append("a", 1, log("on")).result().last_seq == 2
+    assert [found.id for found in store.jobs()] == ["a"]
+
+
+def test_a_listener_that_raises_does_not_stop_the_log(tmp_path: Path) -> None:
+    def fail(changes: object) -> None:
+        raise RuntimeError("no")
+
+    store = Store(tmp_path, fail)
+    assert store.create(job()).last_seq == 1
+    assert store.append("a", 1, log("on")).result().last_seq == 2
+    store.close()
+
+
+def test_a_page_ends_early_where_events_are_large(store: Store) -> None:
+    store.create(job())
+    for _ in range(20):
+        store.append("a", 1, log("x" * 50_000))
+    store.append("a", 1, {"event": "completed"}).result()
+    sizes, after = [], 0
+    while records := store.read("a", after):
+        sizes.append(sum(len(record.data) for record in records))
+        after = records[-1].seq or 0
+    assert after == 22
+    assert max(sizes) < 320_000

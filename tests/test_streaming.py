@@ -162,7 +162,14 @@ async def test_a_cursor_beyond_the_log_is_told_and_starts_over(service: Running)
     found = [fields async for fields in frames(response)]
     assert [fields["event"] for fields in found] == ["reset", "queued", "completed"]
     assert "id" not in found[0]
-    assert orjson.loads(found[0]["data"]) == {"event": "reset", "job_id": "job", "requested": 50, "last_seq": 2}
+    assert orjson.loads(found[0]["data"]) == {
+        "event": "reset",
+        "job_id": "job",
+        "attempt": 1,
+        "time": orjson.loads(found[0]["data"])["time"],
+        "requested": 50,
+        "last_seq": 2,
+    }
 
 
 async def test_a_filter_keeps_how_it_ended(service: Running) -> None:
@@ -214,6 +221,10 @@ async def test_a_page_of_json_has_the_same_events(service: Running) -> None:
     page = (await service.http.get("/jobs/job/events", headers=headers)).json()
     assert page["events"] == await service.events("job")
     assert (page["last_seq"], page["last_event_id"]) == (6, 6)
+    only = (await service.http.get("/jobs/job/events?types=epoch_end", headers=headers)).json()
+    assert [event["event"] for event in only["events"]] == ["completed"]
+    beyond = (await service.http.get("/jobs/job/events?last_event_id=99", headers=headers)).json()
+    assert beyond["events"] == page["events"]
     rest = (await service.http.get("/jobs/job/events?last_event_id=5", headers=headers)).json()
     assert [event["event"] for event in rest["events"]] == ["completed"]
 

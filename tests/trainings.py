@@ -93,6 +93,13 @@ def have_children(spec, emit):
     return wait_for_gate(spec)
 
 
+def leave_a_stranger(spec, emit):
+    """Dies, but a child in a session of its own keeps stdout and stderr open."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {"child": child.pid}, "save_dir": ""})
+    sys.exit(4)
+
+
 def ignore_sigterm(spec, emit):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return wait(spec, emit)

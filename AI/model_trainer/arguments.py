@@ -1,11 +1,17 @@
-"""What Ultralytics takes as training arguments: names, types, ranges, models; read from the installed version."""
+"""What Ultralytics takes as training arguments: names, types, ranges, models; read from the installed version.
+
+Where the installed version leaves a range open, `rules` has one.
+"""
 
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from AI.model_trainer import models
+from AI.model_trainer.rules import RULES
 
 #: One line of Ultralytics' cfg/default.yaml: `epochs: 100 # (int) number of epochs to train for`.
 _LINE = re.compile(r"^(?P<name>\w+):.*? # \((?P<types>[^)]*)\) (?P<description>.*)$", re.MULTILINE)
@@ -27,8 +33,6 @@ _UNLISTED = ("augmentations", "save_dir")
 
 #: Chosen by `build_model` and by the fact that this library trains.
 _CHOSEN = ("model", "mode")
-
-_SCALES = "nsmlx"
 
 
 class UnknownArgument(ValueError):
@@ -64,17 +68,22 @@ def describe() -> dict[str, Any]:
     """All that the installed Ultralytics takes, as a JSON object. Imports Ultralytics (seconds, when it is cold).
 
     `arguments` maps each name to `types` (of int, float, bool, str, list, null; a float may be written as an
-    int), `default`, `description` and, where Ultralytics checks them, `minimum` and `maximum` for the value
-    when it is a number, both included. `models` are the official names whose weights can be downloaded,
-    `model_configs` the packaged model files; both without those that YOLO cannot train.
+    int), `default`, `description` and, where there are any, bounds and choices by JSON Schema's names (see `rules`):
+    `minimum` and `maximum` are for a value that is a number, `enum` has all values that are allowed, `items` is the
+    rule for a list's items, with `types` of its own.
+
+    `models` are the official names whose weights can be downloaded, `model_configs` the packaged model files; both
+    without those that YOLO cannot train. `model_table` has one row for each name of either: `name`, `family`, `size`,
+    `task`, `weights` and `config` (whether it is among the first, the second).
     """
     from ultralytics import __version__
 
     return {
         "ultralytics": __version__,
         "arguments": _arguments(),
-        "models": _models(),
-        "model_configs": sorted(_model_configs()),
+        "models": models.official(),
+        "model_configs": list(models.packaged()),
+        "model_table": models.table(),
     }
 
 
@@ -88,6 +97,7 @@ def _arguments() -> dict[str, dict[str, Any]]:
         described[name] = {
             "types": _types(name, default, line["types"] if line else ""),
             "default": default,
+            **RULES.get(name, {}),
             **_bounds(name),
             "description": line["description"] if line else "",
         }
@@ -113,23 +123,3 @@ def _bounds(name: str) -> dict[str, float]:
     if (name in CFG_FRACTION_KEYS and name != "fraction") or name == "scale":
         return {"minimum": 0.0, "maximum": 1.0}
     return {}
-
-
-def _models() -> list[str]:
-    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
-
-    names = (name.removesuffix(".pt") for name in GITHUB_ASSETS_NAMES if name.endswith(".pt"))
-    return sorted(name for name in names if name.startswith(("yolo", "rtdetr")) and not name.startswith("yolo_nas"))
-
-
-def _model_configs() -> Iterator[str]:
-    """Names of model files; where a file has several sizes (`scales`), the letter goes after the version number."""
-    import yaml
-    from ultralytics.utils import ROOT
-
-    for path in (Path(ROOT) / "cfg" / "models").rglob("*.yaml"):
-        yield path.name
-        scales = yaml.safe_load(path.read_text(encoding="utf-8")).get("scales") or {}
-        version = re.match(r"yolo(e-)?v?\d+", path.stem)
-        if version and len(scales) > 1:
-            yield from (f"{version[0]}{letter}{path.name[version.end() :]}" for letter in _SCALES if letter in scales)

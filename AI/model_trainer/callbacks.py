@@ -5,65 +5,42 @@ parameter groups are read from the trainer, so every task works. What the traine
 https://docs.ultralytics.com/usage/callbacks and was read in `ultralytics/engine/trainer.py` of 8.4.190.
 """
 
-import functools
-import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any
 
-from AI.model_trainer.events import (
-    EpochEnd,
-    Event,
-    Numbers,
-    ProgressCallback,
-    Reason,
-    Tick,
-    TrainEnd,
-    finite,
-    numbers,
-)
+from AI.model_trainer.details import Details
+from AI.model_trainer.events import EpochEnd, Numbers, ProgressCallback, Reason, Tick, TrainEnd, Where, finite, numbers
+from AI.model_trainer.listener import Listener, telemetry
 from AI.model_trainer.moment import Moment
 from AI.model_trainer.stopping import GracefulStop
 from AI.model_trainer.ticker import Ticker
-
-logger = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-
-
-def _telemetry(report: "Callable[Concatenate[Progress, P], None]") -> "Callable[Concatenate[Progress, P], None]":
-    """Keep whatever goes wrong in reporting, here or in the caller's callback, from ending the training."""
-
-    @functools.wraps(report)
-    def guarded(self: "Progress", /, *args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            report(self, *args, **kwargs)
-        except Exception:
-            self._complain()
-
-    return guarded
 
 
 class Progress:
     """Reports one training to `callback`. The training's thread owns it; its tick thread only reads `_moment`.
 
-    Errors of the callback are logged once and otherwise ignored: a broken progress bar does not end a training, and
-    the next event is offered again. Calls never overlap. Nothing but plain data is held before the training starts,
-    so that Ultralytics can send the hooks to the processes of a multi-GPU run; there, only rank 0 reports.
+    Nothing but plain data is held before the training starts, so that Ultralytics can send the hooks to the processes
+    of a multi-GPU run; there, only rank 0 reports. With `everything` the events of `details` come as well.
     """
 
     _moment: Moment
     _save_dir: str
-    _lock: threading.Lock
 
-    def __init__(self, callback: ProgressCallback | None, tick_interval: float, stop: GracefulStop) -> None:
+    def __init__(
+        self,
+        callback: ProgressCallback | None,
+        tick_interval: float,
+        stop: GracefulStop,
+        everything: bool = False,
+    ) -> None:
         self._callback = callback
+        self.listener = Listener(callback or (lambda _: None))
         self._tick_interval = tick_interval  # seconds
         self._stop = stop
+        self._everything = everything
         self._ticker: Ticker | None = None
-        self._complained = False
         self._losses_read = 0.0  # monotonic seconds
         self._in_epoch = False
         self._planned_epochs = 0
@@ -76,23 +53,29 @@ class Progress:
 
     def close(self) -> None:
         """End the ticks; no event comes after this. Twice is as good as once."""
+        self._end_ticks()
+        self.listener.close()
+
+    def _end_ticks(self) -> None:
         if self._ticker is not None:
             self._ticker.stop()
 
     # Set-up
 
-    @_telemetry
+    @telemetry
     def _setup_start(self, trainer: Any) -> None:
         self._moment = Moment(began=time.monotonic(), total_epochs=trainer.epochs)
         self._save_dir = str(trainer.save_dir)
-        self._lock = threading.Lock()
-        self._ticker = Ticker(self._tick_interval, self._tick)
-        for event, hook in self._training_hooks():
+        details = Details(self.listener, self._where) if self._everything else None
+        # Put on the trainer, not on the model: of a multi-GPU run's processes only rank 0 gets as far as this.
+        for event, hook in [*self._training_hooks(), *(details.hooks() if details else []), *self._last_hooks()]:
             trainer.add_callback(event, hook)
+        if details:
+            details.begin(trainer)
+        self._ticker = Ticker(self._tick_interval, self._tick)
         self._ticker.start()
 
     def _training_hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
-        # Put on the trainer, not on the model: of a multi-GPU run's processes only rank 0 gets as far as this.
         return [
             ("on_train_start", self._train_start),
             ("on_train_epoch_start", self._pass_start),
@@ -101,11 +84,12 @@ class Progress:
             ("on_val_end", self._validation_end),
             ("on_model_save", self._saved),
             ("on_fit_epoch_end", self._epoch_end),
-            ("on_train_end", self._train_end),
-            ("teardown", self._teardown),
         ]
 
-    @_telemetry
+    def _last_hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
+        return [("on_train_end", self._train_end), ("teardown", self._teardown)]
+
+    @telemetry
     def _train_start(self, trainer: Any) -> None:
         now = time.monotonic()
         hours = trainer.args.time
@@ -122,7 +106,7 @@ class Progress:
 
     # One epoch: one pass through the data, or more when Ultralytics repeats it (NaN recovery, out of memory)
 
-    @_telemetry
+    @telemetry
     def _pass_start(self, trainer: Any) -> None:
         self._in_epoch = True
         self._planned_epochs = trainer.epochs
@@ -138,7 +122,7 @@ class Progress:
             losses={},
         )
 
-    @_telemetry
+    @telemetry
     def _batch_end(self, trainer: Any) -> None:
         now = time.monotonic()
         loader = trainer.train_loader
@@ -155,20 +139,22 @@ class Progress:
             self._losses_read = now
             self._moment = replace(moment, losses=_losses(trainer), lr=_learning_rates(trainer))
 
-    @_telemetry
+    @telemetry
     def _pass_end(self, trainer: Any) -> None:
         self._moment = replace(self._moment, losses=_losses(trainer), lr=numbers(trainer.lr))
 
-    @_telemetry
+    @telemetry
     def _validation_end(self, validator: Any) -> None:
         self._validated = bool(validator.training)
 
-    @_telemetry
+    @telemetry
     def _saved(self, trainer: Any) -> None:
         if trainer.fitness == trainer.best_fitness:  # the condition under which best.pt was written just now
             self._best_epoch = trainer.epoch + 1
+        if self._validated:
+            self._moment = replace(self._moment, metrics=_without_losses(trainer.metrics))
 
-    @_telemetry
+    @telemetry
     def _epoch_end(self, trainer: Any) -> None:
         if not self._in_epoch:  # the final evaluation fires this once more, for an epoch that was never trained
             return
@@ -182,46 +168,40 @@ class Progress:
             epoch_ended=now,
             metrics=metrics or self._moment.metrics,
         )
-        self._emit(
-            EpochEnd(
-                event="epoch_end",
-                epoch=moment.epoch,
-                total_epochs=moment.total_epochs,
-                metrics=metrics,
-                save_dir=self._save_dir,
-                train_losses=moment.losses,
-                val_losses=_losses_in(trainer.metrics, "val/") if self._validated else {},
-                lr=moment.lr,
-                fitness=finite(trainer.fitness) if self._validated else None,
-                best_fitness=finite(trainer.best_fitness),
-                epoch_seconds=now - moment.pass_began,
-                images_per_second=moment.images_per_second,
-            )
-        )
+        event: EpochEnd = {
+            "event": "epoch_end",
+            **self._where(),
+            "metrics": metrics,
+            "train_losses": moment.losses,
+            "val_losses": _losses_in(trainer.metrics, "val/") if self._validated else {},
+            "lr": moment.lr,
+            "fitness": finite(trainer.fitness) if self._validated else None,
+            "best_fitness": finite(trainer.best_fitness),
+            "epoch_seconds": now - moment.pass_began,
+            "images_per_second": moment.images_per_second,
+        }
+        self.listener.tell(event)
 
     # The end
 
-    @_telemetry
+    @telemetry
     def _train_end(self, trainer: Any) -> None:
-        self.close()
+        self._end_ticks()
         best, last = (str(path) if path.exists() else None for path in (trainer.best, trainer.last))
         if best is None and last is None:
             return  # Ultralytics is about to raise: nothing was saved
         metrics, score = outcome(trainer)
-        self._emit(
-            TrainEnd(
-                event="train_end",
-                epoch=self._moment.epoch,
-                total_epochs=self._moment.total_epochs,
-                metrics=metrics,
-                save_dir=self._save_dir,
-                score=finite(score),
-                reason=self._reason(trainer),
-                best_epoch=self._best_epoch if best else None,
-                elapsed_seconds=time.monotonic() - self._moment.began,
-                weights={"best": best, "last": last},
-            )
-        )
+        event: TrainEnd = {
+            "event": "train_end",
+            **self._where(),
+            "metrics": metrics,
+            "score": finite(score),
+            "reason": self._reason(trainer),
+            "best_epoch": self._best_epoch if best else None,
+            "elapsed_seconds": time.monotonic() - self._moment.began,
+            "weights": {"best": best, "last": last},
+        }
+        self.listener.tell(event)
 
     def _reason(self, trainer: Any) -> Reason:
         done, limit, stopper = trainer.epoch + 1, trainer.args.time, trainer.stopper
@@ -241,36 +221,30 @@ class Progress:
 
     # Sending
 
-    @_telemetry
+    @telemetry
     def _tick(self) -> None:
         moment, now = self._moment, time.monotonic()
-        self._emit(
-            Tick(
-                event="tick",
-                epoch=moment.epoch,
-                total_epochs=moment.total_epochs,
-                metrics=moment.metrics,
-                save_dir=self._save_dir,
-                batch=moment.batch,
-                batches=moment.batches,
-                losses=moment.losses,
-                lr=moment.lr,
-                elapsed_seconds=now - moment.began,
-                remaining_seconds=moment.remaining_seconds(now),
-                images_per_second=moment.images_per_second,
-            )
-        )
+        event: Tick = {
+            "event": "tick",
+            **self._where(moment),
+            "batch": moment.batch,
+            "batches": moment.batches,
+            "losses": moment.losses,
+            "lr": moment.lr,
+            "elapsed_seconds": now - moment.began,
+            "remaining_seconds": moment.remaining_seconds(now),
+            "images_per_second": moment.images_per_second,
+        }
+        self.listener.tell(event)
 
-    def _emit(self, event: Event) -> None:
-        # Copies: a callback may keep, or change, what it gets.
-        own = {key: dict(value) if isinstance(value, dict) else value for key, value in event.items()}
-        with self._lock:
-            cast("ProgressCallback", self._callback)(own)
-
-    def _complain(self) -> None:
-        if not self._complained:
-            logger.exception("reporting progress failed; the training goes on", extra={"action": "progress"})
-        self._complained = True
+    def _where(self, at: Moment | None = None) -> Where:
+        moment = at or self._moment
+        return {
+            "epoch": moment.epoch,
+            "total_epochs": moment.total_epochs,
+            "metrics": moment.metrics,
+            "save_dir": self._save_dir,
+        }
 
 
 def outcome(trainer: Any) -> tuple[Numbers, float]:

@@ -1,14 +1,15 @@
 """The vocabulary of a training: what `progress_callback` gets.
 
-An event is a plain dict of finite JSON values; NaN and infinity have become None. Five keys are in every one of them
-(`Common`); the rest depends on `event`. Loss and metric names are Ultralytics' own and differ by task.
+An event is a plain dict of finite JSON values; NaN and infinity have become None. Five keys, `event` and those of
+`Where`, are in every one that a running training sends; the rest depends on `event`. Loss and metric names are
+Ultralytics' own and differ by task.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, TypedDict
 
-#: Called with one event at a time, from the training's thread or the tick thread, never from both at once.
+#: Called with one event at a time, from the training's thread or one beside it, never from two at once.
 ProgressCallback: TypeAlias = Callable[[dict[str, Any]], object]
 
 #: Numbers by name; None where the value was not a finite number.
@@ -17,11 +18,26 @@ Numbers: TypeAlias = dict[str, float | None]
 #: Why a training ended: all epochs done; no improvement for `patience` epochs; asked to stop; `time` used up.
 Reason: TypeAlias = Literal["finished", "early_stopped", "stopped", "time_limit"]
 
+#: What a training is doing. "finishing" begins with the evaluation of the best weights.
+PhaseName: TypeAlias = Literal["downloading", "checking_data", "training", "validating", "finishing"]
 
-class Common(TypedDict):
-    """The keys of every event."""
+#: What a picture shows; "preview" is one of ours (see `previews`), the others are Ultralytics' own.
+PictureKind: TypeAlias = Literal[
+    "labels",
+    "train_batch",
+    "val_labels",
+    "val_predictions",
+    "curve",
+    "confusion_matrix",
+    "results",
+    "preview",
+    "other",
+]
 
-    event: Literal["tick", "epoch_end", "train_end"]
+
+class Where(TypedDict):
+    """Where a training stands; in every event but `Download`."""
+
     #: Counted from 1; 0 while the training is being set up (data checks, label scan, model to device).
     epoch: int
     #: Never less than `epoch`. Changes during the run when `time` is set.
@@ -31,9 +47,10 @@ class Common(TypedDict):
     save_dir: str
 
 
-class Tick(Common):
+class Tick(Where):
     """A sign of life, every `tick_interval` seconds."""
 
+    event: Literal["tick"]
     #: Batches of this epoch that are done, and how many it has (None during set-up).
     batch: int
     batches: int | None
@@ -49,9 +66,10 @@ class Tick(Common):
     images_per_second: float | None
 
 
-class EpochEnd(Common):
+class EpochEnd(Where):
     """One epoch is trained, validated and saved. A pass that Ultralytics throws away and repeats has no such event."""
 
+    event: Literal["epoch_end"]
     #: Means over the epoch.
     train_losses: Numbers
     #: Empty when this epoch was not validated.
@@ -71,9 +89,10 @@ class Weights(TypedDict):
     last: str | None
 
 
-class TrainEnd(Common):
+class TrainEnd(Where):
     """The last event: the final evaluation is done; `metrics` are those of the best weights."""
 
+    event: Literal["train_end"]
     score: float | None
     reason: Reason
     #: The epoch whose weights are in `weights.best`.
@@ -82,7 +101,57 @@ class TrainEnd(Common):
     weights: Weights
 
 
-Event: TypeAlias = Tick | EpochEnd | TrainEnd
+# With `events="all"` only
+
+
+class Phase(Where):
+    """The training has turned to something else. The same phase is never told twice in a row."""
+
+    event: Literal["phase"]
+    phase: Literal["checking_data", "training", "validating", "finishing"]
+
+
+class Download(TypedDict):
+    """Weights are on their way; at first, at the end, and up to four times a second between. No training has begun."""
+
+    event: Literal["phase"]
+    phase: Literal["downloading"]
+    #: 0, as in every event before the first epoch.
+    epoch: Literal[0]
+    metrics: Numbers
+    #: Such as `yolov8n.pt`.
+    file: str
+    received_bytes: int
+    #: None while the server has not said.
+    total_bytes: int | None
+
+
+class Checkpoint(Where):
+    """last.pt is on the disk and, where this epoch is the best so far, best.pt."""
+
+    event: Literal["checkpoint"]
+    #: Path of last.pt, and of best.pt if it was written now.
+    last: str
+    best: str | None
+    #: Length of one of the files.
+    size_bytes: int
+    fitness: float | None
+
+
+class Picture(Where):
+    """A picture is on the disk, all of it; there is another event when it was drawn anew."""
+
+    event: Literal["image"]
+    path: str
+    name: str
+    kind: PictureKind
+    #: In pixels.
+    width: int
+    height: int
+    size_bytes: int
+
+
+Event: TypeAlias = Tick | EpochEnd | TrainEnd | Phase | Download | Checkpoint | Picture
 
 
 def finite(value: Any) -> float | None:

@@ -1,12 +1,16 @@
 """What `fit_params` may hold beside Ultralytics' own arguments."""
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from AI.model_trainer.events import ProgressCallback
 from AI.model_trainer.threads import Threads
+
+#: More validation images than this make neither a picture nor a quick one.
+MAX_PREVIEW = 32
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,14 @@ class Options:
     should_stop: Callable[[], bool] | None = None
     #: torch's CPU threads: "stock" as Ultralytics sets them, "all" usable cores, or a number.
     threads: Threads = "stock"
+    #: "progress": `tick`, `epoch_end` and `train_end`; "all": `phase`, `checkpoint` and `image` too.
+    events: Literal["progress", "all"] = "progress"
+    #: How many validation images are drawn with labels and predictions after each epoch (see `previews`); 0: none.
+    preview: int = 0
+    #: Where official weights are kept (see `weights`); None: a folder in the user's cache.
+    weights_dir: str | os.PathLike[str] | None = None
+    #: Download no weights: official ones that are not there are an error at once.
+    offline: bool = False
 
     def __post_init__(self) -> None:
         for name in ("progress_callback", "should_stop"):
@@ -36,6 +48,16 @@ class Options:
         threads = self.threads
         if threads not in ("stock", "all") and not (_is_number(threads, int) and int(threads) >= 1):
             raise ValueError(f'threads must be "stock", "all" or a number from 1, got {threads!r}')
+        if self.events not in ("progress", "all"):
+            raise ValueError(f'events must be "progress" or "all", got {self.events!r}')
+        if not _is_number(self.preview, int) or not 0 <= self.preview <= MAX_PREVIEW:
+            raise ValueError(f"preview must be a number of images from 0 to {MAX_PREVIEW}, got {self.preview!r}")
+        if self.weights_dir is not None and (
+            not isinstance(self.weights_dir, str | os.PathLike) or not str(self.weights_dir)
+        ):
+            raise ValueError(f"weights_dir must be the path of a folder, got {self.weights_dir!r}")
+        if not isinstance(self.offline, bool):
+            raise ValueError(f"offline must be True or False, got {self.offline!r}")
 
     @classmethod
     def split(cls, arguments: Mapping[str, Any]) -> "tuple[Options, dict[str, Any]]":

@@ -1,6 +1,7 @@
 """Builds and trains a YOLO model: the library's front door.
 
-Ultralytics does the training; `callbacks` makes events of what it says, `stopping` ends it early when asked to.
+Ultralytics does the training; `weights` finds the model, `callbacks` makes events of what the trainer says, `stopping`
+ends it early when asked to, `previews` draws what it sees.
 """
 
 import os
@@ -9,50 +10,82 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from AI.model_trainer.amp_check import AmpCheck
 from AI.model_trainer.arguments import translate
 from AI.model_trainer.callbacks import Progress, outcome
+from AI.model_trainer.listener import Listener
 from AI.model_trainer.options import Options
+from AI.model_trainer.previews import Previews
 from AI.model_trainer.stopping import GracefulStop
 from AI.model_trainer.threads import ThreadCount
+from AI.model_trainer.weights import WeightsFolder
 
 if TYPE_CHECKING:
     from ultralytics import YOLO
 
 Arguments = Mapping[str, Any]
 
+#: Training arguments that may name weights.
+_WEIGHTS = {"pretrained", "distill_model"}
+
 
 def train_from_payload(payload: Arguments) -> "tuple[YOLO, float]":
     """Build and train as `{"model": …, "hyperparameters": {…}, "fit_params": {…}}` says; `hyperparameters` is optional.
 
-    Returns what `train_model` returns. Raises ValueError: when a part is missing, unknown or not understood.
+    Returns what `train_model` returns. Raises ValueError: when a part is missing, unknown or not understood; and what
+    `build_model` and `train_model` raise.
     """
     if unknown := sorted(set(payload) - {"model", "hyperparameters", "fit_params"}):
         raise ValueError(f"a payload has model, hyperparameters and fit_params, not {', '.join(unknown)}")
     if missing := [part for part in ("model", "fit_params") if payload.get(part) is None]:
         raise ValueError(f"the payload lacks {' and '.join(missing)}")
-    _check_data(payload["fit_params"])  # before a model is built, or downloaded
-    model = build_model(payload["model"], payload.get("hyperparameters"))
-    return train_model(model, fit_params=payload["fit_params"])
+    hyperparameters, fit_params = payload.get("hyperparameters") or {}, payload["fit_params"]
+    _check_data(fit_params)  # before a model is built, or downloaded
+    options, _ = Options.split({**hyperparameters, **fit_params})
+    model = _build(payload["model"], hyperparameters, options)
+    return train_model(model, fit_params=fit_params)
 
 
-def build_model(model: str | os.PathLike[str], hyperparameters: Arguments | None = None) -> "YOLO":
+def build_model(
+    model: str | os.PathLike[str],
+    hyperparameters: Arguments | None = None,
+    *,
+    weights_dir: str | os.PathLike[str] | None = None,
+    offline: bool | None = None,
+) -> "YOLO":
     """A model ready for `train_model`, which will apply the hyperparameters.
 
-    `model` is an official name ("yolov8n": looked for and downloaded as Ultralytics does), the path of a
-    `.pt` file, or a `.yaml` (packaged name or path), which gives random weights. Hyperparameters are any
-    training arguments: epochs, imgsz, batch, …
+    `model` is an official name ("yolov8n"), the path of a `.pt` file, or a `.yaml` (packaged name or path), which
+    gives random weights. Hyperparameters are any training arguments: epochs, imgsz, batch, …
 
-    Raises UnknownArgument: when a hyperparameter is none. Raises FileNotFoundError: when there is no such model.
+    Official weights are looked for in `weights_dir` (default: a folder in the user's cache), the current directory and
+    Ultralytics' own weights folder, then downloaded into `weights_dir`, unless `offline`. Both may be among the
+    hyperparameters as well.
+
+    Raises UnknownArgument: when a hyperparameter is none. Raises WeightsUnavailable: when official weights are not
+    there and cannot be downloaded. Raises FileNotFoundError: when there is no such model.
     """
+    chosen = {"weights_dir": weights_dir, "offline": offline}
+    remembered = {**(hyperparameters or {}), **{name: value for name, value in chosen.items() if value is not None}}
+    return _build(model, remembered, Options.split(remembered)[0])
+
+
+def _build(model: str | os.PathLike[str], hyperparameters: Arguments, options: Options) -> "YOLO":
     if not str(model).strip():
         raise ValueError("model must be a name or a path, got an empty one")
-    remembered = dict(hyperparameters or {})
-    translate(Options.split(remembered)[1])
-    from ultralytics import YOLO
+    translate(Options.split(hyperparameters)[1])
+    from ultralytics import RTDETR, YOLO
 
-    built = YOLO(os.fspath(model))
-    built.hyperparameters = remembered
+    path = _weights_folder(options).resolve(os.fspath(model))
+    # YOLO knows RT-DETR by its weights, not by its model files.
+    built = RTDETR(path) if "rtdetr" in Path(path).stem and not path.endswith(".pt") else YOLO(path)
+    built.hyperparameters = dict(hyperparameters)
     return built
+
+
+def _weights_folder(options: Options) -> WeightsFolder:
+    callback = options.progress_callback if options.events == "all" else None
+    return WeightsFolder(options.weights_dir, options.offline, Listener(callback) if callback else None)
 
 
 def train_model(
@@ -72,14 +105,20 @@ def train_model(
     It works in any thread, and again and again on the same model. torch's thread count stays as the training left it.
 
     Raises ValueError: when `data` is missing or an option is out of range. Raises UnknownArgument: when an
-    argument is none of Ultralytics'. Whatever Ultralytics raises passes through.
+    argument is none of Ultralytics'. Raises WeightsUnavailable or FileNotFoundError: when `pretrained` or
+    `distill_model` names weights that cannot be had. Whatever Ultralytics raises passes through.
     """
     _check_data(fit_params)
     options, arguments = Options.split({**getattr(model, "hyperparameters", {}), **fit_params})
     arguments = translate(arguments)
+    weights = _weights_folder(options)
+    for name in _WEIGHTS & arguments.keys():
+        if isinstance(arguments[name], str):
+            arguments[name] = weights.resolve(arguments[name])
     stop = GracefulStop(options.should_stop)
-    progress = Progress(options.progress_callback, options.tick_interval, stop)
-    hooks = [*ThreadCount(options.threads).hooks(), *stop.hooks(), *progress.hooks()]
+    progress = Progress(options.progress_callback, options.tick_interval, stop, options.events == "all")
+    parts = (ThreadCount(options.threads), AmpCheck(weights.path, weights.offline), stop, progress)
+    hooks = [hook for part in (*parts, Previews(options.preview)) for hook in part.hooks()]
     with closing(progress), _registered(model, hooks):
         model.train(**arguments)
     model.final_metrics, score = outcome(model.trainer)

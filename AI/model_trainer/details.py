@@ -1,0 +1,109 @@
+"""The finer events of a training: its phases, checkpoints and pictures (`events="all"`).
+
+Like `callbacks`, this is where Ultralytics' untyped trainer and validator are read.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from AI.model_trainer import pictures
+from AI.model_trainer.events import Checkpoint, Phase, Picture, Where, finite
+from AI.model_trainer.listener import Listener, telemetry
+
+
+class Details:
+    """Reports phases, checkpoints and pictures of one training to `listener`; `where` says where it stands.
+
+    The training's thread owns it. Pictures are told from the threads that draw them, as each file is closed.
+    """
+
+    def __init__(self, listener: Listener, where: Callable[[], Where]) -> None:
+        self.listener = listener
+        self._where = where
+        self._phase: str | None = None
+
+    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
+        """Ultralytics callbacks from `begin` on, for the trainer; to be called before that which sends `train_end`."""
+        return [
+            ("on_pretrain_routine_end", self._setup_end),
+            ("on_train_start", self._training),
+            ("on_train_epoch_start", self._training),
+            ("on_val_start", self._validation_start),
+            ("on_model_save", self._saved),
+            ("on_train_end", self._train_end),
+        ]
+
+    @telemetry
+    def begin(self, trainer: Any) -> None:
+        """What comes next is the check of the dataset."""
+        self._watch(trainer)
+        self._turn_to("checking_data")
+
+    @telemetry
+    def _setup_end(self, trainer: Any) -> None:
+        self._watch(trainer.validator)  # the one validator, for all epochs and the final evaluation
+
+    @telemetry
+    def _training(self, _: Any) -> None:
+        self._turn_to("training")
+
+    @telemetry
+    def _validation_start(self, validator: Any) -> None:
+        self._turn_to("validating" if validator.training else "finishing")
+
+    @telemetry
+    def _saved(self, trainer: Any) -> None:
+        improved = trainer.best_fitness == trainer.fitness  # the condition under which best.pt was written just now
+        event: Checkpoint = {
+            "event": "checkpoint",
+            **self._where(),
+            "last": str(trainer.last),
+            "best": str(trainer.best) if improved else None,
+            "size_bytes": trainer.last.stat().st_size,
+            "fitness": finite(trainer.fitness),
+        }
+        self.listener.tell(event)
+
+    @telemetry
+    def _train_end(self, _: Any) -> None:
+        self._turn_to("finishing")  # without a best.pt there was no final evaluation
+        pictures.wait_for_writers()
+
+    def _turn_to(self, phase: Literal["checking_data", "training", "validating", "finishing"]) -> None:
+        if phase != self._phase:
+            self._phase = phase
+            event: Phase = {"event": "phase", "phase": phase, **self._where()}
+            self.listener.tell(event)
+
+    # Pictures
+
+    def _watch(self, source: Any) -> None:
+        """Hear of each plot of a trainer or validator: `on_plot` is called when its file has been written and closed.
+
+        The wrapper lies on the one object; the class, and all other trainings, are as they were.
+        """
+        stock = source.on_plot
+
+        def on_plot(name: Any, data: Any = None) -> None:
+            stock(name, data)
+            self._picture(Path(name))
+
+        source.on_plot = on_plot
+
+    @telemetry
+    def _picture(self, path: Path) -> None:
+        size = pictures.measure(path)
+        if size is None:  # a newer version is being written over it; that one will be told
+            return
+        event: Picture = {
+            "event": "image",
+            **self._where(),
+            "path": str(path),
+            "name": path.name,
+            "kind": pictures.kind_of(path.name),
+            "width": size.width,
+            "height": size.height,
+            "size_bytes": size.size_bytes,
+        }
+        self.listener.tell(event)

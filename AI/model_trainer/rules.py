@@ -1,0 +1,81 @@
+"""Bounds and choices of training arguments that Ultralytics leaves open, or finds out about when it is too late.
+
+Ultralytics' own checks are read from it (`arguments`); this table adds what its documentation and its code say beside
+them. The keys are JSON Schema's: `minimum` and `maximum` (included), `exclusiveMinimum`, `enum` (every value that is
+allowed, whatever its type), `pattern` for texts, and for lists `items` (a rule of its own, with `types`), `minItems`
+and `maxItems`. Sources: https://docs.ultralytics.com/usage/cfg and the code of 8.4.190.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+Rule = Mapping[str, Any]
+
+_POSITIVE: Rule = {"minimum": 0}
+_COUNT: Rule = {"minimum": 1}
+_INDICES: Rule = {"types": ["int"], "minimum": 0}
+
+#: numpy's generator takes 32 bits, and each process of a multi-GPU run adds its rank.
+_MAX_SEED = 2**32 - 2**16
+
+_PRECISIONS = ("8", "16", "32", "int8", "fp16", "fp32", "w8a8", "w16a16", "w32a32", "w8a16", "w8a32")
+
+RULES: Mapping[str, Rule] = {
+    # What is trained, and how long
+    "task": {"enum": ["detect", "segment", "semantic", "depth", "classify", "pose", "obb"]},
+    "mode": {"enum": ["train", "val", "predict", "export", "track", "benchmark"]},
+    "epochs": {"maximum": 1_000_000},
+    "time": _POSITIVE,  # hours; 0 is no limit
+    "patience": {"maximum": 1_000_000},
+    "seed": {"maximum": _MAX_SEED},
+    "save_period": {"minimum": -1},
+    "close_mosaic": _POSITIVE,
+    # Memory and devices
+    "batch": {"minimum": -1},  # -1: as many as fit; below 1: that part of the GPU's memory
+    "imgsz": {
+        "minimum": 32,
+        "maximum": 8192,
+        "items": {"types": ["int"], "minimum": 32, "maximum": 8192},
+        "maxItems": 2,
+    },
+    "workers": {"minimum": 0, "maximum": 256},
+    "cache": {"enum": [True, False, "ram", "disk"]},
+    "device": {
+        "minimum": -1,
+        "pattern": r"^(|cpu|mps|cuda|(cuda:)?-?\d+(,(cuda:)?-?\d+)*|(npu|xpu)(:\d+(,\d+)*)?)$",
+        "items": {"types": ["int", "str"], "minimum": -1},
+        "minItems": 1,
+    },
+    "amp": {"enum": [True, False, "fp16", "bf16", "fp32"]},
+    "compile": {"enum": [True, False, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]},
+    "quantize": {"enum": [None, 8, 16, 32, *_PRECISIONS]},
+    # What of the data
+    "split": {"enum": ["train", "val", "test"]},
+    "fraction": {
+        "minimum": 0,
+        "exclusiveMinimum": 0,
+        "items": {"types": ["int", "float"], "minimum": 0},
+        "minItems": 2,
+        "maxItems": 3,
+    },
+    "classes": {"minimum": 0, "items": _INDICES},
+    "freeze": {"minimum": 0, "items": {"types": ["int", "str"], "minimum": 0}},
+    "embed": {"items": _INDICES},
+    # The optimizer
+    "optimizer": {
+        "enum": ["auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSProp", "RMSprop"],
+    },
+    "warmup_epochs": _POSITIVE,
+    # Weights of the losses
+    **dict.fromkeys(("box", "cls", "dfl", "pose", "kobj", "rle", "angle", "dlog", "dgrad", "dis"), _POSITIVE),
+    # Augmentation
+    "degrees": {"minimum": 0, "maximum": 180},
+    "shear": {"minimum": -180, "maximum": 180},
+    "scale": {"items": {"types": ["float"], "minimum": 0}, "minItems": 2, "maxItems": 2},
+    "copy_paste_mode": {"enum": ["flip", "mixup"]},
+    "auto_augment": {"enum": [None, "randaugment", "autoaugment", "augmix"]},
+    # Drawing and exporting: of no use in a training, but they are arguments
+    "line_width": _COUNT,
+    "opset": _COUNT,
+    "workspace": _POSITIVE,
+}
