@@ -52,7 +52,7 @@ def encode(value: Any) -> bytes:
 def is_deeper(value: Any, levels: int) -> bool:
     """Whether objects and arrays stand in each other more than `levels` deep; JSON encoders give up at some depth."""
     layer = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         layer = [
             item
             for outer in layer
