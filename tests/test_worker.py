@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from AI.model_trainer.threads import usable_cores
 from tests.conftest import Running, serve
-from tests.tiny import make_dataset, tiny_model
+from tests.tiny import TASKS, make_dataset, tiny_model
 
 
 @pytest.fixture
@@ -119,3 +120,87 @@ async def test_cancel_ends_a_real_training(service: Running, tmp_path: Path) -> 
     await service.http.post(f"/jobs/{job_id}/cancel")
     async with asyncio.timeout(10):
         assert (await service.events(job_id))[-1]["event"] == "cancelled"
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "detect"])
+async def test_every_task_trains_with_its_own_losses_and_metrics(service: Running, tmp_path: Path, task: str) -> None:
+    data, model = make_dataset(tmp_path / "set", task=task), tiny_model(tmp_path, task=task)
+    events = await train(service, data, model, epochs=1)
+    final = events[-1]
+    assert final["event"] == "completed", final
+    (epoch,) = [event for event in events if event["event"] == "epoch_end"]
+    loss, metric = {
+        "segment": ("seg_loss", "metrics/mAP50(M)"),
+        "classify": ("loss", "metrics/accuracy_top1"),
+        "pose": ("pose_loss", "metrics/mAP50(P)"),
+        "obb": ("angle_loss", "metrics/mAP50(B)"),
+    }[task]
+    assert loss in epoch["train_losses"]
+    assert metric in epoch["metrics"]
+    assert metric in final["metrics"]
+
+
+async def test_phases_weights_and_pictures_are_events_with_addresses(service: Running, tmp_path: Path) -> None:
+    data, model = make_dataset(tmp_path / "set"), tiny_model(tmp_path)
+    settings = {"epochs": 2, "imgsz": 32, "batch": 4, "plots": True}
+    fit_params = {"data": str(data), "preview": 2}
+    payload = {"model": str(model), "hyperparameters": settings, "fit_params": fit_params}
+    job_id = (await service.http.post("/train", json=payload)).json()["job_id"]
+    events = await service.events(job_id)
+    phases = [event["phase"] for event in events if event["event"] == "phase"]
+    assert phases[0] == "checking_data"
+    assert phases[-1] == "finishing"
+    assert phases.count("training") == phases.count("validating") == 2
+    checkpoints = [event for event in events if event["event"] == "checkpoint"]
+    assert [event["epoch"] for event in checkpoints] == [1, 2]
+    images = [event for event in events if event["event"] == "image"]
+    assert [event["name"] for event in images if event["kind"] == "preview"] == ["epoch_0001.jpg", "epoch_0002.jpg"]
+    assert {"labels", "train_batch", "results", "preview"} <= {event["kind"] for event in images}
+    for event in images:
+        response = await service.http.get(event["url"])
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("image/")
+        assert len(response.content) == event["size_bytes"]
+    assert (await service.http.get(checkpoints[-1]["last_url"])).status_code == 200
+    machine = next(event for event in events if event["event"] == "tick")["machine"]
+    assert machine["memory_total_bytes"] > machine["process_memory_bytes"] > 0
+    assert machine["gpu"] is None or machine["gpu"]["memory_total_bytes"] > 0
+    assert (await service.snapshot(job_id))["phase"] is None
+
+
+async def test_official_weights_are_taken_from_the_service_s_folder(service: Running, tmp_path: Path) -> None:
+    """A file under an official name, made from its packaged description, since nothing can be downloaded here."""
+    weights = service.data / "weights"
+    weights.mkdir(parents=True)
+    code = f"from ultralytics import YOLO; YOLO('yolov8n.yaml').save({str(weights / 'yolov8n.pt')!r})"
+    environment = {**os.environ, "YOLO_CONFIG_DIR": str(service.data / "config"), "YOLO_OFFLINE": "1"}
+    made = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=tmp_path, env=environment)
+    assert await made.wait() == 0
+    models = (await service.http.get("/models")).json()
+    assert models["weights"] == ["yolov8n.pt"]
+    (row,) = [model for model in models["models"] if model["name"] == "yolov8n"]
+    assert (row["task"], row["size"], row["weights"], row["downloaded"]) == ("detect", "n", True, True)
+    assert {model["task"] for model in models["models"]} >= {"detect", "segment", "classify", "pose", "obb"}
+    events = await train(service, make_dataset(tmp_path / "set"), "yolov8n", epochs=1)
+    assert events[-1]["event"] == "completed", events[-1]
+    assert "downloading" not in [event.get("phase") for event in events]
+
+
+async def test_weights_that_cannot_be_downloaded_fail_the_job_in_one_sentence(service: Running, tmp_path: Path) -> None:
+    events = await train(service, make_dataset(tmp_path / "set"), "yolo11n")
+    final = events[-1]
+    assert final["event"] == "failed"
+    assert f"put it into {service.data / 'weights'}" in final["error"]
+    assert "yolo11n.yaml" in final["error"]
+    assert "downloading" in [event.get("phase") for event in events]
+    assert not list((service.data / "weights").glob("*"))
+
+
+async def test_offline_missing_weights_are_refused_at_once(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "set")
+    async with serve(tmp_path / "data", offline=True) as service:
+        payload = {"model": "yolo11n", "fit_params": {"data": str(data)}}
+        response = await service.http.post("/train", json=payload)
+        assert response.status_code == 422
+        (error,) = response.json()["errors"]
+        assert (error["pointer"], error["suggestion"]) == ("/model", "yolo11n.yaml")
