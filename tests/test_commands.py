@@ -1,0 +1,53 @@
+"""Every command of the documentation that is meant to be copied is run."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Running, serve
+from tests.tiny import make_dataset
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+#: Page and command, for each command of a block that is marked as shell.
+COMMANDS = [
+    (page.name, command)
+    for page in PAGES
+    for block in re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    for command in re.split(r"\n(?=\S)", block.strip())
+]
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Running]:
+    async with serve(tmp_path / "data", program="tests.trainings:count") as running:
+        yield running
+
+
+def test_there_are_commands_to_run() -> None:
+    assert len(COMMANDS) > 12
+    assert {"README.md", "protocol.md", "operations.md"} <= {page for page, _ in COMMANDS}
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+async def test_a_command_of_the_documentation_works(service: Running, tmp_path: Path, page: str, command: str) -> None:
+    data = make_dataset(tmp_path / "set")
+    payload = {"model": "yolov8n.yaml", "fit_params": {"data": str(data)}}
+    job_id = (await service.http.post("/train", json=payload)).json()["job_id"]
+    if "cancel" not in command:
+        await service.events(job_id)
+    await asyncio.wait_for(asyncio.shield(service.state["catalog"]), 30)
+    real = command.replace("http://127.0.0.1:8000", service.url).replace("<id>", job_id)
+    real = real.replace("/abs/data.yaml", str(data)).replace("curl ", "curl --fail-with-body ", 1)
+    process = await asyncio.create_subprocess_shell(
+        real, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    if "cancel" in command:
+        assert job_id.encode() in output  # 202 if it still ran, 409 if it was faster
+    else:
+        assert process.returncode == 0, (output, errors)
+        assert output or (tmp_path / "run.zip").stat().st_size > 0
