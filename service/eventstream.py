@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 
 from anyio import to_thread
@@ -116,7 +117,7 @@ class HttpConnection:
             self._task.cancel()
 
 
-class EventStream(EventSourceResponse):
+class EventStream(EventSourceResponse, ABC):
     """A topic's frames as a response. Under uvicorn the hub writes to the connection; elsewhere the stock class pulls.
 
     One task per connection: it waits for the client to leave while the hub writes.
@@ -134,13 +135,13 @@ class EventStream(EventSourceResponse):
         del self.headers["connection"]  # HTTP/2 forbids it, HTTP/1.1 does without
         self._hub = hub
 
+    @abstractmethod
     def subscribe(self) -> Subscriber:
         """A new subscriber of what this stream shows."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def preface(self) -> bytes:
         """The first bytes, made when the subscriber is there already, so that nothing falls between the two."""
-        raise NotImplementedError
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The stock class's content."""
