@@ -45,7 +45,7 @@ def measure(trainer: Trainer, client: Path, data: Path, arguments: argparse.Name
         raise RuntimeError(f"not everybody got the same: {received}")
     return "\n".join(
         [
-            f"{total} subscribers, each got {received.most} events in {wall:.1f} s ({received.most / wall:.1f} a second)",
+            f"{total} subscribers got {received.most} events each in {wall:.1f} s, {received.most / wall:.1f} a second",
             f"the service took {used:.2f} CPU seconds: {used / (wall * os.cpu_count()):.2%} of {os.cpu_count()} cores",
             f"from worker to subscriber: p50 {received.p50_ms:.1f} ms, p99 {received.p99_ms:.1f} ms",
         ]

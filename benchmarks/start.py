@@ -1,4 +1,4 @@
-"""python -m benchmarks.start [--rounds 5] [--epochs 1]
+"""python -m benchmarks.start [--rounds 5] [--epochs 1] [--threads all]
 
 From the wish to train to the first batch, and to the end of the training: a warm service (`POST /train`, watched
 through its event stream) beside a cold `yolo train` with the same arguments. The first batch is seen in what either
@@ -21,7 +21,7 @@ from AI.examples import shapes
 from benchmarks.trainer import Trainer
 
 #: The training: small, so that what comes before the first batch is what counts.
-ARGUMENTS: dict[str, Any] = {**shapes.HYPERPARAMETERS, "imgsz": 64, "plots": False}
+ARGUMENTS = {"imgsz": 64, "batch": 16, "workers": 0, "plots": False}
 #: Seconds between ticks, the least that the service takes; Ultralytics redraws its bar as often.
 TICK_SECONDS = 0.1
 #: The bar's line once a batch is done: epoch of epochs, GPU memory, losses.
@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="start-") as name:
         folder = Path(name)
         data = shapes.generate(folder / "service" / "demo")
-        with Trainer.running(folder / "service") as trainer:
+        with Trainer.running(folder / "service", "--threads", arguments.threads) as trainer:
             through_service(trainer, data, {**settings, "epochs": 1})  # the POST waits until the service is warm
             for number in range(arguments.rounds):
                 cold.append(through_command(data, settings, folder / f"cold{number}"))
@@ -88,7 +88,7 @@ def through_command(data: Path, settings: dict[str, Any], folder: Path) -> Run:
 def table(warm: list[Run], cold: list[Run], arguments: argparse.Namespace) -> str:
     """Markdown: medians of the rounds, and the medians of the rounds' ratios."""
     lines = [
-        f"{arguments.epochs} epochs, medians of {arguments.rounds} interleaved runs",
+        f"{arguments.epochs} epochs, threads {arguments.threads}, medians of {arguments.rounds} interleaved runs",
         "",
         "| from the start to | warm service, s | cold yolo train, s | ratio | aim |",
         "| --- | --- | --- | --- | --- |",
@@ -107,6 +107,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.start")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--threads", default="all", help="of the service's trainings; the command has stock ones")
     return parser.parse_args()
 
 

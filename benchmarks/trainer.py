@@ -1,6 +1,7 @@
 """The service as its users run it, and the training that the benchmarks ask it for."""
 
 import json
+import subprocess
 import sys
 import threading
 import time
@@ -31,10 +32,10 @@ class Trainer:
 
     @classmethod
     @contextmanager
-    def running(cls, folder: Path) -> "Iterator[Trainer]":
+    def running(cls, folder: Path, *options: str) -> "Iterator[Trainer]":
         """Start it on a free port with its data in `folder`; it ends with the block."""
-        command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", folder]
-        with process(command, stderr=-1) as started:
+        command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", folder, *options]
+        with process(command, stderr=subprocess.PIPE) as started:
             trainer = cls(expect(started.stderr, "listening on"), started.pid)
             threading.Thread(target=started.stderr.read, daemon=True).start()  # so that it never waits to log
             yield trainer

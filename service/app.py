@@ -109,8 +109,8 @@ def worker_environment(folder: Path) -> dict[str, str | None]:
         "YOLO_CONFIG_DIR": str(folder / "config"),
         "MPLCONFIGDIR": str(folder / "config"),
         "MPLBACKEND": "Agg",
-        # Threads that wait for each other sleep instead of spinning: where another process wants the cores too, spinning
-        # makes a training five to ten times slower (docs/decisions/0005).
+        # Threads that wait for each other sleep instead of spinning: where another process wants the cores too,
+        # spinning makes a training five to ten times slower (docs/decisions/0005).
         "OMP_WAIT_POLICY": "PASSIVE",
         "ULTRALYTICS_API_KEY": None,
         # Where it is set, Ultralytics takes itself for its own test suite and writes elsewhere.
