@@ -68,6 +68,6 @@ def test_jobs_run_where_there_is_no_forkserver(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(house.runner, "_launcher", Launcher(method="spawn"))
     job_id, after = house.submit("segfault"), house.submit("count")
     final = house.end(job_id)
-    assert (final["reason"], final["signal"]) == ("crashed", "SIGSEGV")
+    assert (final["reason"], final["failure"]["signal"]) == ("crashed", "SIGSEGV")
     assert house.end(after)["event"] == "completed"
     house.close()
