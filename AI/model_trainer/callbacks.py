@@ -138,6 +138,8 @@ class Progress:
         if now - self._losses_read >= self._tick_interval / 2:
             self._losses_read = now
             self._moment = replace(moment, losses=_losses(trainer), lr=_learning_rates(trainer))
+        if batch == 1 and moment.completed == moment.began_after and self._ticker is not None:
+            self._ticker.soon()  # that the training has begun is news
 
     @telemetry
     def _pass_end(self, trainer: Any) -> None:
