@@ -92,8 +92,8 @@ def train(spec: Spec, emit: Emit) -> Event:
     os.chdir(folder)  # whatever a library writes to its current directory stays in the job's folder
     reasons: list[str] = []
     machine = Machine(spec["device"])
-    # Ultralytics reads its results with polars when it first saves. The forkserver must not have it (it starts threads),
-    # so it is loaded here beside the first epoch: 0.4 s less at that epoch's end.
+    # Ultralytics reads its results with polars when it first saves. The forkserver must not have it (it starts
+    # threads), so it is loaded here beside the first epoch: 0.4 s less at that epoch's end.
     ahead = threading.Thread(target=importlib.import_module, args=("polars",), daemon=True)
 
     def progress(event: Event) -> None:
