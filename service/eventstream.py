@@ -171,6 +171,7 @@ class EventStream(EventSourceResponse, ABC):
         try:
             await connection.start(self.status_code, self.raw_headers)
             await connection.send(await self.preface())
+            del self.raw_headers, self._headers, self._send_lock  # thousands of streams are idle for hours
             await connection.replay(subscriber)
             while (await receive())["type"] != "http.disconnect":
                 pass

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from service import artifacts, dataset, payload
 from service import logs as log_text
@@ -343,6 +344,20 @@ async def on_crash(request: Request, error: Exception) -> Response:
     return problem_response(500, "the service failed to answer; its log says why")
 
 
+class Streaming:
+    """A handler as an ASGI application, so that an open stream keeps nothing but its own response.
+
+    Starlette's wrapper for functions would keep the request and two more coroutines for as long as the stream is open.
+    """
+
+    def __init__(self, handler: Callable[[Request], Awaitable[Response]]) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._handler(Request(scope, receive))
+        await response(scope, receive, send)
+
+
 EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
     ServiceError: on_service_error,
     HTTPException: on_http_error,
@@ -355,10 +370,10 @@ ROUTES = [
     Route("/demo", demo, methods=["POST"]),
     Route("/models", models),
     Route("/schema/train", schema),
-    Route("/events", all_events),
+    Route("/events", Streaming(all_events), methods=["GET"]),
     Route("/jobs", list_jobs),
     Route("/jobs/{job_id}", show_job),
-    Route("/jobs/{job_id}/events", events),
+    Route("/jobs/{job_id}/events", Streaming(events), methods=["GET"]),
     Route("/jobs/{job_id}/logs", logs),
     Route("/jobs/{job_id}/artifacts", list_artifacts),
     Route("/jobs/{job_id}/artifacts.zip", artifacts_zip),
