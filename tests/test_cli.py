@@ -175,11 +175,12 @@ async def test_a_wrong_option_is_told_by_name(tmp_path: Path, arguments: list[st
 
 
 @pytest.mark.slow
-async def test_thirty_kills_in_a_row_lose_nothing(tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+async def test_twenty_kills_in_a_row_lose_nothing(tmp_path: Path) -> None:
     """Every life of the service ends by SIGKILL at another moment; each log stays whole and each job gets its end."""
     data = make_dataset(tmp_path / "set")
     jobs: list[str] = []
-    for life in range(30):
+    for life in range(20):
         async with run(tmp_path / "data", program="count_slowly") as service:
             jobs.append(await service.submit(data))
             reader = follow(service.http, f"/jobs/{jobs[-1]}/events")
