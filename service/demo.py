@@ -4,16 +4,17 @@ It starts the service, trains on generated shapes through HTTP and follows its o
 the command line, the HTTP answers and the event types only: it is also a small example of a client.
 """
 
+import contextlib
 import shlex
 import signal
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Annotated, Self
 
 import httpx
@@ -122,14 +123,31 @@ def _submit(client: httpx.Client, folder: Path, epochs: int | None) -> str:
 def _follow(service: "_Service", client: httpx.Client, job_id: str, view: "_View") -> Event:
     """Show every event; the final one. Ctrl-C cancels the job and waits for its end; a second one does not wait."""
     event: Event = {}
-    try:
+    with _on_interrupt(lambda: _cancel(client, job_id)):
         for event in _events(service, client, job_id):
             view.take(event)
-    except KeyboardInterrupt:
-        typer.echo("cancelling the training", err=True)
-        client.post(f"/jobs/{job_id}/cancel")
-        event = deque(_events(service, client, job_id), maxlen=1).pop()
     return event
+
+
+def _cancel(client: httpx.Client, job_id: str) -> None:
+    typer.echo("cancelling the training", err=True)
+    with contextlib.suppress(httpx.TransportError):  # the stream says what becomes of the job, or of the service
+        client.post(f"/jobs/{job_id}/cancel")
+
+
+@contextlib.contextmanager
+def _on_interrupt(act: Callable[[], None]) -> Iterator[None]:
+    """Act on the first Ctrl-C, in a thread: an exception could come up where it is swallowed. The second one raises."""
+
+    def handle(number: int, at: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.Thread(target=act, name="interrupt", daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _events(service: "_Service", client: httpx.Client, job_id: str) -> Iterator[Event]:

@@ -10,7 +10,16 @@ the service. `label_cache`, `arguments` and `preload` are for programs that run 
 """
 
 from AI.model_trainer.arguments import UnknownArgument
-from AI.model_trainer.trainer import build_model, train_from_payload, train_model
+from AI.model_trainer.continuation import NothingToResume
+from AI.model_trainer.trainer import build_model, resume_training, train_from_payload, train_model
 from AI.model_trainer.weights import WeightsUnavailable
 
-__all__ = ["UnknownArgument", "WeightsUnavailable", "build_model", "train_from_payload", "train_model"]
+__all__ = [
+    "NothingToResume",
+    "UnknownArgument",
+    "WeightsUnavailable",
+    "build_model",
+    "resume_training",
+    "train_from_payload",
+    "train_model",
+]

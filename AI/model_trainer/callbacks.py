@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from AI.model_trainer.checkpoints import Keeper
 from AI.model_trainer.details import Details
 from AI.model_trainer.events import EpochEnd, Numbers, ProgressCallback, Reason, Tick, TrainEnd, Where, finite, numbers
 from AI.model_trainer.listener import Listener, telemetry
@@ -34,12 +35,14 @@ class Progress:
         tick_interval: float,
         stop: GracefulStop,
         everything: bool = False,
+        keeper: Keeper | None = None,
     ) -> None:
         self._callback = callback
         self.listener = Listener(callback or (lambda _: None))
         self._tick_interval = tick_interval  # seconds
         self._stop = stop
         self._everything = everything
+        self._keeper = keeper or Keeper(None)
         self._ticker: Ticker | None = None
         self._losses_read = 0.0  # monotonic seconds
         self._in_epoch = False
@@ -64,9 +67,9 @@ class Progress:
 
     @telemetry
     def _setup_start(self, trainer: Any) -> None:
-        self._moment = Moment(began=time.monotonic(), total_epochs=trainer.epochs)
+        self._moment = Moment(began=time.monotonic(), total_epochs=trainer.args.epochs)
         self._save_dir = str(trainer.save_dir)
-        details = Details(self.listener, self._where) if self._everything else None
+        details = Details(self.listener, self._where, self._keeper) if self._everything else None
         # Put on the trainer, not on the model: of a multi-GPU run's processes only rank 0 gets as far as this.
         for event, hook in [*self._training_hooks(), *(details.hooks() if details else []), *self._last_hooks()]:
             trainer.add_callback(event, hook)
@@ -96,6 +99,7 @@ class Progress:
         start = trainer.start_epoch
         if start and trainer.best.exists():  # resumed: the best epoch may lie before this run
             self._best_epoch = trainer.stopper.best_epoch or None
+        self._planned_epochs = trainer.epochs
         self._moment = replace(
             self._moment,
             deadline=now + hours * 3600 if hours else None,
@@ -211,7 +215,8 @@ class Progress:
             return "stopped"
         # After each epoch a time limit replaces the number of epochs by what fits into it, so from the second epoch
         # on "the last epoch" means the limit. `_planned_epochs` is the number that the last epoch was begun with.
-        at_the_end = done >= self._planned_epochs and self._moment.batch == self._moment.batches
+        whole = not self._moment.batches or self._moment.batch == self._moment.batches  # no batch: only the evaluation
+        at_the_end = done >= self._planned_epochs and whole
         if at_the_end and (not limit or done - trainer.start_epoch == 1):
             return "finished"
         if trainer.fitness is not None and done - stopper.best_epoch >= stopper.patience:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from AI.model_trainer import pictures
+from AI.model_trainer.checkpoints import Keeper
 from AI.model_trainer.events import Checkpoint, Phase, Picture, Where, finite
 from AI.model_trainer.listener import Listener, telemetry
 
@@ -18,9 +19,10 @@ class Details:
     The training's thread owns it. Pictures are told from the threads that draw them, as each file is closed.
     """
 
-    def __init__(self, listener: Listener, where: Callable[[], Where]) -> None:
+    def __init__(self, listener: Listener, where: Callable[[], Where], keeper: Keeper) -> None:
         self.listener = listener
         self._where = where
+        self._keeper = keeper
         self._phase: str | None = None
 
     def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
@@ -31,6 +33,7 @@ class Details:
             ("on_train_epoch_start", self._training),
             ("on_val_start", self._validation_start),
             ("on_model_save", self._saved),
+            ("on_fit_epoch_end", self._epoch_end),
             ("on_train_end", self._train_end),
         ]
 
@@ -54,16 +57,25 @@ class Details:
 
     @telemetry
     def _saved(self, trainer: Any) -> None:
+        kept = self._keeper.newest
+        if self._keeper.keeps and kept is None:
+            return
         improved = trainer.best_fitness == trainer.fitness  # the condition under which best.pt was written just now
         event: Checkpoint = {
             "event": "checkpoint",
             **self._where(),
             "last": str(trainer.last),
             "best": str(trainer.best) if improved else None,
+            "kept": str(kept.last) if kept else None,
             "size_bytes": trainer.last.stat().st_size,
             "fitness": finite(trainer.fitness),
         }
         self.listener.tell(event)
+
+    @telemetry
+    def _epoch_end(self, trainer: Any) -> None:
+        if trainer.stop:  # what comes next takes the optimizer out of the weights: from here on there are no epochs
+            self._turn_to("finishing")
 
     @telemetry
     def _train_end(self, _: Any) -> None:

@@ -127,12 +127,17 @@ class Download(TypedDict):
 
 
 class Checkpoint(Where):
-    """last.pt is on the disk and, where this epoch is the best so far, best.pt."""
+    """last.pt is on the disk and, where this epoch is the best so far, best.pt.
+
+    Where copies are kept (`checkpoints_dir`), the copy is whole and on the disk as well; one that failed is not told.
+    """
 
     event: Literal["checkpoint"]
     #: Path of last.pt, and of best.pt if it was written now.
     last: str
     best: str | None
+    #: Path of the copy, from which `resume_training` goes on; None where none are kept.
+    kept: str | None
     #: Length of one of the files.
     size_bytes: int
     fitness: float | None

@@ -26,6 +26,8 @@ class Options:
     tick_interval: float = 1.0
     #: Asked between batches; True ends the training gracefully. Its errors are logged and count as False.
     should_stop: Callable[[], bool] | None = None
+    #: With True `should_stop` is asked between epochs only: the one that runs is trained to its end.
+    stop_after_epoch: bool = False
     #: torch's CPU threads: "stock" as Ultralytics sets them, "all" usable cores, or a number.
     threads: Threads = "stock"
     #: "progress": `tick`, `epoch_end` and `train_end`; "all": `phase`, `checkpoint` and `image` too.
@@ -34,6 +36,8 @@ class Options:
     preview: int = 0
     #: Where official weights are kept (see `weights`); None: a folder in the user's cache.
     weights_dir: str | os.PathLike[str] | None = None
+    #: Where whole copies of the newest two checkpoints are kept, to go on from (see `checkpoints`); None: nowhere.
+    checkpoints_dir: str | os.PathLike[str] | None = None
     #: Download no weights: official ones that are not there are an error at once.
     offline: bool = False
 
@@ -52,12 +56,13 @@ class Options:
             raise ValueError(f'events must be "progress" or "all", got {self.events!r}')
         if not _is_number(self.preview, int) or not 0 <= self.preview <= MAX_PREVIEW:
             raise ValueError(f"preview must be a number of images from 0 to {MAX_PREVIEW}, got {self.preview!r}")
-        if self.weights_dir is not None and (
-            not isinstance(self.weights_dir, str | os.PathLike) or not str(self.weights_dir)
-        ):
-            raise ValueError(f"weights_dir must be the path of a folder, got {self.weights_dir!r}")
-        if not isinstance(self.offline, bool):
-            raise ValueError(f"offline must be True or False, got {self.offline!r}")
+        for name in ("weights_dir", "checkpoints_dir"):
+            folder = getattr(self, name)
+            if folder is not None and (not isinstance(folder, str | os.PathLike) or not str(folder)):
+                raise ValueError(f"{name} must be the path of a folder, got {folder!r}")
+        for name in ("offline", "stop_after_epoch"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
 
     @classmethod
     def split(cls, arguments: Mapping[str, Any]) -> "tuple[Options, dict[str, Any]]":

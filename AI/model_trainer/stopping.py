@@ -12,12 +12,14 @@ class GracefulStop:
 
     Ultralytics then ends the epoch where it is, validates, saves, evaluates the best weights and returns as
     ever; what was asked during set-up takes effect after the first batch, during a validation after it. A
-    `should_stop` that raises counts as no and is logged once. With several GPUs it is asked after epochs
-    only: the ranks have to agree, and that is where Ultralytics compares notes.
+    `should_stop` that raises counts as no and is logged once. With `whole_epochs` it is asked after the last batch
+    of an epoch, not after the others. With several GPUs it is asked after epochs only: the ranks have to agree, and
+    that is where Ultralytics compares notes.
     """
 
-    def __init__(self, should_stop: Callable[[], bool] | None) -> None:
+    def __init__(self, should_stop: Callable[[], bool] | None, whole_epochs: bool = False) -> None:
         self._should_stop = should_stop
+        self._whole_epochs = whole_epochs
         self._batches_left = 0
         self._complained = False
         #: True once the training was ended by the answer, rather than by itself.
@@ -39,7 +41,8 @@ class GracefulStop:
     def _batch_end(self, trainer: Any) -> None:
         self._batches_left -= 1
         at_the_end = self._batches_left <= 0 and trainer.epoch + 1 >= trainer.epochs
-        if trainer.world_size <= 1 and not at_the_end:
+        too_early = self._whole_epochs and self._batches_left > 0
+        if trainer.world_size <= 1 and not too_early and not at_the_end:
             # Whoever stops a run that saves its last epoch only (save=False) would get an error instead of weights.
             trainer.args.save = self._stop(trainer) or trainer.args.save
 
@@ -52,6 +55,10 @@ class GracefulStop:
         if not trainer.stop and self._asked():
             self.honoured = trainer.stop = True
         return self.honoured
+
+    def ask(self) -> None:
+        """Ask once more, after the last epoch: whether that was the end because somebody wanted it."""
+        self.honoured = self._asked()
 
     def _asked(self) -> bool:
         try:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from AI.model_trainer.amp_check import AmpCheck
 from AI.model_trainer.arguments import translate
 from AI.model_trainer.callbacks import Progress, outcome
+from AI.model_trainer.checkpoints import Keeper, discard, restore
+from AI.model_trainer.continuation import Continuation, Finished, take_over
 from AI.model_trainer.listener import Listener
 from AI.model_trainer.options import Options
 from AI.model_trainer.previews import Previews
@@ -115,12 +117,60 @@ def train_model(
     for name in _WEIGHTS & arguments.keys():
         if isinstance(arguments[name], str):
             arguments[name] = weights.resolve(arguments[name])
-    stop = GracefulStop(options.should_stop)
-    progress = Progress(options.progress_callback, options.tick_interval, stop, options.events == "all")
-    parts = (ThreadCount(options.threads), AmpCheck(weights.path, weights.offline), stop, progress)
-    hooks = [hook for part in (*parts, Previews(options.preview)) for hook in part.hooks()]
+    return _train(model, options, arguments, GracefulStop(options.should_stop, options.stop_after_epoch))
+
+
+def resume_training(
+    checkpoint: str | os.PathLike[str], *, fit_params: Arguments | None = None, finish: bool = False
+) -> "tuple[YOLO, float]":
+    """Go on with a training from one of its checkpoints, in its own folder; returns what `train_model` returns.
+
+    `checkpoint` is a `last.pt` with its optimizer: a copy that was kept by `checkpoints_dir`, or what an interrupted
+    run left behind. The run's folder (`save_dir`, by default where the checkpoint says) is put back to where the
+    checkpoint was written: what came later is trained again, and results.csv has each epoch once. All arguments are
+    the checkpoint's; `fit_params` may hold `epochs` (a new total: the learning rate then follows the curve of that
+    many epochs from here on), `data` and `save_dir` (where they were moved), the few that Ultralytics lets be changed,
+    and those of `Options`. With `finish` no epoch is trained: the best weights are evaluated, and that ends the run.
+
+    Raises NothingToResume: when the checkpoint has no optimizer, or all epochs are done. Raises FileNotFoundError:
+    when it is not there. Whatever Ultralytics raises passes through.
+    """
+    options, arguments = Options.split(fit_params or {})
+    arguments = translate(arguments)
+    epochs = arguments.pop("epochs", None)
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"no checkpoint {os.fspath(checkpoint)!r}")
+    from ultralytics import YOLO
+
+    model = YOLO(str(checkpoint))
+    stop = GracefulStop(options.should_stop, options.stop_after_epoch)
+    continuation = Continuation(model, epochs, finish, stop)
+    run = Path(arguments.setdefault("save_dir", continuation.arguments["save_dir"]))
+    arguments["resume"] = str(restore(Path(checkpoint), continuation.done, run))
+    if options.checkpoints_dir:
+        discard(Path(options.checkpoints_dir), above=continuation.done)
+    return _train(model, options, arguments, stop, continuation)
+
+
+def _train(
+    model: "YOLO",
+    options: Options,
+    arguments: dict[str, Any],
+    stop: GracefulStop,
+    continuation: Continuation | None = None,
+) -> "tuple[YOLO, float]":
+    weights = _weights_folder(options)
+    keeper = Keeper(Path(options.checkpoints_dir) if options.checkpoints_dir else None)
+    progress = Progress(options.progress_callback, options.tick_interval, stop, options.events == "all", keeper)
+    parts: list[Any] = [ThreadCount(options.threads), AmpCheck(weights.path, weights.offline), stop, keeper]
+    parts += [continuation] if continuation else []
+    parts += [progress, Previews(options.preview)]
+    hooks = [hook for part in parts for hook in part.hooks()]
     with closing(progress), _registered(model, hooks):
-        model.train(**arguments)
+        try:
+            model.train(**arguments)
+        except Finished:
+            take_over(model)
     model.final_metrics, score = outcome(model.trainer)
     model.save_dir = Path(model.trainer.save_dir)
     return model, score

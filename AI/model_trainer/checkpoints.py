@@ -1,0 +1,166 @@
+"""Whole copies of a run's checkpoints, and a run's folder put back to where one of them was written.
+
+Ultralytics writes `last.pt` and `best.pt` in place, and takes the optimizer out of both when it ends: a kill at the
+wrong moment leaves half a file, and nobody can go on from a finished run. The copies here are never written in place:
+
+    <folder>/epoch-000012/last.pt   all that is needed to go on after epoch 12
+                          best.pt   the best weights up to then (the same file where epoch 12 was the best)
+"""
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+logger = logging.getLogger(__name__)
+
+#: Copies that are kept: the newest, and the one before for the case that its epoch has to be trained again.
+GENERATIONS = 2
+
+_NAME = re.compile(r"epoch-(\d{6,})")
+
+
+class Generation(NamedTuple):
+    """One whole copy."""
+
+    #: Epochs that were trained when it was written.
+    epoch: int
+    folder: Path
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.pt"
+
+
+def generations(folder: Path) -> list[Generation]:
+    """The copies in a folder, newest first; none where there is no such folder."""
+    try:
+        found = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    return sorted((Generation(int(name[1]), path) for name, path in found if name), reverse=True)
+
+
+class Keeper:
+    """Copies each checkpoint of a training into `folder` as soon as it is written; the training waits for that.
+
+    A copy that fails (a full disk) is logged, and the training goes on with the copies from before.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        #: The copy of the epoch that was saved last; None where that failed, or where none are kept.
+        self.newest: Generation | None = None
+
+    @property
+    def keeps(self) -> bool:
+        return self._folder is not None
+
+    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
+        """Ultralytics callbacks; they belong before those that tell of a checkpoint."""
+        return [("on_model_save", self._saved)] if self._folder else []
+
+    def _saved(self, trainer: Any) -> None:
+        self.newest = None
+        improved = trainer.best_fitness == trainer.fitness  # the condition under which best.pt was written just now
+        try:
+            if self._folder:
+                self.newest = keep(self._folder, trainer.epoch + 1, trainer.last, None if improved else trainer.best)
+        except OSError as error:
+            logger.warning("the checkpoint of epoch %d could not be kept: %s", trainer.epoch + 1, error)
+
+
+def keep(folder: Path, epoch: int, last: Path, best: Path | None) -> Generation:
+    """Copy a run's weights as one generation; `best` is None where `last` is the best. Old generations are deleted.
+
+    It appears under its name at once and whole, also after a power cut. Raises OSError: when it cannot be written;
+    the generations from before are then as they were.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob(".part-*"):  # of a process that was killed
+        shutil.rmtree(path, ignore_errors=True)
+    before = generations(folder)
+    part = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
+    try:
+        _copy(last, part / "last.pt")
+        if best is None:
+            _link(part / "last.pt", part / "best.pt")
+        elif before and (known := before[0].folder / "best.pt").exists():
+            _link(known, part / "best.pt")
+        elif best.exists():
+            _copy(best, part / "best.pt")
+        _sync(part)
+        whole = folder / f"epoch-{epoch:06d}"
+        if whole.exists():  # of an attempt that is trained again
+            shutil.rmtree(whole)
+        part.rename(whole)
+        _sync(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    for old in generations(folder)[GENERATIONS:]:
+        shutil.rmtree(old.folder, ignore_errors=True)
+    return Generation(epoch, whole)
+
+
+def discard(folder: Path, above: int = 0) -> None:
+    """Delete the generations of epochs above a number: they will be trained again."""
+    for generation in generations(folder):
+        if generation.epoch > above:
+            shutil.rmtree(generation.folder)
+
+
+def restore(last: Path, epoch: int, run: Path) -> Path:
+    """Put a run's folder back to where its checkpoint `last` was written, after `epoch`; returns its last.pt.
+
+    The weights are copied, results.csv loses what came later. Files of other names stay.
+    """
+    weights = run / "weights"
+    weights.mkdir(parents=True, exist_ok=True)
+    for name in ("last.pt", "best.pt"):
+        source, target = last.with_name(name) if name == "best.pt" else last, weights / name
+        if source.exists() and source.resolve() != target.resolve():
+            part = target.with_suffix(".part")
+            shutil.copyfile(source, part)
+            part.replace(target)
+    _cut_results(run / "results.csv", epoch)
+    return weights / "last.pt"
+
+
+def _cut_results(table: Path, epoch: int) -> None:
+    """Leave one row per epoch up to this one, the newest where there are several."""
+    if not table.exists():
+        return
+    header, *lines = table.read_text(encoding="utf-8").splitlines()
+    rows = {int(first): line for line in lines if (first := line.partition(",")[0].strip()).isdecimal()}
+    kept = [header, *(rows[number] for number in sorted(rows) if number <= epoch)]
+    part = table.with_suffix(".part")
+    part.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    part.replace(table)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as reading, target.open("xb") as writing:
+        shutil.copyfileobj(reading, writing, 1 << 20)
+        writing.flush()
+        os.fsync(writing.fileno())
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under a second name: no copy is ever written to. Where the file system has no links, a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        _copy(source, target)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

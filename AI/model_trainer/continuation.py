@@ -1,0 +1,95 @@
+"""Going on with a training from a checkpoint: to its planned end, for more epochs, or only to its final evaluation.
+
+Ultralytics' own `resume` restores weights, optimizer and schedule; it takes the number of epochs from the checkpoint
+and refuses a run that has reached it. What was read in `ultralytics/engine/trainer.py` of 8.4.190.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from AI.model_trainer.stopping import GracefulStop
+
+if TYPE_CHECKING:
+    from ultralytics import YOLO
+
+
+class NothingToResume(ValueError):
+    """A checkpoint that cannot be gone on from: it has no optimizer, or all epochs are done."""
+
+
+class Finished(BaseException):
+    """Leaves Ultralytics' trainer after a final evaluation that no epoch came before."""
+
+
+class Continuation:
+    """A part of a training that goes on from `model`, built from a checkpoint with its optimizer.
+
+    `epochs` is the new total, None for the planned one. With `finish` no epoch is trained: the best weights are
+    evaluated and the run ends as it would have ended. A run that was stopped early for want of progress gets its
+    patience anew.
+
+    Raises NothingToResume.
+    """
+
+    def __init__(self, model: "YOLO", epochs: int | None, finish: bool, stop: GracefulStop) -> None:
+        state = model.ckpt or {}
+        if state.get("epoch", -1) < 0 or state.get("optimizer") is None:
+            raise NothingToResume("the checkpoint is the result of a finished training: it has no optimizer state")
+        #: Epochs that are done.
+        self.done: int = state["epoch"] + 1
+        #: Arguments that the run was begun with.
+        self.arguments: dict[str, Any] = state["train_args"]
+        self._total: int = epochs or self.arguments["epochs"]
+        self._finish = finish
+        self._stop = stop
+        if self.done >= self._total and not finish:
+            raise NothingToResume(f"{self.done} epochs are done already; to go on, ask for more than {self.done}")
+
+    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
+        """Ultralytics callbacks; they belong before those that report."""
+        return [("on_pretrain_routine_start", self._setup_start), ("on_pretrain_routine_end", self._setup_end)]
+
+    def _setup_start(self, trainer: Any) -> None:
+        trainer.args.epochs = self._total
+        trainer.epochs = max(self._total, self.done + 1)  # Ultralytics checks that something is left
+
+    def _setup_end(self, trainer: Any) -> None:
+        from ultralytics.utils import YAML
+
+        trainer.epochs = self._total
+        YAML.save(Path(trainer.save_dir) / "args.yaml", vars(trainer.args))  # it was written with the old number
+        trainer.add_callback("on_train_start", self._begin)  # the last of them: whoever reports has heard of the start
+
+    def _begin(self, trainer: Any) -> None:
+        stopper = trainer.stopper
+        if self._finish:
+            self._evaluate(trainer)
+            raise Finished
+        if self.done - stopper.best_epoch >= stopper.patience:
+            stopper.best_epoch = self.done
+
+    def _evaluate(self, trainer: Any) -> None:
+        """The end of `BaseTrainer._do_train`, for a run whose last epoch lies in an earlier process."""
+        trainer.epoch = self.done - 1
+        trainer.fitness = trainer.best_fitness
+        self._stop.ask()
+        trainer.stop = True
+        trainer.final_eval()
+        if trainer.args.plots:
+            trainer.plot_metrics()
+        trainer.run_callbacks("on_train_end")
+        for loader in (trainer.train_loader, trainer.test_loader):
+            if hasattr(loader, "close"):
+                loader.close()
+
+
+def take_over(model: "YOLO") -> None:
+    """Give the model its best weights after `Finished`, as `Model.train` does when the trainer returns."""
+    from ultralytics.nn.tasks import load_checkpoint
+
+    trainer = model.trainer
+    weights = trainer.best if trainer.best.exists() else trainer.last
+    model.model, model.ckpt = load_checkpoint(weights)
+    model.predictor = None
+    model.metrics = trainer.validator.metrics
