@@ -68,6 +68,8 @@ def create_app(settings: Settings | None = None) -> Service:
             program=settings.program,
             max_log_bytes=settings.max_log_bytes,
             offline=settings.offline,
+            auto_resume=settings.auto_resume,
+            grace_seconds=settings.cancel_grace_seconds,
         )
         hub.board.describe = lambda job: {**job.snapshot(), "queue_position": runner.queue_position(job.id)}
         try:

@@ -8,6 +8,8 @@
     │   ├── JobNotFound          404
     │   ├── ArtifactNotFound     404
     │   ├── JobFinal             409
+    │   ├── JobNotRunning        409
+    │   ├── NothingToResume      409
     │   ├── BodyTooLarge         413
     │   ├── UnsupportedMedia     415
     │   ├── InvalidPayload       422
@@ -71,6 +73,18 @@ class ArtifactNotFound(RequestRejected):
 
 class JobFinal(RequestRejected):
     """Raised when a job has ended and can no longer do what was asked."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class JobNotRunning(RequestRejected):
+    """Raised when a job that waits or has ended is to be stopped."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class NothingToResume(RequestRejected):
+    """Raised when a job cannot go on: it has not ended, has no checkpoint, or has trained all that is asked for."""
 
     status = HTTPStatus.CONFLICT
 

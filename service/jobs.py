@@ -1,14 +1,20 @@
 """A job as a projection of its events: what `GET /jobs/<id>` shows is `apply` over the whole log."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
 import orjson
 
-from service.errors import LogClosed, StaleAttempt
+from service.errors import LogClosed, NothingToResume, StaleAttempt
 from service.events import FINAL_TYPES, Event, encode
+
+#: What can be asked of a job, by POST.
+ACTIONS = ("cancel", "stop", "resume")
+#: Attempts in a row that may be interrupted without a new checkpoint; the last of them ends the job.
+MAX_FRUITLESS_ATTEMPTS = 3
 
 
 class Status(StrEnum):
@@ -51,8 +57,22 @@ class Job:
     #: The newest tick, epoch_end or train_end, as it was sent.
     progress: dict[str, Any] | None = None
     save_dir: str | None = None
-    #: A cancel was acknowledged; a restart of the service honours it.
+    #: A cancel, or a stop, was acknowledged; a restart of the service honours it.
     cancel_requested: bool = False
+    stop_requested: bool = False
+    #: `epoch` and `total_epochs` of the newest checkpoint to go on from: whole on the disk, its `epoch_end` in the log.
+    checkpoint: dict[str, Any] | None = None
+    #: The newest `checkpoint` event's epoch and total, before its `epoch_end`.
+    saved: dict[str, Any] | None = None
+    #: Total epochs that a resume asked for; None: what the request says.
+    epochs: int | None = None
+    #: Nothing is left but the final evaluation: the attempt has come to it, or is to do it and nothing else.
+    finishing: bool = False
+    finish: bool = False
+    #: The attempt was lost with the service or its host, and is not ended yet.
+    interrupted: bool = False
+    #: Interrupted attempts in a row that made no checkpoint.
+    fruitless_attempts: int = 0
     #: The worker and when it started (see `processes`): together they name one process for ever.
     pid: int | None = None
     pid_started: str | None = None
@@ -72,13 +92,45 @@ class Job:
         Raises LogClosed: when the attempt has its final event, or a resume does not follow one.
         Raises StaleAttempt: when the event belongs to another attempt than the current one.
         """
-        if event_type == "queued" and (self.is_final or self.last_seq == 0):
-            if attempt != self.attempt + self.is_final:
+        if event_type == "queued" and (self.is_final or self.interrupted or self.last_seq == 0):
+            if attempt != self.attempt + (self.last_seq > 0):
                 raise StaleAttempt(f"attempt {attempt} does not follow attempt {self.attempt}")
         elif event_type == "queued" or self.is_final:
             raise LogClosed(f"job {self.id} is {self.status}: {event_type} does not follow")
         elif attempt != self.attempt:
             raise StaleAttempt(f"event of attempt {attempt}, job {self.id} is at {self.attempt}")
+        elif self.interrupted and event_type not in FINAL_TYPES:
+            raise LogClosed(f"attempt {attempt} of job {self.id} was interrupted: {event_type} does not follow")
+
+    @property
+    def total_epochs(self) -> int | None:
+        """Epochs that the job is to have in the end; None while no checkpoint has told."""
+        return self.epochs or (self.checkpoint["total_epochs"] if self.checkpoint else None)
+
+    def next_attempt(self, *, reason: str, epochs: int | None = None) -> Event:
+        """The `queued` event with which the job goes on, from its newest checkpoint if it has one.
+
+        Where no epoch is left, the attempt is to `finish`: to do the final evaluation, and nothing else.
+        """
+        resume = None
+        if self.checkpoint is not None:
+            all_done = self.checkpoint["epoch"] >= (self.total_epochs or 0)
+            cut_off = self.finishing and self.status != Status.COMPLETED
+            stopping = self.stop_requested and self.interrupted
+            finish = epochs is None and (all_done or cut_off or stopping)
+            resume = {"epoch": self.checkpoint["epoch"], "finish": finish}
+        return {"event": "queued", "reason": reason, "epochs": epochs or self.epochs, "resume": resume}
+
+    def resume(self, epochs: int | None) -> Event:
+        """The `queued` event for a resume that was asked for. Raises NothingToResume."""
+        if not self.is_final:
+            raise NothingToResume(f"job {self.id} is {self.status}")
+        if self.checkpoint is None:
+            raise NothingToResume(f"job {self.id} ended before its first checkpoint; start a new training")
+        done, total = self.checkpoint["epoch"], epochs or self.total_epochs or 0
+        if done >= total and (epochs is not None or self.status == Status.COMPLETED):
+            raise NothingToResume(f'{done} epochs are done already; ask for more: {{"epochs": {done + 1}}} or above')
+        return self.next_attempt(reason="resumed", epochs=epochs)
 
     def settle(self, event: Event) -> Event:
         """The event as the log takes it: whatever end comes after an acknowledged cancel is `cancelled`."""
@@ -89,7 +141,8 @@ class Job:
     def apply(self, event: Event) -> Self:
         """The job after this event, which must carry `attempt` and `time`."""
         changes: dict[str, Any] = {"updated_at": event["time"], "last_seq": event.get("seq", self.last_seq)}
-        changes |= _CHANGES.get(event["event"], lambda event: {})(event)
+        if change := _CHANGES.get(event["event"]):
+            changes |= change(self, event)
         return replace(self, **changes)
 
     def snapshot(self) -> dict[str, Any]:
@@ -107,6 +160,9 @@ class Job:
             **self.request,
             "save_dir": self.save_dir,
             "cancel_requested": self.cancel_requested,
+            "stop_requested": self.stop_requested,
+            "checkpoint": self.checkpoint,
+            "resume": self._resumable(),
             "created_at": self.created_at,
             "started_at": self.started_at,
             "ended_at": self.ended_at,
@@ -114,6 +170,13 @@ class Job:
             "last_seq": self.last_seq,
             "links": links(self.id),
         }
+
+    def _resumable(self) -> dict[str, Any] | None:
+        """From which epoch a resume goes on, to which, and whether it needs a new total; None: there is no resuming."""
+        if not self.is_final or self.checkpoint is None:
+            return None
+        done, total = self.checkpoint["epoch"], self.total_epochs or 0
+        return {"epoch": done, "epochs": total, "needs_epochs": self.status == Status.COMPLETED and done >= total}
 
     def to_json(self) -> bytes:
         return encode(asdict(self))
@@ -127,33 +190,61 @@ class Job:
 def links(job_id: str) -> dict[str, str]:
     """Where the service answers for this job."""
     base = f"/jobs/{job_id}"
-    return {"self": base, "events": f"{base}/events", "cancel": f"{base}/cancel"}
+    return {"self": base, **{name: f"{base}/{name}" for name in ("events", "logs", "artifacts", *ACTIONS)}}
 
 
-def _queued(event: Event) -> dict[str, Any]:
-    cleared = dict.fromkeys(("phase", "reason", "error", "failure", "score", "started_at", "ended_at", "pid"))
-    return {**cleared, "status": Status.QUEUED, "attempt": event["attempt"], "cancel_requested": False}
+def _queued(job: Job, event: Event) -> dict[str, Any]:
+    cleared = ("phase", "reason", "error", "failure", "score", "started_at", "ended_at", "pid", "pid_started", "saved")
+    changes = dict.fromkeys(cleared) | {"finishing": False, "interrupted": False, "cancel_requested": False}
+    if event.get("reason") != "interrupted":  # somebody wants it to go on
+        changes |= {"stop_requested": False, "fruitless_attempts": 0}
+    own = {"reason": event.get("reason"), "epochs": event.get("epochs")}
+    resume = event.get("resume")
+    changes |= {"finish": bool(resume and resume["finish"])}
+    if not resume:
+        changes["checkpoint"] = None
+    return {**changes, "status": Status.QUEUED, "attempt": event["attempt"], **own}
 
 
-def _started(event: Event) -> dict[str, Any]:
+def _started(job: Job, event: Event) -> dict[str, Any]:
     return {
         "status": Status.RUNNING,
         "phase": "starting",
+        "reason": None,
         "started_at": event["time"],
         "pid": event.get("pid"),
         "pid_started": event.get("pid_started"),
     }
 
 
-def _progress(event: Event) -> dict[str, Any]:
+def _progress(job: Job, event: Event) -> dict[str, Any]:
     return {"progress": event, "save_dir": event.get("save_dir")}
 
 
-def _train_end(event: Event) -> dict[str, Any]:
-    return {**_progress(event), "score": event.get("score")}
+def _train_end(job: Job, event: Event) -> dict[str, Any]:
+    return {**_progress(job, event), "score": event.get("score")}
 
 
-def _ended(event: Event) -> dict[str, Any]:
+def _phase(job: Job, event: Event) -> dict[str, Any]:
+    phase = event.get("phase")
+    return {"phase": phase, **({"finishing": True} if phase == "finishing" else {})}
+
+
+def _checkpoint(job: Job, event: Event) -> dict[str, Any]:
+    told = {name: event.get(name) for name in ("epoch", "total_epochs")}
+    return {"saved": told} if all(isinstance(value, int) for value in told.values()) else {}
+
+
+def _epoch_end(job: Job, event: Event) -> dict[str, Any]:
+    known = job.saved is not None and job.saved["epoch"] == event.get("epoch")
+    return {**_progress(job, event), **({"checkpoint": job.saved} if known else {})}
+
+
+def _interrupted(job: Job, event: Event) -> dict[str, Any]:
+    return {"interrupted": True, "fruitless_attempts": 0 if job.saved else job.fruitless_attempts + 1}
+
+
+def _ended(job: Job, event: Event) -> dict[str, Any]:
     return {
         "status": Status(event["event"]),
         "phase": None,
@@ -163,12 +254,14 @@ def _ended(event: Event) -> dict[str, Any]:
 
 
 #: Event type → the fields that it changes.
-_CHANGES = {
+_CHANGES: dict[str, Callable[[Job, Event], dict[str, Any]]] = {
     "queued": _queued,
     "started": _started,
-    "phase": lambda event: {"phase": event.get("phase")},
+    "phase": _phase,
+    "checkpoint": _checkpoint,
     "tick": _progress,
-    "epoch_end": _progress,
+    "epoch_end": _epoch_end,
+    "interrupted": _interrupted,
     "train_end": _train_end,
     **dict.fromkeys(FINAL_TYPES, _ended),
 }

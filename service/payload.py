@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -33,6 +33,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+Request = TypeVar("Request", bound=BaseModel)
+
+
 class TrainRequest(BaseModel):
     """What a training is asked for with."""
 
@@ -43,22 +46,30 @@ class TrainRequest(BaseModel):
     fit_params: dict[str, Any]
 
 
+class ResumeRequest(BaseModel):
+    """What a job goes on with."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    #: The new total; None: the planned one.
+    epochs: int | None = Field(None, ge=1, le=1_000_000)
+
+
+def parse_resume(body: bytes) -> ResumeRequest:
+    """The checked body of a resume; an empty one asks for the planned number of epochs.
+
+    Raises InvalidJson, InvalidPayload.
+    """
+    return _validated(ResumeRequest, _content(body or b"{}"))
+
+
 def parse(body: bytes, catalog: Catalog, only_weights_in: Path | None = None) -> TrainRequest:
     """The checked request. The dataset behind `fit_params.data` is `dataset.read`'s to check.
 
     `only_weights_in` is the folder of the official weights where nothing is downloaded, None where that is allowed.
     Raises InvalidJson: when the body is not JSON. Raises InvalidPayload: with every fault that was found.
     """
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidJson(f"the body is not JSON: {error}") from None
-    if is_deeper(content, MAX_LEVELS):
-        raise InvalidPayload([Fault("", f"is nested more than {MAX_LEVELS} levels deep")])
-    try:
-        request = TrainRequest.model_validate(content)
-    except ValidationError as error:
-        raise InvalidPayload([_fault(item) for item in error.errors()[:MAX_FAULTS]]) from None
+    request = _validated(TrainRequest, _content(body))
     checks = itertools.chain(_check_model(request.model, catalog, only_weights_in), _check_arguments(request, catalog))
     faults = list(itertools.islice(checks, MAX_FAULTS))
     if faults:
@@ -66,10 +77,27 @@ def parse(body: bytes, catalog: Catalog, only_weights_in: Path | None = None) ->
     return request
 
 
-def _fault(item: Any) -> Fault:
+def _content(body: bytes) -> Any:
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidJson(f"the body is not JSON: {error}") from None
+    if is_deeper(content, MAX_LEVELS):
+        raise InvalidPayload([Fault("", f"is nested more than {MAX_LEVELS} levels deep")])
+    return content
+
+
+def _validated(model: type[Request], content: Any) -> Request:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise InvalidPayload([_fault(item, model) for item in error.errors()[:MAX_FAULTS]]) from None
+
+
+def _fault(item: Any, model: type[BaseModel]) -> Fault:
     pointer = _pointer(*item["loc"])
     if item["type"] == "extra_forbidden":
-        return Fault(pointer, "unknown field", _nearest(str(item["loc"][-1]), TrainRequest.model_fields))
+        return Fault(pointer, "unknown field", _nearest(str(item["loc"][-1]), model.model_fields))
     return Fault(pointer, "is required" if item["type"] == "missing" else item["msg"])
 
 

@@ -41,6 +41,11 @@ class ProcessGroup:
         if self.leader_alive():
             _kill(os.kill, self.pid)
 
+    def terminate(self) -> None:
+        """SIGTERM to the leader alone: it cleans up after itself, and its children end with the group."""
+        if self.leader_alive():
+            _kill(os.kill, self.pid, signal.SIGTERM)
+
     def members(self) -> list[int]:
         """The living processes of the group; zombies are dead."""
         if not self._is_mine():

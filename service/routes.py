@@ -113,6 +113,19 @@ async def cancel(request: Request) -> Response:
     return answer(_snapshot(request, job), 202)
 
 
+async def stop(request: Request) -> Response:
+    """`POST /jobs/<id>/stop`: 202 once a restart would honour it; `completed` follows after the epoch's validation."""
+    job = await to_thread.run_sync(request.state.runner.stop, request.path_params["job_id"])
+    return answer(_snapshot(request, job), 202)
+
+
+async def resume(request: Request) -> Response:
+    """`POST /jobs/<id>/resume`: the same job, its next attempt, 202 once that is on the disk."""
+    epochs = payload.parse_resume(await _json_body(request, optional=True)).epochs
+    job = await to_thread.run_sync(request.state.runner.resume, request.path_params["job_id"], epochs)
+    return answer(_snapshot(request, job), 202)
+
+
 async def models(request: Request) -> Response:
     """`GET /models`: what can be trained, and which weights are there already."""
     catalog = await _ready(request)
@@ -292,17 +305,17 @@ async def _ready(request: Request) -> Catalog:
         raise NotReady("workers are still being made ready") from None
 
 
-async def _json_body(request: Request) -> bytes:
+async def _json_body(request: Request, *, optional: bool = False) -> bytes:
     """The body of a JSON request. A form or plain text is refused: a foreign page can send those unasked."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise UnsupportedMedia(f"send application/json, got {media_type or 'no content type'}")
     limit: int = request.state.settings.max_body_bytes
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
             raise BodyTooLarge(f"a body may have {limit} bytes")
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and (body or not optional):
+        raise UnsupportedMedia(f"send application/json, got {media_type or 'no content type'}")
     return body
 
 
@@ -379,6 +392,8 @@ ROUTES = [
     Route("/jobs/{job_id}/artifacts.zip", artifacts_zip),
     Route("/jobs/{job_id}/artifacts/{path:path}", artifact),
     Route("/jobs/{job_id}/cancel", cancel, methods=["POST"]),
+    Route("/jobs/{job_id}/stop", stop, methods=["POST"]),
+    Route("/jobs/{job_id}/resume", resume, methods=["POST"]),
     Route("/healthz", healthz),
     Route("/readyz", readyz),
     Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),

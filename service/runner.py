@@ -6,6 +6,7 @@ a store to write to; it knows nothing of HTTP or of subscribers.
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +14,19 @@ from typing import Any
 
 from orjson import loads
 
-from service.errors import NotReady
+from AI.model_trainer.checkpoints import Generation, generations
+from service.errors import NothingToResume, NotReady
 from service.events import Event
-from service.jobs import Job
+from service.jobs import MAX_FRUITLESS_ATTEMPTS, Job
 from service.launcher import Launcher
 from service.processes import ProcessGroup
 from service.store import Store
 from service.supervisor import LEAVE_SECONDS, TAIL_LINES, Supervisor, failed
 
 log = logging.getLogger(__name__)
+
+#: Seconds for which a service that leaves waits for its workers, killed, to be gone.
+CLOSE_SECONDS = 5.0
 
 
 class Runner:
@@ -41,6 +46,8 @@ class Runner:
         program: str = "service.worker:train",
         max_log_bytes: int = 16_000_000,
         offline: bool = False,
+        auto_resume: bool = True,
+        grace_seconds: float = 5.0,
     ) -> None:
         self._store = store
         self._launcher = launcher
@@ -49,6 +56,8 @@ class Runner:
         self._program = program
         self._max_log_bytes = max_log_bytes
         self._offline = offline
+        self._auto_resume = auto_resume
+        self._grace_seconds = grace_seconds
         self._lock = threading.Lock()
         self._waiting: deque[str] = deque()
         self._running: dict[str, Supervisor] = {}
@@ -56,24 +65,46 @@ class Runner:
         self._closed = False
 
     def start(self) -> None:
-        """Settle what the last life of the service left, then run what is queued."""
+        """Settle what the last life of the service left, then run what is queued: what was interrupted comes first."""
+        resumed, waiting = [], []
         for job in self._store.unfinished():
-            if job.cancel_requested or job.status == "running":
-                self._settle(job)
-            else:
-                self._waiting.append(job.id)
+            if not job.cancel_requested and job.status == "queued":
+                waiting.append(job)
+            elif self._settle(job):
+                resumed.append(job)
+        waiting.sort(key=lambda job: job.reason != "interrupted")
+        self._waiting.extend(job.id for job in resumed + waiting)
         self._fill()
 
-    def _settle(self, job: Job) -> None:
-        """End a job whose service went away; its processes first, so that nothing writes to its files."""
-        if job.pid is not None and job.pid_started and not ProcessGroup(job.pid, job.pid_started).end(LEAVE_SECONDS):
+    def _settle(self, job: Job) -> bool:
+        """End an attempt that the service has left, its processes first; whether the job goes on.
+
+        Blocks while the log cannot be written. Raises StoreUnavailable: when the service is leaving.
+        """
+        free = job.pid is None or not job.pid_started or ProcessGroup(job.pid, job.pid_started).end(LEAVE_SECONDS)
+        if not free:
             log.error("a worker of the last life is still there", extra={"job_id": job.id, "pid": job.pid})
-        if job.status == "running":
-            self._store.append(job.id, job.attempt, {"event": "interrupted", "reason": "interrupted"})
-        lines = [line for record in self._store.tail(job.id, "log", TAIL_LINES) for line in loads(record.data)["lines"]]
-        final = failed("interrupted", "the service ended while the job ran", log_tail=lines[-TAIL_LINES:])
-        self._store.append(job.id, job.attempt, final)
+        if job.cancel_requested:
+            self._append(job, {"event": "cancelled", "reason": "cancelled"})
+            return False
+        if not job.interrupted:
+            job = self._append(job, {"event": "interrupted", "reason": "interrupted"})
         log.info("settled", extra={"action": "settled", "job_id": job.id})
+        if free and self._auto_resume and job.fruitless_attempts < MAX_FRUITLESS_ATTEMPTS:
+            self._append(job, job.next_attempt(reason="interrupted"), attempt=job.attempt + 1)
+            return True
+        lines = [line for record in self._store.tail(job.id, "log", TAIL_LINES) for line in loads(record.data)["lines"]]
+        why = "the service ended while the job ran"
+        if not free:
+            why += ", and a process of it cannot be ended"
+        elif self._auto_resume:
+            why += f", {job.fruitless_attempts} times without a new checkpoint"
+        self._append(job, failed("interrupted", why, log_tail=lines[-TAIL_LINES:]))
+        return False
+
+    def _append(self, job: Job, event: Event, *, attempt: int | None = None) -> Job:
+        """The job once the event is in the log."""
+        return self._store.append(job.id, attempt or job.attempt, event).result()
 
     def submit(self, job: Job) -> Job:
         """Take a job into the queue; returns it once it is on the disk. Blocks: not for the event loop.
@@ -100,10 +131,38 @@ class Runner:
             if waiting:
                 self._waiting.remove(job_id)
         if supervisor is not None:
-            supervisor.kill()
+            supervisor.cancel()
         elif waiting:
-            self._store.append(job_id, job.attempt, {"event": "cancelled"}).result()
+            self._append(job, {"event": "cancelled", "reason": "cancelled"})
         return self._store.job(job_id)
+
+    def stop(self, job_id: str) -> Job:
+        """Have a running job end after its epoch, best weights kept; returns once a restart would honour that.
+
+        Raises JobNotFound, StoreUnavailable. Raises JobNotRunning: when it waits or has ended.
+        """
+        job = self._store.request_stop(job_id)
+        with self._lock:
+            supervisor = self._running.get(job_id)
+        if supervisor is not None:
+            supervisor.stop()
+        return job
+
+    def resume(self, job_id: str, epochs: int | None = None) -> Job:
+        """Queue the next attempt of a job that has ended, to a new total of `epochs` if given.
+
+        Raises JobNotFound, StoreUnavailable, NotReady. Raises NothingToResume: when it cannot go on.
+        """
+        if self._closed:
+            raise NotReady("the service is shutting down")
+        job = self._store.job(job_id)
+        if job.checkpoint is not None and self._generation(job) is None:
+            raise NothingToResume(f"the checkpoints of job {job_id} are gone")
+        job = self._store.resume(job_id, epochs)
+        with self._lock:
+            self._waiting.append(job.id)
+        self._fill()
+        return job
 
     def queue_position(self, job_id: str) -> int | None:
         """1 for the job that runs next; None for one that does not wait."""
@@ -116,9 +175,10 @@ class Runner:
             self._closed = True
             supervisors = list(self._running.values())
         for supervisor in supervisors:
-            supervisor.kill(abandon=True)
+            supervisor.abandon()
+        deadline = time.monotonic() + CLOSE_SECONDS
         for supervisor in supervisors:
-            supervisor.join(2 * LEAVE_SECONDS)  # longer only if the log cannot be written or a start hangs
+            supervisor.join(max(0.0, deadline - time.monotonic()))  # longer: the log cannot be written, a start hangs
 
     def _fill(self) -> None:
         """Give the free slots to the jobs that have waited longest."""
@@ -140,9 +200,31 @@ class Runner:
                 self._free.append(device)
             self._fill()
 
-        supervisor = Supervisor(self._launcher, self._spec(job, device), publish, ended)
+        spec = self._spec(job, device)
+        supervisor = Supervisor(self._launcher, spec, publish, ended, grace_seconds=self._grace_seconds)
         self._running[job.id] = supervisor
+        if job.stop_requested:  # before an interruption, with no checkpoint to finish from
+            supervisor.stop()
         supervisor.start()
+
+    def _generation(self, job: Job) -> Generation | None:
+        """The checkpoint that the job goes on from: the newest whose epoch's end is in the log, so none is told twice.
+
+        Where the log is further behind than the generations that are kept, the oldest of them.
+        """
+        if job.checkpoint is None:
+            return None
+        kept = generations(self._folder(job) / "checkpoints")
+        known = [generation for generation in kept if generation.epoch <= job.checkpoint["epoch"]]
+        return next(iter(known or kept[-1:]), None)
+
+    def _folder(self, job: Job) -> Path:
+        return self._data_dir / "jobs" / job.id
+
+    def _resume(self, job: Job) -> dict[str, Any] | None:
+        """What an attempt begins with; None for the first epoch."""
+        generation = self._generation(job) if job.attempt > 1 else None
+        return generation and {"checkpoint": str(generation.last), "finish": job.finish}
 
     def _spec(self, job: Job, device: str | None) -> dict[str, Any]:
         """What the worker is told."""
@@ -153,7 +235,9 @@ class Runner:
             "model": job.request["model"],
             "hyperparameters": job.request.get("hyperparameters", {}),
             "fit_params": job.request["fit_params"],
-            "folder": str(self._data_dir / "jobs" / job.id),
+            "resume": self._resume(job),
+            "epochs": job.epochs,
+            "folder": str(self._folder(job)),
             "cache_dir": str(self._data_dir / "cache" / "labels"),
             "weights_dir": str(self._data_dir / "weights"),
             "offline": self._offline,

@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Longest request body, in bytes.")
     max_streams: int = Field(10_000, ge=1, description="Event streams open at once; one more is told to come back.")
     max_log_bytes: int = Field(16_000_000, ge=1_000, description="Log text kept of one run of a job, in bytes.")
+    cancel_grace_seconds: float = Field(
+        5.0, ge=0, description="Seconds for which a cancelled worker may end by itself before SIGTERM, then SIGKILL."
+    )
+    auto_resume: bool = Field(
+        True, description="Resume at the start what the service's end has interrupted; if not, it has failed."
+    )
     offline: bool = Field(False, description="Download no weights: a model that is not there is refused at once.")
     heartbeat_seconds: float = Field(15.0, gt=0, description="Seconds of silence after which a stream gets a comment.")
     stall_seconds: float = Field(30.0, gt=0, description="Seconds after which a reader that takes nothing is dropped.")

@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from service.errors import DataDirInUse, JobFinal, JobNotFound, StoreUnavailable
+from service.errors import DataDirInUse, JobFinal, JobNotFound, JobNotRunning, StoreUnavailable
 from service.events import FINAL_TYPES, VOLATILE_TYPES, Event, Record, encode
 from service.jobs import Job
 
@@ -127,6 +127,34 @@ class Store:
             if job.is_final and job.status != "cancelled":
                 raise JobFinal(f"job {job_id} is {job.status}")
             return replace(job, cancel_requested=True), None
+
+        return self._ask(job_id, change)
+
+    def request_stop(self, job_id: str) -> Job:
+        """Note that the job is to end after its epoch; returns it once a restart would honour that. Repeatable.
+
+        Raises JobNotFound, StoreUnavailable. Raises JobNotRunning: when the job waits or has ended.
+        """
+
+        def change(job: Job | None) -> tuple[Job, None]:
+            if job is None:
+                raise JobNotFound(job_id)
+            if job.status != "running":
+                raise JobNotRunning(f"job {job_id} is {job.status}")
+            return replace(job, stop_requested=True), None
+
+        return self._ask(job_id, change)
+
+    def resume(self, job_id: str, epochs: int | None) -> Job:
+        """Log the next attempt of a job that has ended; returns it once its `queued` is on the disk.
+
+        Raises JobNotFound, NothingToResume, StoreUnavailable.
+        """
+
+        def change(job: Job | None) -> tuple[Job, Event]:
+            if job is None:
+                raise JobNotFound(job_id)
+            return job, {**job.resume(epochs), "attempt": job.attempt + 1}
 
         return self._ask(job_id, change)
 

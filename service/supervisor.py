@@ -43,6 +43,8 @@ TAIL_LINES = 20
 DRAIN_MESSAGES = 1_000
 #: Seconds in which a worker that has told its outcome must be gone, and in which a killed group must be.
 LEAVE_SECONDS = 10.0
+#: Seconds between SIGTERM to a cancelled worker and SIGKILL.
+TERMINATE_SECONDS = 2.0
 #: Seconds for which a dead worker's pipes are still read where something outside of its session holds them.
 LAST_WORDS_SECONDS = 0.5
 #: Levels of objects and arrays in an event, and bytes of text in one `log` event.
@@ -56,10 +58,19 @@ Publish = Callable[[Event], "Future[Any]"]
 
 
 class Supervisor(threading.Thread):
-    """Runs one attempt from start to final event. Only its own thread publishes; `kill` may come from any thread."""
+    """Runs one attempt from start to final event. Only its own thread publishes.
+
+    `stop`, `cancel` and `abandon` may come from any thread, at any time and repeatedly.
+    """
 
     def __init__(
-        self, launcher: Launcher, spec: Mapping[str, Any], publish: Publish, ended: Callable[[], None]
+        self,
+        launcher: Launcher,
+        spec: Mapping[str, Any],
+        publish: Publish,
+        ended: Callable[[], None],
+        *,
+        grace_seconds: float = 5.0,
     ) -> None:
         super().__init__(name=f"supervisor-{spec['id']}", daemon=True)
         self._launcher = launcher
@@ -69,19 +80,50 @@ class Supervisor(threading.Thread):
         self._lines = LogLines(publish, spec["max_log_bytes"])
         self._outcome: Event | None = None
         self._tick: Future[Any] | None = None
-        self._lock = threading.Lock()  # between `kill` and the start
-        self._killed = False
-        #: The service is leaving: the attempt is settled by its next start, not here.
-        self._abandoned = False
+        self._grace_seconds = grace_seconds
+        self._lock = threading.Lock()  # between the start and those who ask for its end
+        self._requests: Connection | None = None
         self._group: ProcessGroup | None = None
+        self._stopping = False
+        #: Why the worker is to go: it was cancelled, or the service is leaving and the next one settles the attempt.
+        self._cancelled = False
+        self._abandoned = False
+        self._noted = threading.Event()
+        self._over = threading.Event()
 
-    def kill(self, *, abandon: bool = False) -> None:
-        """End the worker and all of its processes by force; with `abandon` without a final event. Repeatable."""
+    def stop(self) -> None:
+        """Have the worker end after the epoch that it is in."""
         with self._lock:
-            self._killed = True
-            self._abandoned |= abandon
+            self._stopping = True
+            self._request(worker.STOP)
+
+    def cancel(self) -> None:
+        """End the worker: by request, after the grace by SIGTERM, then by SIGKILL; then all that it has started."""
+        with self._lock:
+            if not self._cancelled:
+                self._cancelled = True
+                threading.Thread(target=self._escalate, name=f"cancel-{self._spec['id']}", daemon=True).start()
+
+    def abandon(self) -> None:
+        """End the worker and all of its processes by force, without a final event."""
+        with self._lock:
+            self._abandoned = True
             if self._group is not None:
                 self._group.kill()
+
+    def _escalate(self) -> None:
+        self._noted.wait()
+        with self._lock:
+            self._request(worker.CANCEL)
+        if not self._over.wait(self._grace_seconds) and self._group is not None:
+            self._group.terminate()
+        if not self._over.wait(TERMINATE_SECONDS) and self._group is not None:
+            self._group.kill()
+
+    def _request(self, request: bytes) -> None:
+        if self._requests is not None:
+            with contextlib.suppress(OSError):  # it has gone
+                self._requests.send_bytes(request)
 
     def run(self) -> None:
         try:
@@ -91,6 +133,8 @@ class Supervisor(threading.Thread):
             final = failed("internal", f"the service could not run the worker: {error}")
             if self._group is not None:
                 self._group.end(LEAVE_SECONDS)
+        self._noted.set()
+        self._over.set()
         try:
             # An abandoned attempt is settled by the service's next life, but a result that is there is kept.
             if not self._abandoned or final["event"] == "completed":
@@ -108,28 +152,37 @@ class Supervisor(threading.Thread):
                 return
 
     def _attempt(self) -> Event:
-        if self._killed:
+        if self._cancelled or self._abandoned:
             return failed("killed", "ended before it started")
         queue = self._launcher.queue()
         (stdout, stdout_writer), (stderr, stderr_writer) = Pipe(duplex=False), Pipe(duplex=False)
-        with queue.reader, stdout, stderr:
+        control, requests = Pipe(duplex=False)
+        with queue.reader, stdout, stderr, requests:
+            ends = (queue, stdout_writer, stderr_writer, control)
             try:
-                process = self._launcher.start(worker.main, queue, stdout_writer, stderr_writer, dict(self._spec))
+                process = self._launcher.start(worker.main, *ends, dict(self._spec))
             finally:
                 queue.close_writer()
-                stdout_writer.close()
-                stderr_writer.close()
-            group = self._note(process)
-            orphaned = self._relay(queue, stdout, stderr, process, group)
+                for end in (stdout_writer, stderr_writer, control):
+                    end.close()
+            group = self._note(process, requests)
+            try:
+                orphaned = self._relay(queue, stdout, stderr, process, group)
+            finally:
+                with self._lock:
+                    self._requests = None
         return self._verdict(process, group, orphaned)
 
-    def _note(self, process: BaseProcess) -> ProcessGroup:
-        """Put on record which process this is, before it matters."""
+    def _note(self, process: BaseProcess, requests: Connection) -> ProcessGroup:
+        """Put on record which process this is, before it matters, and pass on what was asked meanwhile."""
         group = ProcessGroup.of(process.pid or 0)
         with self._lock:
-            self._group = group
-            if self._killed:
+            self._group, self._requests = group, requests
+            if self._abandoned:
                 group.kill()
+            if self._stopping:
+                self._request(worker.STOP)
+        self._noted.set()
         self._publish({"event": "started", "pid": group.pid, "pid_started": group.started})
         return group
 
@@ -219,7 +272,7 @@ class Supervisor(threading.Thread):
     def _verdict(self, process: BaseProcess, group: ProcessGroup, orphaned: bool) -> Event:
         """The final event, once every process of the worker is gone."""
         process.join(LEAVE_SECONDS)
-        if not group.end(LEAVE_SECONDS):
+        while not group.end(LEAVE_SECONDS) and not self._abandoned:  # a slot is free when its processes are gone
             log.error("a worker's processes cannot be ended", extra={"job_id": self._spec["id"], "pid": group.pid})
         code = process.exitcode
         if code is not None:

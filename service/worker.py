@@ -9,16 +9,17 @@ import faulthandler
 import importlib
 import io
 import logging
-import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
@@ -29,38 +30,79 @@ from service.machine import Machine
 #: Length of an error's text in its event; the whole of it is in the log.
 ERROR_CHARACTERS = 2_000
 
+#: What the service asks of a running worker.
+STOP, CANCEL = b"stop", b"cancel"
+
+#: The library's own arguments of a payload that a checkpoint does not hold.
+_ALSO_ON_RESUME = {"tick_interval", "preview"}
+
 Emit = Callable[[Event], None]
-#: What a worker is told: `program`, `id`, `attempt`, `model`, `hyperparameters`, `fit_params`, folders and threads.
+#: What a worker is told: `program`, `id`, `attempt`, `model`, `hyperparameters`, `fit_params`, `resume`, folders, ….
 Spec = Mapping[str, Any]
-Program = Callable[[Spec, Emit], Event]
+ShouldStop = Callable[[], bool]
+Program = Callable[[Spec, Emit, ShouldStop], Event]
 
 
-def main(queue: EventQueue, stdout: Connection, stderr: Connection, spec: Spec) -> None:
-    """Run the program of `spec`; the last message is its outcome, `completed` or `failed`.
+class Cancelled(BaseException):
+    """Comes up wherever the main thread is when the job is cancelled: no `except Exception` keeps it."""
+
+
+def main(queue: EventQueue, stdout: Connection, stderr: Connection, control: Connection, spec: Spec) -> None:
+    """Run the program of `spec`; the last message is its outcome, `completed` or `failed`. A cancelled one has none.
 
     The process leads its own session, so that it and its dataloader workers can be ended together, and ends itself
-    when the service is gone.
+    when the service is gone. SIGTERM cancels, as a request through `control` does.
     """
     if hasattr(os, "setsid"):
         os.setsid()
     queue.close_reader()
     _redirect(stdout, stderr)
     faulthandler.enable()
-    threading.Thread(target=_end_with_service, name="watchdog", daemon=True).start()
+    stop = threading.Event()
 
     def emit(event: Event) -> None:
         queue.put(encode({"time": time.time(), **event}))
 
-    emit(_run(spec, emit))
-    _leave()
-
-
-def _run(spec: Spec, emit: Emit) -> Event:
     try:
-        return {"event": "completed", "reason": "finished", **_load(spec["program"])(spec, emit)}
+        signal.signal(signal.SIGTERM, _cancel)
+        threading.Thread(target=_obey, args=(control, stop), name="control", daemon=True).start()
+        emit(_run(spec, emit, stop.is_set))
+        _leave()
+    except Cancelled:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGTERM)  # the rest of the interpreter's end has no say in it
+
+
+def _run(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
+    try:
+        return {"event": "completed", "reason": "finished", **_load(spec["program"])(spec, emit, should_stop)}
     except Exception as error:
         traceback.print_exc()
         return _failure(error)
+
+
+def _obey(control: Connection, stop: threading.Event) -> None:
+    """Do what the service asks; end this session when the service is gone, also while the main thread is busy."""
+    while True:
+        try:
+            request = control.recv_bytes()
+        except (EOFError, OSError):
+            os.killpg(0, signal.SIGKILL)
+        if request == STOP:
+            stop.set()
+        elif request == CANCEL:  # to the main thread itself: a system call that it waits in ends then
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+
+def _cancel(number: int, at: FrameType | None) -> None:
+    if os.getpid() == _leader():  # dataloader workers inherit this handler; they end with their group
+        raise Cancelled
+
+
+def _leader() -> int:
+    return os.getpgrp() if hasattr(os, "getpgrp") else os.getpid()
 
 
 def _failure(error: Exception) -> Event:
@@ -76,12 +118,12 @@ def _load(program: str) -> Program:
     return loaded
 
 
-def train(spec: Spec, emit: Emit) -> Event:
+def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
     """The program that trains: `AI.model_trainer` in the job's own folder."""
     if os.environ.get("ULTRALYTICS_SAFE_LOAD") != "1":
         # Another part of this process had started the forkserver already: its Ultralytics would unpickle anything.
         raise RuntimeError("the worker was started without the service's environment")
-    from AI.model_trainer import label_cache, train_from_payload
+    from AI.model_trainer import label_cache, resume_training, train_from_payload
 
     if spec["device"] is not None:  # read when CUDA is first used, which is later
         os.environ["CUDA_VISIBLE_DEVICES"] = str(spec["device"])
@@ -108,21 +150,33 @@ def train(spec: Spec, emit: Emit) -> Event:
         emit(event)
 
     clean = folder / "data.yaml"  # the service's copy; a classification dataset is a folder and has none
+    checkpoints = folder / "checkpoints"
     own = {
         "data": str(clean) if clean.exists() else spec["fit_params"]["data"],
         "save_dir": str(folder / "run"),
         "threads": spec["threads"] if spec["threads"] in ("all", "stock") else int(spec["threads"]),
         "weights_dir": spec["weights_dir"],
         "offline": spec["offline"],
+        "checkpoints_dir": str(checkpoints),
         "events": "all",
         "progress_callback": progress,
+        "should_stop": should_stop,
+        "stop_after_epoch": True,
     }
-    payload = {
-        "model": spec["model"],
-        "hyperparameters": spec["hyperparameters"],
-        "fit_params": {**spec["fit_params"], **own},
-    }
-    model, score = train_from_payload(payload)
+    if spec["resume"] is not None:
+        own |= {name: spec["fit_params"][name] for name in _ALSO_ON_RESUME & spec["fit_params"].keys()}
+        own |= {} if spec["epochs"] is None else {"epochs": spec["epochs"]}
+        resume = spec["resume"]
+        model, score = resume_training(resume["checkpoint"], fit_params=own, finish=resume["finish"])
+    else:
+        for path in (folder / "run", checkpoints):  # of an attempt that nothing is left of
+            shutil.rmtree(path, ignore_errors=True)
+        payload = {
+            "model": spec["model"],
+            "hyperparameters": spec["hyperparameters"],
+            "fit_params": {**spec["fit_params"], **own},
+        }
+        model, score = train_from_payload(payload)
     return {
         "reason": reasons[-1] if reasons else "finished",
         "score": score,
@@ -196,14 +250,6 @@ def _log_through(emit: Emit) -> None:
 
 
 # How it ends
-
-
-def _end_with_service() -> None:
-    """Kill this session when the service is gone, also while the main thread is busy."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os.killpg(0, signal.SIGKILL)
 
 
 def _leave() -> None:

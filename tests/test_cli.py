@@ -5,10 +5,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -28,8 +29,9 @@ class Process:
     http: httpx.AsyncClient
     url: str
 
-    async def submit(self, data: Path) -> str:
-        payload = {"model": "yolov8n.yaml", "fit_params": {"data": str(data)}}
+    async def submit(self, data: Path, **hyperparameters: Any) -> str:
+        fit_params = {"data": str(data)}
+        payload = {"model": "yolov8n.yaml", "hyperparameters": hyperparameters, "fit_params": fit_params}
         response = await self.http.post("/train", json=payload)
         assert response.status_code == 202, response.text
         return response.json()["job_id"]
@@ -49,10 +51,14 @@ class Process:
 
 @asynccontextmanager
 async def run(
-    data_dir: Path, *arguments: str, program: str = "wait_in_folder", uvicorn: bool = False
+    data_dir: Path,
+    *arguments: str,
+    program: str = "wait_in_folder",
+    uvicorn: bool = False,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Process]:
     """A running service; ended by SIGKILL if the test has not ended it."""
-    environment = {**os.environ, "YOLO_TRAINER_PROGRAM": f"tests.trainings:{program}"}
+    environment = {**os.environ, "YOLO_TRAINER_PROGRAM": f"tests.trainings:{program}", **environment}
     if uvicorn:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -143,8 +149,11 @@ async def test_a_killed_service_loses_no_job_and_no_event(tmp_path: Path) -> Non
         service.process.kill()
     async with run(tmp_path / "data", program="count") as service:
         rest = await service.events(running, seen)
-        assert [event["event"] for event in rest if event["event"] != "log"] == ["interrupted", "failed"]
-        assert (rest[-1]["reason"], rest[-1]["seq"]) == ("interrupted", rest[-2]["seq"] + 1)
+        kinds = [event["event"] for event in rest if event["event"] not in ("log", "tick", "epoch_end")]
+        assert kinds == ["interrupted", "queued", "started", "completed"]
+        assert [event["seq"] for event in rest if event["event"] != "tick"] == list(
+            range(seen + 1, rest[-1]["seq"] + 1)
+        )
         everything = await service.events(running)
         assert everything[: len(before["events"])] == before["events"]
         assert gone(epoch["metrics"]["pid"])

@@ -38,7 +38,7 @@ async def test_a_training_is_accepted_runs_and_is_shown(service: Running, data: 
         "links": {
             "self": f"/jobs/{job_id}",
             "events": f"/jobs/{job_id}/events",
-            "cancel": f"/jobs/{job_id}/cancel",
+            **{name: f"/jobs/{job_id}/{name}" for name in ("logs", "artifacts", "cancel", "stop", "resume")},
         },
     }
     assert response.headers["location"] == f"/jobs/{job_id}"

@@ -304,7 +304,7 @@ def test_what_has_ended_or_never_was_cannot_be_cancelled(house: House) -> None:
 # The service's own end and next life
 
 
-def test_a_restart_ends_what_ran_and_runs_what_waited(tmp_path: Path) -> None:
+def test_a_restart_without_auto_resume_ends_what_ran_and_runs_what_waited(tmp_path: Path) -> None:
     house = House(tmp_path / "data")
     running = house.submit("speak_and_wait", gate=str(tmp_path / "never"))
     queued = [house.submit("count") for _ in range(3)]
@@ -312,7 +312,7 @@ def test_a_restart_ends_what_ran_and_runs_what_waited(tmp_path: Path) -> None:
     before, pid = house.events(running), house.store.job(running).pid
     house.close()
     assert gone(pid or 0)
-    again = House(tmp_path / "data")
+    again = House(tmp_path / "data", auto_resume=False)
     for job_id in queued:
         assert again.end(job_id)["event"] == "completed"
     after = again.events(running)

@@ -1,16 +1,20 @@
 """Tiny programs that stand in for a training: each shows the service one behaviour, none imports torch."""
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 
+from AI.model_trainer import checkpoints
 
-def count(spec, emit):
+
+def count(spec, emit, should_stop):
     """Says `epochs` epochs and completes."""
     epochs = spec["hyperparameters"].get("epochs", 3)
     print("counting", flush=True)
@@ -28,15 +32,15 @@ def count(spec, emit):
     return {"score": 0.5}
 
 
-def wait(spec, emit):
+def wait(spec, emit, should_stop):
     """Says one epoch, then waits for a file of the test's."""
     emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {}, "save_dir": spec["folder"]})
     return wait_for_gate(spec)
 
 
-def speak_and_wait(spec, emit):
+def speak_and_wait(spec, emit, should_stop):
     print("last words", flush=True)
-    return wait(spec, emit)
+    return wait(spec, emit, should_stop)
 
 
 def wait_for_gate(spec):
@@ -46,66 +50,66 @@ def wait_for_gate(spec):
     return {}
 
 
-def steer(spec, emit):
+def steer(spec, emit, should_stop):
     """Does what `hyperparameters.do` names: one program for tests that need several behaviours in one service."""
-    return globals()[spec["hyperparameters"]["do"]](spec, emit)
+    return globals()[spec["hyperparameters"]["do"]](spec, emit, should_stop)
 
 
-def fail(spec, emit):
+def fail(spec, emit, should_stop):
     print("about to fail")
     raise ValueError("no such luck")
 
 
-def leave(spec, emit):
+def leave(spec, emit, should_stop):
     print("leaving")
     sys.exit(3)
 
 
-def leave_quietly(spec, emit):
+def leave_quietly(spec, emit, should_stop):
     os._exit(0)
 
 
-def kill_self(spec, emit):
+def kill_self(spec, emit, should_stop):
     for epoch in range(1, 1001):
         emit({"event": "epoch_end", "epoch": epoch, "total_epochs": 1000, "metrics": {}, "save_dir": ""})
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def segfault(spec, emit):
+def segfault(spec, emit, should_stop):
     print("reading address 0", flush=True)
     ctypes.string_at(0)
 
 
-def run_out_of_memory(spec, emit):
+def run_out_of_memory(spec, emit, should_stop):
     raise MemoryError("no room")
 
 
-def hang_at_exit(spec, emit):
+def hang_at_exit(spec, emit, should_stop):
     """Completes, but leaves a thread that never ends."""
     threading.Thread(target=threading.Event().wait).start()
     return {"score": 0.1}
 
 
-def have_children(spec, emit):
+def have_children(spec, emit, should_stop):
     """Starts a child that outlives it if nobody ends the group, tells its pid, and waits."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {"child": child.pid}, "save_dir": ""})
     return wait_for_gate(spec)
 
 
-def leave_a_stranger(spec, emit):
+def leave_a_stranger(spec, emit, should_stop):
     """Dies, but a child in a session of its own keeps stdout and stderr open."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {"child": child.pid}, "save_dir": ""})
     sys.exit(4)
 
 
-def ignore_sigterm(spec, emit):
+def ignore_sigterm(spec, emit, should_stop):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    return wait(spec, emit)
+    return wait(spec, emit, should_stop)
 
 
-def flood(spec, emit):
+def flood(spec, emit, should_stop):
     """As many lines and ticks as fit into a second or so."""
     for number in range(20_000):
         print(f"line {number}")
@@ -114,13 +118,13 @@ def flood(spec, emit):
     return {}
 
 
-def flood_and_fail(spec, emit):
+def flood_and_fail(spec, emit, should_stop):
     for number in range(2_000):
         print(f"line {number}")
-    return fail(spec, emit)
+    return fail(spec, emit, should_stop)
 
 
-def talk_nonsense(spec, emit):
+def talk_nonsense(spec, emit, should_stop):
     """Writes things that are no events, and one that is too long, into the queue."""
     emit({"event": "completed", "job_id": "somebody else's"} | {"event": "unheard of"})
     emit({"event": "epoch_end", "epoch": 1, "seq": 77, "job_id": "x", "attempt": 9, "metrics": {}})
@@ -128,12 +132,12 @@ def talk_nonsense(spec, emit):
     return {}
 
 
-def forbid(spec, emit):
+def forbid(spec, emit, should_stop):
     """Raises what is no Exception."""
     raise KeyboardInterrupt
 
 
-def print_bars(spec, emit):
+def print_bars(spec, emit, should_stop):
     """Prints as progress bars and coloured tools do."""
     for percent in range(0, 101, 10):
         sys.stdout.write(f"\r\x1b[K{percent}%")
@@ -143,24 +147,137 @@ def print_bars(spec, emit):
     return {}
 
 
-def train_and_count(spec, emit):
+def train_and_count(spec, emit, should_stop):
     """A real training, and the number of threads that torch had at its end."""
     import torch
 
     from service.worker import train
 
-    return {**train(spec, emit), "threads": torch.get_num_threads()}
+    return {**train(spec, emit, should_stop), "threads": torch.get_num_threads()}
 
 
-def wait_in_folder(spec, emit):
+def wait_in_folder(spec, emit, should_stop):
     """Says one epoch with its pid, then waits for ever."""
     emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {"pid": os.getpid()}, "save_dir": ""})
     threading.Event().wait()
 
 
-def count_slowly(spec, emit):
+def count_slowly(spec, emit, should_stop):
     """Thirty epochs in a second or so."""
     for epoch in range(1, 31):
         emit({"event": "epoch_end", "epoch": epoch, "total_epochs": 30, "metrics": {}, "save_dir": ""})
         time.sleep(0.03)
     return {}
+
+
+# A training without a model
+
+
+def rehearse(spec, emit, should_stop):
+    """Epochs with checkpoints that are really kept; goes on from one, stops, and comes to grief where it is told to.
+
+    `hyperparameters`: `epochs`; `fault`, `[place, epoch, what]`, happens in the first attempt only; `bytes` of a
+    checkpoint; `gate`, a file without which no epoch after the first begins. The environment adds to them: a variable
+    `REHEARSAL_3` for jobs of three epochs.
+    """
+    wanted = {
+        **spec["hyperparameters"],
+        **json.loads(os.environ.get(f"REHEARSAL_{spec['hyperparameters']['epochs']}", "{}")),
+    }
+    fault = wanted.get("fault") if spec["attempt"] == 1 or wanted.get("always") else None
+    resume, total = spec["resume"], spec["epochs"] or wanted["epochs"]
+    here = {"total_epochs": total, "metrics": {}, "save_dir": spec["folder"]}
+
+    def come_to(place, epoch):
+        emit({"event": "phase", "phase": place, "epoch": epoch, **here})
+        if fault and fault[:2] == [place, epoch]:
+            FAULTS[fault[2]]()
+
+    folder = Path(spec["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    done = read_weights(Path(resume["checkpoint"])) if resume else 0
+    come_to("starting", done)
+    reason = "finished"
+    for epoch in range(done + 1, total + 1) if not (resume and resume["finish"]) else ():
+        come_to("training", epoch)
+        while epoch > 1 and "gate" in wanted and not Path(wanted["gate"]).exists():
+            time.sleep(0.005)
+        come_to("validating", epoch)
+        save(folder, epoch, wanted.get("bytes", 1_000), lambda epoch=epoch: come_to("saving", epoch))
+        emit({"event": "checkpoint", "epoch": epoch, **here})
+        emit({"event": "epoch_end", "epoch": epoch, **here})
+        done = epoch
+        if should_stop() and epoch < total:
+            reason = "stopped"
+            break
+    if resume and resume["finish"] and should_stop():
+        reason = "stopped"
+    come_to("finishing", done)
+    return {"reason": reason, "score": 0.5}
+
+
+def save(folder, epoch, size, on_the_way):
+    """Write a checkpoint as Ultralytics does, in place, and keep a copy; `on_the_way` is called amid that."""
+    content = epoch.to_bytes(8, "big") + os.urandom(size)
+    last = folder / "last.pt"
+    last.write_bytes(content + zlib.crc32(content).to_bytes(4, "big"))
+    sync, checkpoints._sync = checkpoints._sync, lambda path: on_the_way()
+    try:
+        checkpoints.keep(folder / "checkpoints", epoch, last, None)
+    finally:
+        checkpoints._sync = sync
+
+
+def read_weights(path):
+    """The epoch of a checkpoint that `save` has written; it must be whole."""
+    content = path.read_bytes()
+    assert zlib.crc32(content[:-4]).to_bytes(4, "big") == content[-4:], "half a checkpoint"
+    return int.from_bytes(content[:8], "big")
+
+
+def hang():
+    threading.Event().wait()
+
+
+def hang_deaf():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    hang()
+
+
+def hang_in_c():
+    """In native code, where no Python handler comes to run."""
+    ctypes.CDLL(None).pause.restype = None
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    ctypes.CDLL(None).sleep(600)
+
+
+def hang_with_child():
+    subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, 1); time.sleep(600)"])
+    hang()
+
+
+def swallow():
+    """Code that catches everything, as some libraries do."""
+    while True:
+        try:
+            hang()
+        except BaseException:
+            continue
+
+
+def complain():
+    raise ValueError("no such luck")
+
+
+FAULTS = {
+    "hang": hang,
+    "hang_deaf": hang_deaf,
+    "hang_in_c": hang_in_c,
+    "hang_with_child": hang_with_child,
+    "swallow": swallow,
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "term": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "exit": lambda: os._exit(3),
+    "raise": complain,
+    "segfault": lambda: ctypes.string_at(0),
+}

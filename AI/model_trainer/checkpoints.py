@@ -96,14 +96,14 @@ def keep(folder: Path, epoch: int, last: Path, best: Path | None) -> Generation:
         _sync(part)
         whole = folder / f"epoch-{epoch:06d}"
         if whole.exists():  # of an attempt that is trained again
-            shutil.rmtree(whole)
+            _remove(whole)
         part.rename(whole)
         _sync(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
     for old in generations(folder)[GENERATIONS:]:
-        shutil.rmtree(old.folder, ignore_errors=True)
+        _remove(old.folder)
     return Generation(epoch, whole)
 
 
@@ -111,7 +111,12 @@ def discard(folder: Path, above: int = 0) -> None:
     """Delete the generations of epochs above a number: they will be trained again."""
     for generation in generations(folder):
         if generation.epoch > above:
-            shutil.rmtree(generation.folder)
+            _remove(generation.folder)
+
+
+def _remove(generation: Path) -> None:
+    """Delete a generation; a kill in the midst of it leaves no half of one under its name."""
+    shutil.rmtree(generation.rename(tempfile.mkdtemp(prefix=".part-", dir=generation.parent)), ignore_errors=True)
 
 
 def restore(last: Path, epoch: int, run: Path) -> Path:

@@ -1,0 +1,357 @@
+"""Nothing is lost and nothing is left: every way to end, at every place of a training, and how it goes on.
+
+The training is `tests.trainings.rehearse`: it has no model, but keeps real checkpoints.
+"""
+
+import os
+import random
+import signal
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+import pytest
+
+from AI.model_trainer.checkpoints import generations
+from service.errors import JobNotRunning, NothingToResume
+from tests.client import follow, until
+from tests.test_cli import Process, run
+from tests.test_runner import House, gone, house
+from tests.tiny import make_dataset
+from tests.trainings import read_weights
+
+__all__ = ["house"]
+
+PLACES = ["starting", "training", "saving", "validating", "finishing"]
+#: Which epoch of three the places are at.
+AT = {"starting": 0, "training": 2, "saving": 2, "validating": 2, "finishing": 3}
+slow = pytest.mark.slow
+
+
+def cells(places: list[str], whats: list[str], fast: set[tuple[str, str]]) -> list[Any]:
+    """Every place with every fault; all but the fast ones are for the long run."""
+    return [
+        pytest.param(place, what, marks=[] if (place, what) in fast else [slow], id=f"{place}-{what}")
+        for place in places
+        for what in whats
+    ]
+
+
+def epochs(events: list[dict[str, Any]]) -> list[int]:
+    return [event["epoch"] for event in events if event["event"] == "epoch_end"]
+
+
+def finals(events: list[dict[str, Any]]) -> dict[int, list[str]]:
+    """The final events of each attempt."""
+    by_attempt: dict[int, list[str]] = {event["attempt"]: [] for event in events}
+    for event in events:
+        if event["event"] in ("completed", "failed", "cancelled"):
+            by_attempt[event["attempt"]].append(event["event"])
+    return by_attempt
+
+
+def family(pid: int) -> list[int]:
+    """The living processes of a worker's session."""
+    return [process.pid for process in psutil.process_iter() if _session(process.pid) == pid and not gone(process.pid)]
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return -1
+
+
+def reach(house: House, job_id: str, place: str, attempt: int = 1) -> None:
+    """Wait until the job is at the place where its fault is."""
+    here = {"event": "phase", "phase": place, "epoch": AT[place], "attempt": attempt}
+    house.until(lambda: any(here.items() <= event.items() for event in house.events(job_id)))
+
+
+def check_over(house: House, job_id: str, final: str) -> None:
+    """One final event, contiguous ids (`events` looks), no process left, and the slot is free for the next job."""
+    events = house.events(job_id)
+    assert all(ends == [] or len(ends) == 1 for ends in finals(events).values())
+    assert events[-1]["event"] == final, events[-1]
+    assert family(house.store.job(job_id).pid or -2) == []
+    assert house.end(house.submit("rehearse", epochs=1))["event"] == "completed"
+
+
+def check_goes_on(house: House, job_id: str, has_checkpoint: bool) -> None:
+    """It resumes to its end, each epoch once; or says that there is nothing to resume."""
+    if not has_checkpoint:
+        with pytest.raises(NothingToResume, match="before its first checkpoint"):
+            house.runner.resume(job_id)
+        return
+    house.runner.resume(job_id)
+    final = house.end(job_id)
+    assert (final["event"], final["attempt"]) == ("completed", 2), final
+    assert epochs(house.events(job_id)) == [1, 2, 3]
+
+
+# The worker
+
+
+@pytest.mark.parametrize(
+    ("place", "what"),
+    cells(
+        PLACES,
+        ["kill", "term", "exit", "raise", "segfault"],
+        set(zip(PLACES, ["raise", "kill", "segfault", "exit", "term"], strict=True)) | {("saving", "kill")},
+    ),
+)
+def test_a_worker_comes_to_grief(house: House, place: str, what: str) -> None:
+    job_id = house.submit("rehearse", epochs=3, fault=[place, AT[place], what])
+    final = house.end(job_id)
+    reasons = {"kill": "killed", "term": "killed", "exit": "exited", "raise": "error", "segfault": "crashed"}
+    assert (final["event"], final["reason"]) == ("failed", reasons[what])
+    check_over(house, job_id, "failed")
+    check_goes_on(house, job_id, place != "starting")
+
+
+@pytest.mark.parametrize(
+    ("place", "what"),
+    cells(
+        PLACES,
+        ["hang", "hang_deaf", "hang_in_c", "hang_with_child", "swallow"],
+        {(place, "hang") for place in PLACES} | {("training", "hang_in_c"), ("validating", "hang_with_child")},
+    ),
+)
+def test_a_cancel_ends_it_wherever_it_is(tmp_path: Path, place: str, what: str) -> None:
+    house = House(tmp_path / "data", grace_seconds=0.2)
+    job_id = house.submit("rehearse", epochs=3, fault=[place, AT[place], what])
+    reach(house, job_id, place)
+    house.runner.cancel(job_id)
+    assert house.end(job_id)["event"] == "cancelled"
+    check_over(house, job_id, "cancelled")
+    check_goes_on(house, job_id, place != "starting")
+    house.close()
+
+
+def test_a_cooperative_cancel_needs_no_force(tmp_path: Path) -> None:
+    """With a grace that no test waits for."""
+    house = House(tmp_path / "data", grace_seconds=600)
+    for place in PLACES:
+        job_id = house.submit("rehearse", epochs=3, fault=[place, AT[place], "hang"])
+        reach(house, job_id, place)
+        house.runner.cancel(job_id)
+        house.runner.cancel(job_id)
+        assert house.end(job_id)["event"] == "cancelled"
+    house.close()
+
+
+@pytest.mark.parametrize("place", [pytest.param(p, marks=[] if p == "saving" else [slow]) for p in PLACES])
+@pytest.mark.timeout(120)
+def test_the_forkserver_dies(house: House, place: str) -> None:
+    job_id = house.submit("rehearse", epochs=3, fault=[place, AT[place], "hang_with_child"])
+    reach(house, job_id, place)
+    house.until(lambda: len(family(house.store.job(job_id).pid or -2)) == 2)
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    assert house.end(job_id)["reason"] == "worker_lost"
+    check_over(house, job_id, "failed")
+    check_goes_on(house, job_id, place != "starting")
+
+
+@slow
+@pytest.mark.timeout(300)
+def test_fifty_kills_while_checkpoints_are_written(house: House, tmp_path: Path) -> None:
+    """Each attempt is killed at a random moment of a write; what it leaves can always be gone on from."""
+    chance = random.Random(0)
+    job_id = house.submit("rehearse", epochs=10_000, bytes=4_000_000)
+    folder = house.data / "jobs" / job_id / "checkpoints"
+    for attempt in range(1, 51):
+        newest = house.store.job(job_id).checkpoint
+        house.until(lambda newest=newest: house.store.job(job_id).checkpoint not in (None, newest))
+        house.until(lambda: list(folder.glob(".part-*")), 5)
+        house.changed.acquire()
+        house.changed.wait(chance.random() * 0.02)
+        house.changed.release()
+        os.kill(house.store.job(job_id).pid or 0, signal.SIGKILL)
+        assert house.end(job_id)["reason"] == "killed"
+        kept = generations(folder)
+        assert [read_weights(generation.last) for generation in kept] == [generation.epoch for generation in kept]
+        house.runner.resume(job_id)
+        assert house.store.job(job_id).attempt == attempt + 1
+    house.runner.cancel(job_id)
+    house.end(job_id)
+    told = epochs(house.events(job_id))
+    assert told == list(range(1, len(told) + 1)), "each epoch once"
+
+
+# Stop and resume
+
+
+def test_a_stop_ends_the_epoch_and_can_be_resumed_to_the_planned_end(house: House, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job_id = house.submit("rehearse", epochs=4, gate=str(gate))
+    house.until(lambda: house.store.job(job_id).checkpoint)
+    assert house.runner.stop(job_id).stop_requested
+    assert house.runner.stop(job_id).stop_requested
+    gate.touch()
+    final = house.end(job_id)
+    assert (final["event"], final["reason"]) == ("completed", "stopped")
+    with pytest.raises(JobNotRunning, match="completed"):
+        house.runner.stop(job_id)
+    done = epochs(house.events(job_id))[-1]
+    assert house.store.job(job_id).snapshot()["resume"] == {"epoch": done, "epochs": 4, "needs_epochs": False}
+    resumed = house.runner.resume(job_id)
+    assert (resumed.attempt, resumed.stop_requested, resumed.reason) == (2, False, "resumed")
+    assert house.end(job_id)["reason"] == "finished"
+    assert epochs(house.events(job_id)) == [1, 2, 3, 4]
+
+
+def test_more_epochs_after_the_end_and_only_with_more(house: House) -> None:
+    job_id = house.submit("rehearse", epochs=2)
+    with pytest.raises(NothingToResume, match=r"is (queued|running)"):
+        house.runner.resume(job_id)
+    house.end(job_id)
+    for total in (None, 1, 2):
+        with pytest.raises(NothingToResume, match="2 epochs are done already"):
+            house.runner.resume(job_id, total)
+    assert house.store.job(job_id).snapshot()["resume"] == {"epoch": 2, "epochs": 2, "needs_epochs": True}
+    house.runner.resume(job_id, 5)
+    final = house.end(job_id)
+    assert (final["event"], final["attempt"]) == ("completed", 2)
+    assert epochs(house.events(job_id)) == [1, 2, 3, 4, 5]
+    assert [event["event"] for event in house.events(job_id) if event["event"] in ("queued", "completed")] == [
+        "queued",
+        "completed",
+        "queued",
+        "completed",
+    ]
+
+
+def test_a_resume_without_its_checkpoints_is_refused(house: House) -> None:
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "kill"])
+    house.end(job_id)
+    for generation in generations(house.data / "jobs" / job_id / "checkpoints"):
+        generation.last.unlink()
+        (generation.folder / "best.pt").unlink()
+        generation.folder.rmdir()
+    with pytest.raises(NothingToResume, match="are gone"):
+        house.runner.resume(job_id)
+
+
+def test_a_waiting_job_cannot_be_stopped(house: House, tmp_path: Path) -> None:
+    running = house.submit("wait", gate=str(tmp_path / "gate"))
+    waiting = house.submit("rehearse", epochs=1)
+    with pytest.raises(JobNotRunning, match="queued"):
+        house.runner.stop(waiting)
+    (tmp_path / "gate").touch()
+    assert house.end(running)["event"] == house.end(waiting)["event"] == "completed"
+
+
+# The service: ended in order here, killed in the tests below
+
+
+def test_interrupted_jobs_go_on_before_queued_ones(tmp_path: Path) -> None:
+    house = House(tmp_path / "data")
+    running = house.submit("rehearse", epochs=3, gate=str(tmp_path / "gate"))
+    queued = house.submit("rehearse", epochs=1)
+    house.until(lambda: house.store.job(running).checkpoint)
+    pid = house.store.job(running).pid or 0
+    house.close()
+    assert gone(pid)
+    (tmp_path / "gate").touch()
+    again = House(tmp_path / "data")
+    assert again.end(running)["event"] == again.end(queued)["event"] == "completed"
+    events = again.events(running)
+    kinds = [event["event"] for event in events if event["event"] not in ("log", "phase", "checkpoint", "epoch_end")]
+    assert kinds == ["queued", "started", "interrupted", "queued", "started", "completed"]
+    assert epochs(events) == [1, 2, 3]
+    (resumed,) = [event for event in events if event["event"] == "queued" and event["attempt"] == 2]
+    assert (resumed["reason"], resumed["resume"]) == ("interrupted", {"epoch": 1, "finish": False})
+    assert events[-1]["time"] < again.events(queued)[-1]["time"]
+    again.close()
+
+
+def test_without_auto_resume_an_interrupted_job_has_failed_and_can_be_resumed(tmp_path: Path) -> None:
+    house = House(tmp_path / "data")
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "hang"])
+    house.until(lambda: house.store.job(job_id).checkpoint)
+    house.close()
+    again = House(tmp_path / "data", auto_resume=False)
+    assert [event["event"] for event in again.events(job_id)[-2:]] == ["interrupted", "failed"]
+    assert again.store.job(job_id).reason == "interrupted"
+    check_goes_on(again, job_id, True)
+    again.close()
+
+
+@pytest.mark.parametrize("fault", [["starting", 0, "hang"], ["training", 2, "hang"]])
+def test_three_interruptions_without_a_new_checkpoint_end_a_job(tmp_path: Path, fault: list[Any]) -> None:
+    house = House(tmp_path / "data")
+    job_id = house.submit("rehearse", epochs=3, fault=fault, always=True)
+    first = 1 if fault[0] == "training" else 0  # the attempt that made a checkpoint does not count
+    for attempt in range(1, 4 + first):
+        assert house.store.job(job_id).attempt == attempt
+        reach(house, job_id, fault[0], attempt)
+        house.close()
+        house = House(tmp_path / "data")
+    job = house.store.job(job_id)
+    assert (job.status, job.reason, job.attempt) == ("failed", "interrupted", 3 + first)
+    assert "3 times without a new checkpoint" in str(job.error)
+    assert len([event for event in house.events(job_id) if event["event"] == "interrupted"]) == 3 + first
+    house.close()
+
+
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_a_stop_that_was_acknowledged_survives_the_service(tmp_path: Path, has_checkpoint: bool) -> None:
+    house = House(tmp_path / "data")
+    fault = ["training", 2, "hang"] if has_checkpoint else ["training", 1, "hang"]
+    job_id = house.submit("rehearse", epochs=3, fault=fault)
+    house.until(lambda: house.store.job(job_id).phase == "training")
+    if has_checkpoint:
+        house.until(lambda: house.store.job(job_id).checkpoint)
+    house.store.request_stop(job_id)
+    house.close()
+    again = House(tmp_path / "data")
+    final = again.end(job_id)
+    assert (final["event"], final["reason"], epochs(again.events(job_id))) == ("completed", "stopped", [1])
+    again.close()
+
+
+def test_a_final_evaluation_that_the_service_interrupted_is_all_that_is_left(tmp_path: Path) -> None:
+    house = House(tmp_path / "data")
+    job_id = house.submit("rehearse", epochs=3, fault=["finishing", 3, "hang"])
+    house.until(lambda: house.store.job(job_id).phase == "finishing")
+    house.close()
+    again = House(tmp_path / "data")
+    assert again.end(job_id)["event"] == "completed"
+    assert epochs(again.events(job_id)) == [1, 2, 3]
+    again.close()
+
+
+async def first(service: Process, job_id: str, **wanted: Any) -> dict[str, Any]:
+    """The first event of a job that has these fields."""
+    async for event in follow(service.http, f"/jobs/{job_id}/events"):
+        if wanted.items() <= event.items():
+            return event
+    raise AssertionError("there was no such event")
+
+
+@pytest.mark.parametrize("place", [pytest.param(p, marks=[] if p == "saving" else [slow]) for p in ["queued", *PLACES]])
+@pytest.mark.timeout(180)
+async def test_the_service_is_killed(tmp_path: Path, place: str) -> None:
+    """Whatever a job is at: its worker ends, the next life takes it up, a subscriber sees no gap and nothing twice."""
+    at = "training" if place == "queued" else place
+    data, fault = make_dataset(tmp_path / "set"), orjson.dumps({"fault": [at, AT[at], "hang_with_child"]}).decode()
+    async with run(tmp_path / "data", program="rehearse", environment={"REHEARSAL_3": fault}) as service:
+        first_job, second_job = await service.submit(data, epochs=3), await service.submit(data, epochs=2)
+        await first(service, first_job, phase=at, epoch=AT[at])
+        pid = (await first(service, first_job, event="started"))["pid"]
+        await until(lambda: len(family(pid)) == 2)
+        watched = second_job if place == "queued" else first_job
+        seen = (await service.snapshot(watched))["last_seq"]
+        service.process.kill()
+        await service.process.wait()
+        await until(lambda: not family(pid))
+    async with run(tmp_path / "data", program="rehearse") as service:
+        rest = await service.events(watched, seen)
+        assert rest[-1]["event"] == "completed"
+        for job_id, total in ((first_job, 3), (second_job, 2)):
+            events = await service.events(job_id)
+            assert epochs(events) == list(range(1, total + 1))
+            assert [ends for ends in finals(events).values() if ends] == [["completed"]]
+        service.process.send_signal(signal.SIGTERM)
