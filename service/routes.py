@@ -221,17 +221,9 @@ async def artifact(request: Request) -> Response:
     """`GET /jobs/<id>/artifacts/<path>`: one file, with Range and ETag."""
     job = await _job(request)
     found = await to_thread.run_sync(artifacts.find, _run_folder(request, job), request.path_params["path"])
-    inline = found.media_type in artifacts.INLINE_TYPES
-    response = FileResponse(
-        found.path,
-        stat_result=found.stat,
-        media_type=found.media_type,
-        filename=found.path.name,
-        content_disposition_type="inline" if inline else "attachment",
-        # "no-cache" lets a browser keep it but ask with its ETag: the training may write it again.
-        headers={"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"},
-    )
-    if response.headers["etag"] in request.headers.get("if-none-match", ""):
+    response = artifacts.Download(found)
+    known = request.headers.get("if-none-match", "")
+    if known.strip() == "*" or response.headers["etag"] in known:
         return Response(status_code=304, headers={"ETag": response.headers["etag"], "Cache-Control": "no-cache"})
     return response
 
