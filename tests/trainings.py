@@ -56,6 +56,10 @@ def fail(spec, emit):
     raise ValueError("no such luck")
 
 
+def fail_in_colours(spec, emit):
+    raise ValueError("no such luck\n  \x1b[34m\x1b[1mtrain: \x1b[0mno images\x07")
+
+
 def leave(spec, emit):
     print("leaving")
     sys.exit(3)
