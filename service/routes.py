@@ -192,7 +192,7 @@ async def logs(request: Request) -> Response:
         count = _number(request.query_params["tail"], "tail", log_text.MAX_TAIL)
         tail, after = await to_thread.run_sync(log_text.last, store, job.id, count)
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Accel-Buffering": "no"}
-    if request.query_params.get("follow", "0") not in ("", "0"):
+    if request.query_params.get("follow", "0") not in ("", "0", "false"):
         lines = log_text.follow(request.state.hub, job.id, tail, after)
         return StreamingResponse(lines, headers=headers, media_type="text/plain")
     if "tail" in request.query_params:
