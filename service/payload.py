@@ -59,6 +59,7 @@ def parse(body: bytes, catalog: Catalog, only_weights_in: Path | None = None) ->
         request = TrainRequest.model_validate(content)
     except ValidationError as error:
         raise InvalidPayload([_fault(item) for item in error.errors()[:MAX_FAULTS]]) from None
+    request = _in_whole_numbers(request, catalog)
     checks = itertools.chain(_check_model(request.model, catalog, only_weights_in), _check_arguments(request, catalog))
     faults = list(itertools.islice(checks, MAX_FAULTS))
     if faults:
@@ -71,6 +72,23 @@ def _fault(item: Any) -> Fault:
     if item["type"] == "extra_forbidden":
         return Fault(pointer, "unknown field", _nearest(str(item["loc"][-1]), TrainRequest.model_fields))
     return Fault(pointer, "is required" if item["type"] == "missing" else item["msg"])
+
+
+def _in_whole_numbers(request: TrainRequest, catalog: Catalog) -> TrainRequest:
+    """The request with 3 for 3.0 where an integer is due: to JSON Schema they are the same, to Ultralytics not."""
+    sections = train_schema(catalog)["properties"]
+
+    def whole(value: Any, schema: Mapping[str, Any]) -> Any:
+        if isinstance(value, list):
+            return [whole(item, schema.get("items", {})) for item in value]
+        small = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        return int(value) if small and "integer" in schema.get("type", ()) else value
+
+    changed = {
+        section: {name: whole(value, sections[section]["properties"].get(name, {})) for name, value in given.items()}
+        for section, given in (("hyperparameters", request.hyperparameters), ("fit_params", request.fit_params))
+    }
+    return request.model_copy(update=changed)
 
 
 def _check_model(model: str, catalog: Catalog, only_weights_in: Path | None) -> Iterator[Fault]:
