@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -194,10 +194,10 @@ async def logs(request: Request) -> Response:
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Accel-Buffering": "no"}
     if request.query_params.get("follow", "0") not in ("", "0", "false"):
         lines = log_text.follow(request.state.hub, job.id, tail, after)
-        return StreamingResponse(lines, headers=headers, media_type="text/plain")
+        return _streamed(request, lines, headers, "text/plain")
     if "tail" in request.query_params:
         return Response(tail, headers=headers, media_type="text/plain")
-    return StreamingResponse(log_text.whole(store, job.id), headers=headers, media_type="text/plain")
+    return _streamed(request, log_text.whole(store, job.id), headers, "text/plain")
 
 
 async def all_events(request: Request) -> Response:
@@ -232,7 +232,7 @@ async def artifacts_zip(request: Request) -> Response:
     """`GET /jobs/<id>/artifacts.zip`: all of them, streamed."""
     job = await _job(request)
     headers = {"Content-Disposition": f'attachment; filename="{job.id}.zip"', "Cache-Control": "no-store"}
-    return StreamingResponse(artifacts.zipped(_run_folder(request, job)), headers=headers, media_type="application/zip")
+    return _streamed(request, artifacts.zipped(_run_folder(request, job)), headers, "application/zip")
 
 
 def _run_folder(request: Request, job: Job) -> Path:
@@ -296,6 +296,14 @@ async def _json_body(request: Request) -> bytes:
         if len(body) > limit:
             raise BodyTooLarge(f"a body may have {limit} bytes")
     return body
+
+
+def _streamed(
+    request: Request, content: AsyncIterator[bytes] | Iterator[bytes], headers: dict[str, str], media_type: str
+) -> Response:
+    """The content as it comes. HEAD gets none: its connection would wait for the end of what nobody sees."""
+    shown = iter(()) if request.method == "HEAD" else content
+    return StreamingResponse(shown, headers=headers, media_type=media_type)
 
 
 def _number(text: str, name: str, highest: int = 2**53) -> int:

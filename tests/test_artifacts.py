@@ -151,6 +151,9 @@ async def test_all_files_come_as_one_zip(service: Running) -> None:
     response = await service.http.get(f"/jobs/{job_id}/artifacts.zip")
     assert response.headers["content-type"] == "application/zip"
     assert response.headers["content-disposition"] == f'attachment; filename="{job_id}.zip"'
+    head = await service.http.head(f"/jobs/{job_id}/artifacts.zip")
+    assert (head.status_code, head.headers["content-type"]) == (200, "application/zip")
+    assert "content-length" not in head.headers
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
         assert {name: archive.read(name) for name in archive.namelist()} == {

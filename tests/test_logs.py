@@ -54,6 +54,8 @@ async def test_a_log_is_followed_to_the_end_of_its_job(service: Running, tmp_pat
     reader = asyncio.create_task(read())
     await until(lambda: service.state["hub"]._topics)
     await until(lambda: service.state["store"].job(job_id).progress)
+    for _ in range(2):  # on one connection: the first leaves it free for the second
+        assert (await service.http.head(f"/jobs/{job_id}/logs?follow=1")).status_code == 200
     assert not reader.done()
     gate.touch()
     await asyncio.wait_for(reader, 10)
