@@ -117,7 +117,7 @@ async def models(request: Request) -> Response:
     """`GET /models`: what can be trained, and which weights are there already."""
     catalog = await _ready(request)
     folder = request.state.settings.folder / "weights"
-    present = await to_thread.run_sync(lambda: sorted(path.name for path in folder.glob("*.pt")))
+    present = await to_thread.run_sync(lambda: sorted(path.name for path in folder.glob("*.pt") if path.is_file()))
     listed = [{**model, "downloaded": f"{model['name']}.pt" in present} for model in catalog.model_table]
     return answer({"models": listed, "weights_dir": str(folder), "weights": present})
 

@@ -182,7 +182,7 @@ async def test_addresses_hold_where_the_data_folder_is_a_link(tmp_path: Path) ->
 async def test_official_weights_are_taken_from_the_service_s_folder(service: Running, tmp_path: Path) -> None:
     """A file under an official name, made from its packaged description, since nothing can be downloaded here."""
     weights = service.data / "weights"
-    weights.mkdir(parents=True)
+    (weights / "a folder.pt").mkdir(parents=True)
     code = f"from ultralytics import YOLO; YOLO('yolov8n.yaml').save({str(weights / 'yolov8n.pt')!r})"
     environment = {**os.environ, "YOLO_CONFIG_DIR": str(service.data / "config"), "YOLO_OFFLINE": "1"}
     made = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=tmp_path, env=environment)
