@@ -63,6 +63,8 @@ async def test_a_part_is_served_and_what_a_client_has_is_known_by_its_etag(servi
     part = await service.http.get(url, headers={"Range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, FILES["weights/best.pt"][0][10:20])
     assert part.headers["content-range"] == f"bytes 10-19/{len(FILES['weights/best.pt'][0])}"
+    for unit in ("lines=0-3", ""):
+        assert (await service.http.get(url, headers={"Range": unit})).content == FILES["weights/best.pt"][0]
     etag = part.headers["etag"]
     assert (await service.http.get(url, headers={"If-None-Match": etag})).status_code == 304
     assert (await service.http.get(url, headers={"If-None-Match": f'"other", W/{etag}'})).status_code == 304
