@@ -38,7 +38,7 @@ class Payload(BaseModel):
 
 
 @app.post("/train", status_code=202)
-def start(payload: Payload, background: BackgroundTasks) -> dict[str, Any]:
+async def start(payload: Payload, background: BackgroundTasks) -> dict[str, Any]:
     """Accept a training; it runs in a thread after the answer is sent."""
     job_id = uuid.uuid4().hex
     jobs[job_id] = {"job_id": job_id, "status": "queued", "progress": None, "score": None, "error": None}
@@ -47,7 +47,7 @@ def start(payload: Payload, background: BackgroundTasks) -> dict[str, Any]:
 
 
 @app.get("/jobs/{job_id}")
-def show(job_id: str) -> dict[str, Any]:
+async def show(job_id: str) -> dict[str, Any]:
     """The job's status and its newest event."""
     if job_id not in jobs:
         raise HTTPException(404, f"there is no job {job_id}")

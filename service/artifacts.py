@@ -4,6 +4,7 @@ Names come from a training, which may have been hostile: a link that leads out o
 """
 
 import io
+import logging
 import mimetypes
 import os
 import zipfile
@@ -13,7 +14,13 @@ from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import quote
 
+from starlette.datastructures import Headers
+from starlette.responses import FileResponse
+from starlette.types import Message, Receive, Scope, Send
+
 from service.errors import ArtifactNotFound
+
+log = logging.getLogger(__name__)
 
 #: Types that a browser shows without running anything; all others are downloaded.
 INLINE_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "text/csv", "text/plain", "application/yaml"})
@@ -41,6 +48,18 @@ class Artifact:
         """Its content type by its name."""
         return media_type(self.name)
 
+    def is_unchanged(self) -> bool:
+        """Whether the file is still the one that was found."""
+        try:
+            now = self.path.lstat()
+        except OSError:
+            return False
+        return (now.st_ino, now.st_size, now.st_mtime_ns) == (
+            self.stat.st_ino,
+            self.stat.st_size,
+            self.stat.st_mtime_ns,
+        )
+
     def as_dict(self, base: str) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -52,22 +71,24 @@ class Artifact:
 
 
 def media_type(name: str) -> str:
-    """The content type of a file of this name."""
-    suffix = Path(name).suffix.lower()
-    return _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    """The content type of a file of this name; one that is compressed is not what is in it."""
+    guessed, compression = mimetypes.guess_type(name)
+    found = _TYPES.get(Path(name).suffix.lower()) or guessed
+    return found if found and not compression else "application/octet-stream"
 
 
 def listing(root: Path) -> list[Artifact]:
     """The regular files below `root`, by name; links are not followed and not listed."""
     found = []
-    for folder, _, names in os.walk(root, followlinks=False):
+    for folder, folders, names in os.walk(root, followlinks=False):
+        folders[:] = filter(_is_addressable, folders)
         for name in names:
             path = Path(folder, name)
             try:
                 stat = path.lstat()
             except OSError:
                 continue  # replaced or removed by the training meanwhile
-            if _is_shown(path):
+            if _is_addressable(name) and _is_shown(path):
                 found.append(Artifact(path.relative_to(root).as_posix(), path, stat))
     return sorted(found, key=lambda artifact: artifact.name)
 
@@ -95,6 +116,56 @@ def _is_shown(path: Path) -> bool:
     return path.is_file() and not path.is_symlink() and path.suffix not in (".part", ".tmp")
 
 
+def _is_addressable(name: str) -> bool:
+    """Whether an address, JSON and a zip can carry this name: not when it is no UTF-8, or has a line break in it."""
+    return "\n" not in name and name.encode("utf-8", "replace").decode() == name
+
+
+class Download(FileResponse):
+    """An artifact as it was when it was found.
+
+    A training writes its files in place. When it writes this one meanwhile, the transfer breaks off, so that nobody
+    takes the halves of two files for one.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        super().__init__(
+            artifact.path,
+            stat_result=artifact.stat,
+            media_type=artifact.media_type,
+            filename=artifact.path.name,
+            content_disposition_type="inline" if artifact.media_type in INLINE_TYPES else "attachment",
+            # "no-cache" lets a browser keep it but ask with its ETag: the training may write it again.
+            headers={"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"},
+        )
+        self._artifact = artifact
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # HTTP has a range in a unit that is not known ignored; Starlette calls it a fault.
+        known = [(name, value) for name, value in scope["headers"] if name != b"range" or value.startswith(b"bytes")]
+        promised = 0  # bytes of the body that are still to come
+
+        async def send_promised(message: Message) -> None:
+            nonlocal promised
+            if message["type"] == "http.response.start":
+                promised = int(Headers(raw=message["headers"])["content-length"])
+            elif scope["method"] != "HEAD":
+                promised -= len(message["body"])
+                ends = promised <= 0 or not message.get("more_body")
+                if ends and (promised or not self._artifact.is_unchanged()):
+                    raise RuntimeError(f"{self._artifact.name} was written while it was sent")
+                message = {**message, "more_body": not ends}
+            await send(message)
+
+        try:
+            await super().__call__({**scope, "headers": known}, receive, send_promised)
+        except (OSError, RuntimeError):
+            if self._artifact.is_unchanged():
+                raise
+            # The response stays incomplete, so the server drops the connection, and the client can tell.
+            log.info("a download broke off: the file was written meanwhile", extra={"action": "download_broke_off"})
+
+
 class _Pipe(io.RawIOBase):
     """A file for `zipfile` to write to, whose content is taken away piece by piece: memory stays flat."""
 
@@ -116,10 +187,10 @@ def zipped(root: Path) -> Iterator[bytes]:
     with zipfile.ZipFile(cast("IO[bytes]", pipe), "w", zipfile.ZIP_STORED) as archive:
         for artifact in listing(root):
             try:
+                entry = zipfile.ZipInfo.from_file(artifact.path, artifact.name, strict_timestamps=False)
                 source = artifact.path.open("rb")
             except OSError:
-                continue
-            entry = zipfile.ZipInfo.from_file(artifact.path, artifact.name, strict_timestamps=False)
+                continue  # replaced or removed by the training meanwhile
             with source, archive.open(entry, "w", force_zip64=True) as target:
                 while chunk := source.read(CHUNK_BYTES):
                     target.write(chunk)

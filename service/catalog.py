@@ -22,8 +22,8 @@ from service.launcher import Launcher
 
 log = logging.getLogger(__name__)
 
-#: To be raised when the library's table gets other keys: a kept one of before is then read anew.
-TABLE_VERSION = 2
+#: To be raised when the library's table gets other keys or bounds: a kept one of before is then read anew.
+TABLE_VERSION = 3
 
 #: Suffix of a model's name, and module at the end of a model file → task (Ultralytics' naming).
 _TASKS = {"cls": "classify", "seg": "segment", "pose": "pose", "obb": "obb", "sem": "semantic", "depth": "depth"}

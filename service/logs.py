@@ -21,7 +21,10 @@ def text(records: Iterable[Record]) -> bytes:
 def last(store: Store, job_id: str, count: int) -> tuple[bytes, int]:
     """The last `count` lines, and the number of the newest event that was read for them."""
     newest = store.job(job_id).last_seq
-    lines = text(store.tail(job_id, "log", count)).splitlines(keepends=True) if count else []
+    records = store.tail(job_id, "log", count)
+    if records:  # one that came between the two looks is in both
+        newest = max(newest, records[-1].seq or 0)
+    lines = text(records).splitlines(keepends=True)
     return b"".join(lines[-count:]), newest
 
 

@@ -35,9 +35,14 @@ class Machine:
             return None
         try:
             memory = pynvml.nvmlDeviceGetMemoryInfo(self._gpu)
-            used = pynvml.nvmlDeviceGetUtilizationRates(self._gpu)
-            return {"use": used.gpu / 100, "memory_used_bytes": memory.used, "memory_total_bytes": memory.total}
         except pynvml.NVMLError:  # the driver was restarted, or the GPU has fallen off its bus
+            return None
+        return {"use": self._gpu_use(), "memory_used_bytes": memory.used, "memory_total_bytes": memory.total}
+
+    def _gpu_use(self) -> float | None:
+        try:
+            return float(pynvml.nvmlDeviceGetUtilizationRates(self._gpu).gpu) / 100
+        except pynvml.NVMLError:  # a part of a GPU (MIG) does not tell
             return None
 
 

@@ -69,7 +69,7 @@ def parse(body: bytes, catalog: Catalog, only_weights_in: Path | None = None) ->
     `only_weights_in` is the folder of the official weights where nothing is downloaded, None where that is allowed.
     Raises InvalidJson: when the body is not JSON. Raises InvalidPayload: with every fault that was found.
     """
-    request = _validated(TrainRequest, _content(body))
+    request = _in_whole_numbers(_validated(TrainRequest, _content(body)), catalog)
     checks = itertools.chain(_check_model(request.model, catalog, only_weights_in), _check_arguments(request, catalog))
     faults = list(itertools.islice(checks, MAX_FAULTS))
     if faults:
@@ -99,6 +99,23 @@ def _fault(item: Any, model: type[BaseModel]) -> Fault:
     if item["type"] == "extra_forbidden":
         return Fault(pointer, "unknown field", _nearest(str(item["loc"][-1]), model.model_fields))
     return Fault(pointer, "is required" if item["type"] == "missing" else item["msg"])
+
+
+def _in_whole_numbers(request: TrainRequest, catalog: Catalog) -> TrainRequest:
+    """The request with 3 for 3.0 where an integer is due: to JSON Schema they are the same, to Ultralytics not."""
+    sections = train_schema(catalog)["properties"]
+
+    def whole(value: Any, schema: Mapping[str, Any]) -> Any:
+        if isinstance(value, list):
+            return [whole(item, schema.get("items", {})) for item in value]
+        small = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        return int(value) if small and "integer" in schema.get("type", ()) else value
+
+    changed = {
+        section: {name: whole(value, sections[section]["properties"].get(name, {})) for name, value in given.items()}
+        for section, given in (("hyperparameters", request.hyperparameters), ("fit_params", request.fit_params))
+    }
+    return request.model_copy(update=changed)
 
 
 def _check_model(model: str, catalog: Catalog, only_weights_in: Path | None) -> Iterator[Fault]:

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -130,7 +130,7 @@ async def models(request: Request) -> Response:
     """`GET /models`: what can be trained, and which weights are there already."""
     catalog = await _ready(request)
     folder = request.state.settings.folder / "weights"
-    present = await to_thread.run_sync(lambda: sorted(path.name for path in folder.glob("*.pt")))
+    present = await to_thread.run_sync(lambda: sorted(path.name for path in folder.glob("*.pt") if path.is_file()))
     listed = [{**model, "downloaded": f"{model['name']}.pt" in present} for model in catalog.model_table]
     return answer({"models": listed, "weights_dir": str(folder), "weights": present})
 
@@ -205,12 +205,12 @@ async def logs(request: Request) -> Response:
         count = _number(request.query_params["tail"], "tail", log_text.MAX_TAIL)
         tail, after = await to_thread.run_sync(log_text.last, store, job.id, count)
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Accel-Buffering": "no"}
-    if request.query_params.get("follow", "0") not in ("", "0"):
+    if request.query_params.get("follow", "0") not in ("", "0", "false"):
         lines = log_text.follow(request.state.hub, job.id, tail, after)
-        return StreamingResponse(lines, headers=headers, media_type="text/plain")
+        return _streamed(request, lines, headers, "text/plain")
     if "tail" in request.query_params:
         return Response(tail, headers=headers, media_type="text/plain")
-    return StreamingResponse(log_text.whole(store, job.id), headers=headers, media_type="text/plain")
+    return _streamed(request, log_text.whole(store, job.id), headers, "text/plain")
 
 
 async def all_events(request: Request) -> Response:
@@ -234,17 +234,9 @@ async def artifact(request: Request) -> Response:
     """`GET /jobs/<id>/artifacts/<path>`: one file, with Range and ETag."""
     job = await _job(request)
     found = await to_thread.run_sync(artifacts.find, _run_folder(request, job), request.path_params["path"])
-    inline = found.media_type in artifacts.INLINE_TYPES
-    response = FileResponse(
-        found.path,
-        stat_result=found.stat,
-        media_type=found.media_type,
-        filename=found.path.name,
-        content_disposition_type="inline" if inline else "attachment",
-        # "no-cache" lets a browser keep it but ask with its ETag: the training may write it again.
-        headers={"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"},
-    )
-    if response.headers["etag"] in request.headers.get("if-none-match", ""):
+    response = artifacts.Download(found)
+    known = request.headers.get("if-none-match", "")
+    if known.strip() == "*" or response.headers["etag"] in known:
         return Response(status_code=304, headers={"ETag": response.headers["etag"], "Cache-Control": "no-cache"})
     return response
 
@@ -253,7 +245,7 @@ async def artifacts_zip(request: Request) -> Response:
     """`GET /jobs/<id>/artifacts.zip`: all of them, streamed."""
     job = await _job(request)
     headers = {"Content-Disposition": f'attachment; filename="{job.id}.zip"', "Cache-Control": "no-store"}
-    return StreamingResponse(artifacts.zipped(_run_folder(request, job)), headers=headers, media_type="application/zip")
+    return _streamed(request, artifacts.zipped(_run_folder(request, job)), headers, "application/zip")
 
 
 def _run_folder(request: Request, job: Job) -> Path:
@@ -317,6 +309,14 @@ async def _json_body(request: Request, *, optional: bool = False) -> bytes:
     if media_type != "application/json" and (body or not optional):
         raise UnsupportedMedia(f"send application/json, got {media_type or 'no content type'}")
     return body
+
+
+def _streamed(
+    request: Request, content: AsyncIterator[bytes] | Iterator[bytes], headers: dict[str, str], media_type: str
+) -> Response:
+    """The content as it comes. HEAD gets none: its connection would wait for the end of what nobody sees."""
+    shown = iter(()) if request.method == "HEAD" else content
+    return StreamingResponse(shown, headers=headers, media_type=media_type)
 
 
 def _number(text: str, name: str, highest: int = 2**53) -> int:

@@ -11,9 +11,15 @@ REFUSED = frozenset(
     # These load or run what they name.
     | {"distill_model", "augmentations", "source", "tracker"}
 )
+#: Nothing is fetched on a payload's word.
+NO_ADDRESS: dict[str, Any] = {"type": "string", "pattern": "://"}
 #: What `fit_params` takes beside Ultralytics' arguments.
 OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "data": {"type": "string", "description": "Absolute path of the dataset: a YAML, for classification a folder."},
+    "data": {
+        "type": "string",
+        "not": NO_ADDRESS,
+        "description": "Absolute path of the dataset: a YAML, for classification a folder.",
+    },
     "tick_interval": {
         "type": "number",
         "minimum": 0.1,
@@ -61,6 +67,8 @@ def train_schema(catalog: Catalog) -> dict[str, Any]:
             "model": {
                 "type": "string",
                 "minLength": 1,
+                "maxLength": 4_096,
+                "not": NO_ADDRESS,
                 "description": "A name or packaged model file of GET /models, or the absolute path of a .pt or .yaml.",
             },
             "hyperparameters": {"type": "object", "additionalProperties": False, "properties": arguments},
@@ -87,6 +95,8 @@ def _property(name: str, rule: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"type": types[0] if len(types) == 1 else types}
     if "enum" in rule:
         found = {}  # the choices say it all, whatever their types
+    elif "string" in types:
+        found["not"] = NO_ADDRESS
     if "items" in rule:
         found["items"] = _property("", rule["items"])
     return found | {key: rule[key] for key in _KEPT if key in rule}

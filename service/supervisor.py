@@ -281,7 +281,8 @@ class Supervisor(threading.Thread):
         if self._outcome is not None and self._outcome["event"] == "completed":
             return {**self._outcome, "time": None}  # it is over now, not when the worker said so
         if self._outcome is not None:
-            return failed(self._outcome["reason"], self._outcome["error"], log_tail=tail)
+            error = "\n".join(map(clean, self._outcome["error"].split("\n")))
+            return failed(self._outcome["reason"], error, log_tail=tail)
         if orphaned or code is None:
             return failed(
                 "worker_lost", "the process that starts workers died, and the worker was ended", log_tail=tail

@@ -108,8 +108,10 @@ def _leader() -> int:
 def _failure(error: Exception) -> Event:
     # torch's OutOfMemoryError is known by its name: this file does not import torch.
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    text = "".join(traceback.format_exception_only(error)).strip()[:ERROR_CHARACTERS]
-    return {"event": "failed", "reason": "out_of_memory" if memory else "error", "error": text}
+    # What the library raises on purpose is a sentence already.
+    own = type(error).__module__.startswith("AI.model_trainer.")
+    text = str(error) if own else "".join(traceback.format_exception_only(error)).strip()
+    return {"event": "failed", "reason": "out_of_memory" if memory else "error", "error": text[:ERROR_CHARACTERS]}
 
 
 def _load(program: str) -> Program:
@@ -186,12 +188,13 @@ def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
 
 
 def _addresses(event: Event, job_id: str, run: Path) -> Event:
-    """Where the service answers for the files that an event names."""
+    """Where the service answers for the files that an event names; Ultralytics names them with all links resolved."""
+    run = run.resolve()
     named = {"url": event.get("path"), "last_url": event.get("last"), "best_url": event.get("best")}
     return {
-        key: f"/jobs/{job_id}/artifacts/{quote(Path(path).relative_to(run).as_posix())}"
-        for key, path in named.items()
-        if path is not None and Path(path).is_relative_to(run)
+        key: f"/jobs/{job_id}/artifacts/{quote(path.relative_to(run).as_posix())}"
+        for key, path in ((key, Path(name).resolve()) for key, name in named.items() if name is not None)
+        if path.is_relative_to(run)
     }
 
 

@@ -76,6 +76,12 @@ def test_rules_are_in_the_words_of_json_schema(described):
             assert all(fits(option, argument) for option in argument["enum"]), name
 
 
+def test_every_whole_number_has_two_bounds(described):
+    for name, argument in described["arguments"].items():
+        if "int" in argument["types"] and "enum" not in argument and name not in ("device", "fraction"):
+            assert {"minimum", "maximum"} <= argument.keys(), name
+
+
 def test_own_rules_are_for_arguments_that_exist(described):
     assert RULES.keys() <= described["arguments"].keys()
 
@@ -84,18 +90,18 @@ def test_own_rules_are_for_arguments_that_exist(described):
     ("name", "right", "wrong"),
     [
         ("epochs", [1, 300], [0, 1.5, True, "3", None]),
-        ("batch", [16, -1, 0.7], [-2, "16"]),
-        ("imgsz", [32, 640, [640, 480]], [0, -3, 9000, "640", [640, 480, 3], [0, 640]]),
+        ("batch", [16, -1, 0.7], [-2, "16", 1e9]),
+        ("imgsz", [32, 640, [640, 480]], [0, -3, 9000, "640", [], [640, 480, 3], [0, 640]]),
         ("workers", [0, 8], [-1, 1000]),
         ("optimizer", ["auto", "AdamW", "RMSProp"], ["Foo", None]),
         ("cache", [True, False, "ram", "disk"], ["zzz", 1]),
         ("device", [None, "", "cpu", 0, "0,1", "cuda:0", "npu:0", [0, 1], [-1, -1]], ["gpu", -2, []]),
-        ("freeze", [None, 10, [0, 3], ["23.cv2"]], [-1, [-1], "10"]),
+        ("freeze", [None, 10, [0, 3], ["23.cv2"]], [-1, [-1], "10", 10**6, [10**6]]),
         ("classes", [None, 0, [0, 2]], [-1, [0.5], "0"]),
         ("degrees", [0, 180.0], [-400, 200]),
         ("box", [0, 7.5], [-3]),
         ("seed", [0, 2**31], [-1, 2**40]),
-        ("time", [None, 0.5], [-1]),
+        ("time", [None, 0.5], [-1, 1e308]),
         ("task", ["detect", "obb"], ["foo", None]),
         ("amp", [True, False, "bf16"], ["fp8", 1, None]),
         ("copy_paste_mode", ["flip", "mixup"], ["zz"]),

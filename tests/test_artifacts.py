@@ -2,11 +2,13 @@
 
 import io
 import os
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service import artifacts
@@ -19,6 +21,7 @@ FILES = {
     "weights/best.pt": (bytes(range(256)) * 40, "application/octet-stream", "attachment"),
     "a b#ü.html": (b"<script>alert(1)</script>", "text/html; charset=utf-8", "attachment"),
     "x.svg": (b"<svg onload='alert(1)'/>", "image/svg+xml", "attachment"),
+    "x.csv.gz": (b"\x1f\x8b", "application/octet-stream", "attachment"),
 }
 
 
@@ -60,13 +63,54 @@ async def test_a_part_is_served_and_what_a_client_has_is_known_by_its_etag(servi
     part = await service.http.get(url, headers={"Range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, FILES["weights/best.pt"][0][10:20])
     assert part.headers["content-range"] == f"bytes 10-19/{len(FILES['weights/best.pt'][0])}"
+    for unit in ("lines=0-3", ""):
+        assert (await service.http.get(url, headers={"Range": unit})).content == FILES["weights/best.pt"][0]
     etag = part.headers["etag"]
     assert (await service.http.get(url, headers={"If-None-Match": etag})).status_code == 304
+    assert (await service.http.get(url, headers={"If-None-Match": f'"other", W/{etag}'})).status_code == 304
+    assert (await service.http.head(url, headers={"If-None-Match": "*"})).status_code == 304
     assert (await service.http.get(url, headers={"If-None-Match": '"other"'})).status_code == 200
     (run / "weights" / "best.pt").write_bytes(b"new")
     again = await service.http.get(url, headers={"If-None-Match": etag})
     assert (again.status_code, again.content) == (200, b"new")
     assert (await service.http.get(url, headers={"Range": "bytes=99-"})).status_code == 416
+
+
+@pytest.mark.parametrize("content", [b"new", b"new" * 50_000, None], ids=["shorter", "longer", "gone"])
+@pytest.mark.parametrize("ranges", ["", "bytes=0-", "bytes=0-9,20-"])
+async def test_a_file_that_is_written_while_it_is_sent_does_not_arrive_as_a_whole(
+    service: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content: bytes, ranges: str
+) -> None:
+    job_id, run = await make(service)
+    find = artifacts.find
+
+    def find_and_write(root: Path, name: str) -> artifacts.Artifact:
+        found = find(root, name)
+        found.path.write_bytes(content) if content else found.path.unlink()
+        return found
+
+    monkeypatch.setattr(artifacts, "find", find_and_write)
+    with pytest.raises(httpx.RemoteProtocolError):
+        await service.http.get(f"/jobs/{job_id}/artifacts/weights/best.pt", headers={"Range": ranges} if ranges else {})
+    assert not [record for record in caplog.records if record.exc_info]
+    monkeypatch.undo()
+    (run / "weights" / "best.pt").write_bytes(b"whole")
+    assert (await service.http.get(f"/jobs/{job_id}/artifacts/weights/best.pt")).content == b"whole"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take UTF-8 only")
+async def test_a_name_that_no_address_can_carry_is_left_out(service: Running) -> None:
+    job_id, run = await make(service)
+    for name in (b"bad\xff.txt", b"two\nlines.txt", b"bad\xff/inner.txt"):
+        path = Path(os.fsdecode(os.path.join(os.fsencode(run), name)))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    (run / "日本 \u2028.txt").write_text("x")
+    listed = (await service.http.get(f"/jobs/{job_id}/artifacts")).json()["artifacts"]
+    assert [entry["name"] for entry in listed] == sorted([*FILES, "日本 \u2028.txt"])
+    assert (await service.http.get(listed[-1]["url"])).content == b"x"
+    with zipfile.ZipFile(io.BytesIO((await service.http.get(f"/jobs/{job_id}/artifacts.zip")).content)) as archive:
+        assert archive.namelist() == [entry["name"] for entry in listed]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +153,9 @@ async def test_all_files_come_as_one_zip(service: Running) -> None:
     response = await service.http.get(f"/jobs/{job_id}/artifacts.zip")
     assert response.headers["content-type"] == "application/zip"
     assert response.headers["content-disposition"] == f'attachment; filename="{job_id}.zip"'
+    head = await service.http.head(f"/jobs/{job_id}/artifacts.zip")
+    assert (head.status_code, head.headers["content-type"]) == (200, "application/zip")
+    assert "content-length" not in head.headers
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
         assert {name: archive.read(name) for name in archive.namelist()} == {

@@ -89,5 +89,13 @@ def test_training_that_raises_has_failed(http, payload):
     assert "/nowhere/data.yaml" in seen[-1]["error"]
 
 
+def test_many_queued_trainings_do_not_hold_up_who_polls(http, payload):
+    payload["fit_params"]["data"] = "/nowhere/data.yaml"
+    with fastapi_polling.one_at_a_time:
+        jobs = [http.post("/train", json=payload).json() for _ in range(50)]  # more than there are threads
+        assert {http.get(f"/jobs/{job['job_id']}").json()["status"] for job in jobs} == {"queued"}
+    assert {follow(http, job)[-1]["status"] for job in jobs} == {"failed"}
+
+
 def test_unknown_job_is_not_found(http):
     assert http.get("/jobs/nobody").status_code == 404

@@ -3,9 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service import logs
+from service.events import Record
+from service.jobs import Job
+from service.store import Store
 from tests.client import until
 from tests.conftest import Running, serve
 
@@ -31,6 +36,7 @@ async def test_the_whole_log_comes_as_it_was_written(service: Running) -> None:
     assert await text(service, job_id) == lines
     assert await text(service, job_id, "?follow=1") == lines
     assert await text(service, job_id, "?follow=0&tail=3") == lines[-3:]
+    assert await text(service, job_id, "?follow=false&tail=3") == lines[-3:]
     assert await text(service, job_id, "?tail=3&follow=1") == lines[-3:]
     assert await text(service, job_id, "?tail=0") == []
     assert await text(service, job_id, "?tail=10000") == lines[-10_000:]
@@ -48,11 +54,34 @@ async def test_a_log_is_followed_to_the_end_of_its_job(service: Running, tmp_pat
     reader = asyncio.create_task(read())
     await until(lambda: service.state["hub"]._topics)
     await until(lambda: service.state["store"].job(job_id).progress)
+    for _ in range(2):  # on one connection: the first leaves it free for the second
+        assert (await service.http.head(f"/jobs/{job_id}/logs?follow=1")).status_code == 200
     assert not reader.done()
     gate.touch()
     await asyncio.wait_for(reader, 10)
     assert seen == ["last words"]
     await until(lambda: not service.state["hub"]._topics)
+
+
+def test_a_line_that_is_written_while_the_tail_is_read_is_not_followed_as_well(store: Store) -> None:
+    job = Job(id="a", request={"model": "m", "hyperparameters": {}, "fit_params": {}})
+    store.create(job)
+    tail = store.tail
+
+    def tail_after_one_more(*arguments: Any) -> list[Record]:
+        store.append("a", 1, {"event": "log", "stream": "stdout", "level": "info", "lines": ["late"]}).result()
+        return tail(*arguments)
+
+    store.tail = tail_after_one_more  # type: ignore[method-assign]
+    lines, after = logs.last(store, "a", 5)
+    assert (lines, after) == (b"late\n", store.job("a").last_seq)
+
+
+async def test_a_job_that_says_nothing_has_an_empty_log(service: Running) -> None:
+    job_id = await service.submit("leave_quietly")
+    await service.events(job_id)
+    for query in ("", "?tail=5", "?follow=1", "?tail=5&follow=1"):
+        assert await text(service, job_id, query) == []
 
 
 @pytest.mark.parametrize("query", ["?tail=x", "?tail=-1", "?tail=10001"])

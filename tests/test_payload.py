@@ -102,6 +102,17 @@ def test_values_of_their_type_and_range_are_taken(hyperparameters: dict[str, Any
     check(GOOD | {"fit_params": GOOD["fit_params"] | hyperparameters})  # type: ignore[operator]
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    """JSON Schema takes 3.0 for an integer; Ultralytics does not."""
+    given = {"epochs": 3.0, "imgsz": [640.0, 480], "lr0": 1.0, "classes": [0.0], "freeze": 1e300}
+    with pytest.raises(InvalidPayload) as caught:
+        parse(orjson.dumps(GOOD | {"hyperparameters": given}), CATALOG)
+    assert [fault.pointer for fault in caught.value.faults] == ["/hyperparameters/freeze"]
+    del given["freeze"]
+    taken = parse(orjson.dumps(GOOD | {"hyperparameters": given}), CATALOG).hyperparameters
+    assert orjson.dumps(taken) == b'{"epochs":3,"imgsz":[640.0,480],"lr0":1.0,"classes":[0]}'
+
+
 @pytest.mark.parametrize(
     ("name", "value", "detail"),
     [

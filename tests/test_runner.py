@@ -117,6 +117,7 @@ def test_a_program_that_returns_completes_its_job(house: House) -> None:
     ("do", "reason", "evidence"),
     [
         ("fail", "error", {"error": "ValueError: no such luck"}),
+        ("fail_in_colours", "error", {"error": "ValueError: no such luck\n  train: no images"}),
         ("leave", "exited", {"exit_code": 3}),
         ("leave_quietly", "exited", {"exit_code": 0}),
         ("kill_self", "killed", {"signal": "SIGKILL"}),

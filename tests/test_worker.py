@@ -168,10 +168,21 @@ async def test_phases_weights_and_pictures_are_events_with_addresses(service: Ru
     assert (await service.snapshot(job_id))["phase"] is None
 
 
+async def test_addresses_hold_where_the_data_folder_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real ü").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real ü")
+    async with serve(tmp_path / "link" / "data", program="service.worker:train") as service:
+        events = await train(service, make_dataset(tmp_path / "set"), tiny_model(tmp_path), epochs=1, plots=True)
+        addresses = [event["url"] for event in events if event["event"] == "image"]
+        addresses += [event["last_url"] for event in events if event["event"] == "checkpoint"]
+        assert len(addresses) > 2
+        assert {(await service.http.head(address)).status_code for address in addresses} == {200}
+
+
 async def test_official_weights_are_taken_from_the_service_s_folder(service: Running, tmp_path: Path) -> None:
     """A file under an official name, made from its packaged description, since nothing can be downloaded here."""
     weights = service.data / "weights"
-    weights.mkdir(parents=True)
+    (weights / "a folder.pt").mkdir(parents=True)
     code = f"from ultralytics import YOLO; YOLO('yolov8n.yaml').save({str(weights / 'yolov8n.pt')!r})"
     environment = {**os.environ, "YOLO_CONFIG_DIR": str(service.data / "config"), "YOLO_OFFLINE": "1"}
     made = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=tmp_path, env=environment)
@@ -190,6 +201,7 @@ async def test_weights_that_cannot_be_downloaded_fail_the_job_in_one_sentence(se
     events = await train(service, make_dataset(tmp_path / "set"), "yolo11n")
     final = events[-1]
     assert final["event"] == "failed"
+    assert final["error"].startswith("yolo11n.pt is missing and cannot be downloaded (")
     assert f"put it into {service.data / 'weights'}" in final["error"]
     assert "yolo11n.yaml" in final["error"]
     assert "downloading" in [event.get("phase") for event in events]

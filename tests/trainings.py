@@ -60,6 +60,10 @@ def fail(spec, emit, should_stop):
     raise ValueError("no such luck")
 
 
+def fail_in_colours(spec, emit, should_stop):
+    raise ValueError("no such luck\n  \x1b[34m\x1b[1mtrain: \x1b[0mno images\x07")
+
+
 def leave(spec, emit, should_stop):
     print("leaving")
     sys.exit(3)

@@ -11,9 +11,13 @@ from typing import Any
 
 Rule = Mapping[str, Any]
 
+#: More than anybody needs of what is counted.
+_MANY = 1_000_000
+
 _POSITIVE: Rule = {"minimum": 0}
-_COUNT: Rule = {"minimum": 1}
-_INDICES: Rule = {"types": ["int"], "minimum": 0}
+_AMOUNT: Rule = {"minimum": 0, "maximum": _MANY}
+_COUNT: Rule = {"minimum": 1, "maximum": _MANY}
+_INDICES: Rule = {"types": ["int"], **_AMOUNT}
 
 #: numpy's generator takes 32 bits, and each process of a multi-GPU run adds its rank.
 _MAX_SEED = 2**32 - 2**16
@@ -24,18 +28,19 @@ RULES: Mapping[str, Rule] = {
     # What is trained, and how long
     "task": {"enum": ["detect", "segment", "semantic", "depth", "classify", "pose", "obb"]},
     "mode": {"enum": ["train", "val", "predict", "export", "track", "benchmark"]},
-    "epochs": {"maximum": 1_000_000},
-    "time": _POSITIVE,  # hours; 0 is no limit
-    "patience": {"maximum": 1_000_000},
+    "epochs": {"maximum": _MANY},
+    "time": _AMOUNT,  # hours; 0 is no limit
+    "patience": {"maximum": _MANY},
     "seed": {"maximum": _MAX_SEED},
-    "save_period": {"minimum": -1},
-    "close_mosaic": _POSITIVE,
+    "save_period": {"minimum": -1, "maximum": _MANY},
+    "close_mosaic": _AMOUNT,
     # Memory and devices
-    "batch": {"minimum": -1},  # -1: as many as fit; below 1: that part of the GPU's memory
+    "batch": {"minimum": -1, "maximum": _MANY},  # -1: as many as fit; below 1: that part of the GPU's memory
     "imgsz": {
         "minimum": 32,
         "maximum": 8192,
         "items": {"types": ["int"], "minimum": 32, "maximum": 8192},
+        "minItems": 1,
         "maxItems": 2,
     },
     "workers": {"minimum": 0, "maximum": 256},
@@ -58,14 +63,16 @@ RULES: Mapping[str, Rule] = {
         "minItems": 2,
         "maxItems": 3,
     },
-    "classes": {"minimum": 0, "items": _INDICES},
-    "freeze": {"minimum": 0, "items": {"types": ["int", "str"], "minimum": 0}},
+    "classes": {**_AMOUNT, "items": _INDICES},
+    # Ultralytics makes a list of as many names: a large number takes all memory there is.
+    "freeze": {"minimum": 0, "maximum": 10_000, "items": {"types": ["int", "str"], "minimum": 0, "maximum": 10_000}},
     "embed": {"items": _INDICES},
     # The optimizer
     "optimizer": {
         "enum": ["auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSProp", "RMSprop"],
     },
-    "warmup_epochs": _POSITIVE,
+    "warmup_epochs": _AMOUNT,
+    "nbs": _COUNT,
     # Weights of the losses
     **dict.fromkeys(("box", "cls", "dfl", "pose", "kobj", "rle", "angle", "dlog", "dgrad", "dis"), _POSITIVE),
     # Augmentation
@@ -75,7 +82,7 @@ RULES: Mapping[str, Rule] = {
     "copy_paste_mode": {"enum": ["flip", "mixup"]},
     "auto_augment": {"enum": [None, "randaugment", "autoaugment", "augmix"]},
     # Drawing and exporting: of no use in a training, but they are arguments
-    "line_width": _COUNT,
+    **dict.fromkeys(("line_width", "mask_ratio", "max_det", "vid_stride"), _COUNT),
     "opset": _COUNT,
     "workspace": _POSITIVE,
 }
