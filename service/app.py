@@ -7,7 +7,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -37,12 +37,34 @@ log = logging.getLogger(__name__)
 PRELOAD = ("AI.model_trainer.preload", "service.worker")
 
 
+#: Seconds that open responses get when the service leaves; then their connections are cut. Uvicorn by itself waits
+#: for as long as a reader takes to take nothing.
+LEAVE_SECONDS = 4.0
+
+
 class Service(Starlette):
     """Starlette that remembers the server's own `send`: event streams write to the connection behind it."""
 
+    #: The open connections, as uvicorn keeps them; empty under other servers.
+    connections: Collection[Any] = ()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["raw_send"] = send
+        if not self.connections:
+            self.connections = _server_connections(send)
         await super().__call__(scope, receive, send)
+
+    def cut_connections(self) -> None:
+        """End what is still open, sent or not."""
+        for connection in list(self.connections):
+            connection.transport.abort()
+
+
+def _server_connections(send: Send) -> Collection[Any]:
+    """The set in which uvicorn's HTTP/1.1 protocols (0.54) note themselves, found by way of a request's `send`."""
+    protocol = getattr(getattr(getattr(send, "__self__", None), "on_response", None), "__self__", None)
+    connections = getattr(protocol, "connections", None)
+    return connections if isinstance(connections, set) else ()
 
 
 def create_app(settings: Settings | None = None) -> Service:
@@ -76,7 +98,7 @@ def create_app(settings: Settings | None = None) -> Service:
             await to_thread.run_sync(config_dir.prepare, settings.folder / "config")
             await to_thread.run_sync(runner.start)
             catalog = _prepare(launcher, settings.folder)
-            with _on_exit_signal(hub.close):
+            with _on_exit_signal(lambda: _leave(hub, service)):
                 yield State(settings=settings, store=store, hub=hub, runner=runner, catalog=catalog)
         finally:
             hub.close()
@@ -90,7 +112,14 @@ def create_app(settings: Settings | None = None) -> Service:
         headers = ["Content-Type", "Last-Event-ID"]
         origins = list(settings.allowed_origin)
         middleware.append(Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=headers))
-    return Service(routes=ROUTES, middleware=middleware, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
+    service = Service(routes=ROUTES, middleware=middleware, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
+    return service
+
+
+def _leave(hub: Hub, service: Service) -> None:
+    """End the streams, with a word when to come back; and soon whatever keeps the server waiting."""
+    hub.close()
+    asyncio.get_running_loop().call_later(LEAVE_SECONDS, service.cut_connections)
 
 
 def make_launcher(settings: Settings) -> Launcher:

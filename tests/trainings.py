@@ -174,6 +174,14 @@ def count_slowly(spec, emit, should_stop):
     return {}
 
 
+def talk_for_ever(spec, emit, should_stop):
+    """Says one epoch with its pid, then fills every buffer between here and a reader."""
+    emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {"pid": os.getpid()}, "save_dir": ""})
+    while True:
+        print("x" * 1_000, flush=True)
+        time.sleep(0.001)
+
+
 # A training without a model
 
 
