@@ -105,6 +105,8 @@ def worker_environment(folder: Path) -> dict[str, str | None]:
     """
     return {
         "ULTRALYTICS_SAFE_LOAD": "1",
+        "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",
+        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": None,
         "YOLO_OFFLINE": "1",
         "YOLO_AUTOINSTALL": "false",
         "ULTRALYTICS_SKIP_REQUIREMENTS_CHECKS": "1",

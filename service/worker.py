@@ -160,6 +160,7 @@ def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
         "weights_dir": spec["weights_dir"],
         "offline": spec["offline"],
         "checkpoints_dir": str(checkpoints),
+        "safe": True,
         "events": "all",
         "progress_callback": progress,
         "should_stop": should_stop,
