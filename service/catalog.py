@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import yaml
 
-from service import worker
+from service import worker, yaml_file
 from service.errors import NotReady
 from service.events import encode
 from service.launcher import Launcher
@@ -83,9 +82,9 @@ class Catalog:
 def _task_of_yaml(path: Path) -> str | None:
     """The task of a model file by the last module of its head."""
     try:
-        head = yaml.safe_load(path.read_text("utf-8"))["head"]
+        head = yaml_file.read(path)["head"]
         return _HEADS.get(str(head[-1][2]))
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+    except (ValueError, LookupError, TypeError):  # nothing that a model could be made of
         return None
 
 

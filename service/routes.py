@@ -70,7 +70,8 @@ async def train(request: Request) -> Response:
     catalog = await _ready(request)
     settings: Settings = request.state.settings
     weights = settings.folder / "weights" if settings.offline else None
-    checked = await to_thread.run_sync(payload.parse, body, catalog, weights)  # a large one takes a while
+    # In a thread: a large one takes a while.
+    checked = await to_thread.run_sync(payload.parse, body, catalog, weights, settings.model_roots)
     return await _submit(request, checked.model_dump(), catalog)
 
 

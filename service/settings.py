@@ -33,6 +33,10 @@ class Settings(BaseSettings):
     data_root: CommaSeparated[Path] = Field(
         (), description="Folder that datasets may lie in, repeatable; default: whatever the service may read."
     )
+    model_root: CommaSeparated[Path] = Field(
+        (),
+        description="Folder that .pt and model files may lie in, repeatable; default: whatever the service may read.",
+    )
     allowed_host: CommaSeparated[str] = Field(
         (), description="Further names under which the service may be addressed (Host header), beside loopback's."
     )
@@ -61,6 +65,11 @@ class Settings(BaseSettings):
     def dataset_roots(self) -> tuple[Path, ...]:
         """Where datasets may lie; empty for anywhere. The demo's own is always allowed."""
         return (*self.data_root, self.folder / "demo") if self.data_root else ()
+
+    @property
+    def model_roots(self) -> tuple[Path, ...]:
+        """Where models may lie; empty for anywhere. What was trained or downloaded here is always allowed."""
+        return (*self.model_root, self.folder / "weights", self.folder / "jobs") if self.model_root else ()
 
     @property
     def folder(self) -> Path:

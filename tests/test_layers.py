@@ -22,6 +22,7 @@ LAYERS = [
     ["supervisor", "store"],
     ["worker"],
     ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts"],
+    ["image_files", "yaml_file"],
     ["events", "errors"],
 ]
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

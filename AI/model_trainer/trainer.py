@@ -63,7 +63,7 @@ def build_model(
     gives random weights. Hyperparameters are any training arguments: epochs, imgsz, batch, …
 
     Official weights are looked for in `weights_dir` (default: a folder in the user's cache), the current directory and
-    Ultralytics' own weights folder, then downloaded into `weights_dir`, unless `offline`. With `safe` no code is run that
+    Ultralytics' own weights folder, then downloaded into `weights_dir`, unless `offline`. With `safe` no code runs that
     weights or a model file hold, nor in the training that follows. All three may be among the hyperparameters as well.
 
     Raises UnknownArgument: when a hyperparameter is none. Raises WeightsUnavailable: when official weights are not
