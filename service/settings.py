@@ -52,6 +52,15 @@ class Settings(BaseSettings):
     auto_resume: bool = Field(
         True, description="Resume at the start what the service's end has interrupted; if not, it has failed."
     )
+    max_memory_bytes: int | None = Field(
+        None, ge=500_000_000, description="Private memory of each process of a training, in bytes; default: no limit."
+    )
+    max_file_bytes: int = Field(
+        10_000_000_000, ge=1_000_000, description="Longest file that a training may write, in bytes."
+    )
+    worker_env: CommaSeparated[str] = Field(
+        (), description="Environment variable that trainings get as well, repeatable; see security.md."
+    )
     offline: bool = Field(False, description="Download no weights: a model that is not there is refused at once.")
     heartbeat_seconds: float = Field(15.0, gt=0, description="Seconds of silence after which a stream gets a comment.")
     stall_seconds: float = Field(30.0, gt=0, description="Seconds after which a reader that takes nothing is dropped.")

@@ -23,12 +23,15 @@ from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
+from service import sandbox
 from service.events import Event, encode
 from service.launcher import EventQueue
 from service.machine import Machine
 
 #: Length of an error's text in its event; the whole of it is in the log.
 ERROR_CHARACTERS = 2_000
+#: What torch's allocator says of it, in a RuntimeError.
+_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory"
 
 #: What the service asks of a running worker.
 STOP, CANCEL = b"stop", b"cancel"
@@ -55,6 +58,7 @@ def main(queue: EventQueue, stdout: Connection, stderr: Connection, control: Con
     """
     if hasattr(os, "setsid"):
         os.setsid()
+    sandbox.enter(spec.get("limits", {}))
     queue.close_reader()
     _redirect(stdout, stderr)
     faulthandler.enable()
@@ -108,6 +112,7 @@ def _leader() -> int:
 def _failure(error: Exception) -> Event:
     # torch's OutOfMemoryError is known by its name: this file does not import torch.
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    memory |= _CPU_OUT_OF_MEMORY in str(error)
     # What the library raises on purpose is a sentence already.
     own = type(error).__module__.startswith("AI.model_trainer.")
     text = str(error) if own else "".join(traceback.format_exception_only(error)).strip()

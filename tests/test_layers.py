@@ -21,7 +21,7 @@ LAYERS = [
     ["streaming"],
     ["supervisor", "store"],
     ["worker"],
-    ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts"],
+    ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox"],
     ["image_files", "yaml_file"],
     ["events", "errors"],
 ]
