@@ -34,10 +34,23 @@ def test_what_may_be_a_secret_is_withheld(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    (
-        "PATH HOME LANG LC_ALL TMPDIR PYTHONPATH LD_LIBRARY_PATH XDG_CACHE_HOME https_proxy NO_PROXY YOLO_CONFIG_DIR "
-        "OMP_NUM_THREADS CUDA_VISIBLE_DEVICES NCCL_DEBUG PYTORCH_CUDA_ALLOC_CONF"
-    ).split(),
+    [
+        "PATH",
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "TMPDIR",
+        "PYTHONPATH",
+        "LD_LIBRARY_PATH",
+        "XDG_CACHE_HOME",
+        "https_proxy",
+        "NO_PROXY",
+        "YOLO_CONFIG_DIR",
+        "OMP_NUM_THREADS",
+        "CUDA_VISIBLE_DEVICES",
+        "NCCL_DEBUG",
+        "PYTORCH_CUDA_ALLOC_CONF",
+    ],
 )
 def test_what_a_training_needs_is_not(name: str) -> None:
     assert not sandbox.withheld([name])
