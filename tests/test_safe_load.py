@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from AI.model_trainer import build_model, train_from_payload, train_model
+from AI.model_trainer import build_model, resume_training, train_from_payload, train_model
+from AI.model_trainer.checkpoints import generations
 from AI.model_trainer.safe_load import UnsafeFile, restricted
 from tests.tiny import TINY, make_dataset, tiny_model
 
@@ -84,6 +85,21 @@ def test_hostile_weights_are_not_run_in_a_resume(weights, proof, data, tmp_path)
     with pytest.raises((TypeError, FileNotFoundError)):
         train_model(model, fit_params={"data": data, "save_dir": tmp_path / "run", "resume": str(weights)})
     assert not proof.exists()
+
+
+def test_hostile_weights_are_not_run_when_a_training_goes_on(weights, proof):
+    with pytest.raises(TypeError, match="outside the supported"):
+        resume_training(weights, fit_params={"safe": True})
+    assert not proof.exists()
+
+
+def test_a_training_whose_checkpoint_is_data_goes_on(data, tmp_path):
+    model = build_model(tiny_model(tmp_path), TINY | {"epochs": 2}, safe=True)
+    fit_params = {"data": data, "save_dir": tmp_path / "run", "checkpoints_dir": tmp_path / "kept"}
+    train_model(model, fit_params=fit_params)
+    (kept, *_) = generations(tmp_path / "kept")
+    again, _ = resume_training(kept.last, fit_params={"safe": True, "epochs": 3})
+    assert again.trainer.epoch == 2
 
 
 @pytest.mark.parametrize("file", ["last.pt", "best.pt"])
