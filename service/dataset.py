@@ -6,7 +6,7 @@ absolute paths.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -60,6 +60,23 @@ def read(data: Any, task: str | None = None, roots: Sequence[Path] = ()) -> Data
             survey.images(str(source), 0)
             return None
         return _read(source, task, survey)
+
+
+def known(name: str, addresses: Mapping[str, str | None], folder: Path, downloads: bool) -> str | None:
+    """The path of a dataset that Ultralytics knows by name, None when a worker will have to get it first.
+
+    Raises InvalidPayload: when it is not in `folder` and will not be.
+    """
+    address = addresses[name]
+    if address is None:
+        raise _invalid(f"{name} is got by a script, which is not run here: name the data.yaml of a copy")
+    found = folder / Path(name).stem / "data.yaml"
+    if found.is_file():
+        return str(found)
+    archive = address.rpartition("/")[2]
+    if not downloads and not (folder / archive).is_file():
+        raise _invalid(f"{name} is not here; --allow-downloads lets the service get it, or put {archive} into {folder}")
+    return None
 
 
 @contextmanager
@@ -134,7 +151,7 @@ def _path(data: Any) -> Path:
         raise _invalid("must be a path; the service downloads no datasets")
     source = Path(data)
     if not source.is_absolute():
-        raise _invalid(f"must be an absolute path, got {data!r}")
+        raise _invalid(f"must be an absolute path, or a name that Ultralytics knows, got {data!r}")
     return source
 
 

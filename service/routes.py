@@ -94,7 +94,11 @@ async def _submit(request: Request, content: dict[str, Any], catalog: Catalog) -
     def submit() -> Job:
         job = Job(id=secrets.token_hex(6), request=content)
         data, task = content["fit_params"]["data"], catalog.task(content["model"])
-        clean = dataset.read(data, task, settings.dataset_roots)
+        if data in catalog.datasets:
+            downloads = settings.allow_downloads and not settings.offline
+            data = dataset.known(data, catalog.datasets, settings.folder / "datasets", downloads)
+        # What is still to be downloaded is read by the worker.
+        clean = None if data is None else dataset.read(data, task, settings.dataset_roots)
         try:
             if clean is not None:
                 dataset.write(clean, folder / job.id)

@@ -241,6 +241,7 @@ class Runner:
             "epochs": job.epochs,
             "folder": str(self._folder(job)),
             "cache_dir": str(self._data_dir / "cache" / "labels"),
+            "datasets_dir": str(self._data_dir / "datasets"),
             "weights_dir": str(self._data_dir / "weights"),
             "offline": self._offline,
             "threads": self._threads,

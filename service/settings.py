@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     auto_resume: bool = Field(
         True, description="Resume at the start what the service's end has interrupted; if not, it has failed."
     )
+    allow_downloads: bool = Field(
+        False, description="Get datasets that Ultralytics knows by name (coco8.yaml) from the net."
+    )
     max_memory_bytes: int | None = Field(
         None, ge=500_000_000, description="Private memory of each process of a training, in bytes; default: no limit."
     )
@@ -72,8 +75,8 @@ class Settings(BaseSettings):
 
     @property
     def dataset_roots(self) -> tuple[Path, ...]:
-        """Where datasets may lie; empty for anywhere. The demo's own is always allowed."""
-        return (*self.data_root, self.folder / "demo") if self.data_root else ()
+        """Where datasets may lie; empty for anywhere. The demo's own, and those known by name, are always allowed."""
+        return (*self.data_root, self.folder / "demo", self.folder / "datasets") if self.data_root else ()
 
     @property
     def model_roots(self) -> tuple[Path, ...]:

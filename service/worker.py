@@ -23,7 +23,8 @@ from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
-from service import sandbox
+from AI.model_trainer.listener import Listener
+from service import dataset, sandbox
 from service.events import Event, encode
 from service.launcher import EventQueue
 from service.machine import Machine
@@ -156,10 +157,9 @@ def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
             reasons.append(event["reason"])
         emit(event)
 
-    clean = folder / "data.yaml"  # the service's copy; a classification dataset is a folder and has none
     checkpoints = folder / "checkpoints"
     own = {
-        "data": str(clean) if clean.exists() else spec["fit_params"]["data"],
+        "data": _data(spec, folder, progress),
         "save_dir": str(folder / "run"),
         "threads": spec["threads"] if spec["threads"] in ("all", "stock") else int(spec["threads"]),
         "weights_dir": spec["weights_dir"],
@@ -191,6 +191,19 @@ def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
         "metrics": model.final_metrics,
         "save_dir": str(model.save_dir),
     }
+
+
+def _data(spec: Spec, folder: Path, listener: Emit) -> str:
+    """The service's clean copy of the dataset; a classification dataset is a folder and has none."""
+    clean, named = folder / "data.yaml", str(spec["fit_params"]["data"])
+    if not clean.exists() and not os.path.isabs(named):  # one that is known by name and was not here at the POST
+        from AI.model_trainer import datasets
+
+        source = datasets.fetch(named, Path(spec["datasets_dir"]), Listener(listener), spec["offline"])
+        found = dataset.read(str(source), roots=[Path(spec["datasets_dir"])])
+        if found is not None:
+            dataset.write(found, folder)
+    return str(clean) if clean.exists() else named
 
 
 def _addresses(event: Event, job_id: str, run: Path) -> Event:

@@ -230,8 +230,13 @@ DATA: list[tuple[Any, str]] = [
     (None, "must be string, got null"),
     (["/a.yaml", "/b.yaml"], 'must be string, got ["/a.yaml","/b.yaml"]'),
     ("", "must be the path of a dataset"),
-    ("relative.yaml", "must be an absolute path, got 'relative.yaml'"),
-    ("../../etc/passwd", "must be an absolute path, got '../../etc/passwd'"),
+    ("relative.yaml", "must be an absolute path, or a name that Ultralytics knows, got 'relative.yaml'"),
+    ("../../etc/passwd", "must be an absolute path, or a name that Ultralytics knows, got '../../etc/passwd'"),
+    ("coco.yaml", "coco.yaml is got by a script, which is not run here: name the data.yaml of a copy"),
+    (
+        "coco8.yaml",
+        "coco8.yaml is not here; --allow-downloads lets the service get it, or put coco8.zip into {datasets}",
+    ),
     ("https://host/data.zip", "must not be an address"),
     ("ul://user/datasets/x", "must not be an address"),
     ("/etc/passwd", "must be a .yaml file, got 'passwd'"),
@@ -290,7 +295,11 @@ def table(here: Path) -> list[tuple[Any, int, Any]]:
         rows.append((body, 422, [("/model", detail.replace("{here}", str(here)), *suggestion)]))
     for place, detail in DATA:
         place = place.replace("{here}", str(here)) if isinstance(place, str) else place
-        detail = detail.replace("{here}", str(here)) if detail else f"{place} cannot be read: File name too long"
+        detail = (
+            detail.replace("{here}", str(here)).replace("{datasets}", str(here.parent / "data" / "datasets"))
+            if detail
+            else f"{place} cannot be read: File name too long"
+        )
         rows.append(({"model": "yolov8n.yaml", "fit_params": {"data": place}}, 422, [("/fit_params/data", detail)]))
     return rows
 
@@ -318,6 +327,7 @@ async def test_each_gets_its_answer_and_none_starts_or_writes_anything(
         if isinstance(expected, str):
             fits = answer["detail"].startswith(expected)
         else:
+            assert "errors" in answer, (content, answer)
             errors = [dict(zip(("pointer", "detail", "suggestion"), error, strict=False)) for error in expected]
             fits = answer["errors"] == errors
         if (response.status_code, response.headers["content-type"]) != (status, "application/problem+json") or not fits:
