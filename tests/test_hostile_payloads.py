@@ -37,7 +37,7 @@ ARGUMENTS: list[tuple[Any, ...]] = [
     ("imgsz", 31, "must be at least 32 and at most 8192, got 31"),
     ("imgsz", 8193, "must be at least 32 and at most 8192, got 8193"),
     ("imgsz", "640", 'must be integer or array, got "640"'),
-    ("imgsz", [640, 480, 3], "must have 0 to 2 items, got 3"),
+    ("imgsz", [640, 480, 3], "must have 1 to 2 items, got 3"),
     ("imgsz", [640, "480"], 'item 1: must be integer, got "480"'),
     ("imgsz", None, "must be integer or array, got null"),
     ("imgsz", 64.5, "must be integer or array, got 64.5"),

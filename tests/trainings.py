@@ -319,7 +319,7 @@ def write_a_large_file(spec, emit, should_stop):
     return {}
 
 
-def say(spec, emit):
+def say(spec, emit, should_stop):
     """An epoch for each of some texts."""
     for number, text in enumerate(spec["hyperparameters"]["texts"], 1):
         emit({"event": "epoch_end", "epoch": number, "total_epochs": 1, "metrics": {"text": text}, "save_dir": ""})

@@ -89,8 +89,7 @@ RULES: Mapping[str, Rule] = {
     "optimizer": {
         "enum": ["auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSProp", "RMSprop"],
     },
-    "warmup_epochs": _AMOUNT,
-    "nbs": _COUNT,
+    "warmup_epochs": _POSITIVE,
     # Weights of the losses
     **dict.fromkeys(("box", "cls", "dfl", "pose", "kobj", "rle", "angle", "dlog", "dgrad", "dis"), _POSITIVE),
     # Augmentation
