@@ -5,6 +5,7 @@ uvicorn service.app:app
 
 import asyncio
 import logging
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
@@ -21,7 +22,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from AI.model_trainer import config_dir
-from service import devices
+from service import devices, sandbox
 from service.auth import Guard
 from service.catalog import Catalog
 from service.errors import NotReady
@@ -92,6 +93,7 @@ def create_app(settings: Settings | None = None) -> Service:
             offline=settings.offline,
             auto_resume=settings.auto_resume,
             grace_seconds=settings.cancel_grace_seconds,
+            limits={"memory_bytes": settings.max_memory_bytes, "file_bytes": settings.max_file_bytes},
         )
         hub.board.describe = lambda job: {**job.snapshot(), "queue_position": runner.queue_position(job.id)}
         try:
@@ -124,16 +126,25 @@ def _leave(hub: Hub, service: Service) -> None:
 
 def make_launcher(settings: Settings) -> Launcher:
     """How this service starts its workers."""
-    return Launcher(preload=PRELOAD, environment=worker_environment(settings.folder), method=settings.start_method)
+    return Launcher(
+        preload=PRELOAD,
+        environment=worker_environment(settings.folder, settings.worker_env),
+        method=settings.start_method,
+    )
 
 
-def worker_environment(folder: Path) -> dict[str, str | None]:
+def worker_environment(folder: Path, passed: Collection[str] = ()) -> dict[str, str | None]:
     """What workers find in their environment: nothing is loaded unsafely, installed, or sent anywhere.
+
+    None is what they do not find: what is none of their business, except for the names in `passed`.
 
     Ultralytics reads these once, at import (its own names; see `docs/architecture.md`).
     """
     return {
+        **sandbox.withheld(os.environ, passed),
         "ULTRALYTICS_SAFE_LOAD": "1",
+        "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",
+        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": None,
         "YOLO_OFFLINE": "1",
         "YOLO_AUTOINSTALL": "false",
         "ULTRALYTICS_SKIP_REQUIREMENTS_CHECKS": "1",

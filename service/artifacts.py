@@ -7,6 +7,7 @@ import io
 import logging
 import mimetypes
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -79,7 +80,9 @@ def media_type(name: str) -> str:
 
 def listing(root: Path) -> list[Artifact]:
     """The regular files below `root`, by name; links are not followed and not listed."""
-    found = []
+    found: list[Artifact] = []
+    if root.is_symlink():
+        return found
     for folder, folders, names in os.walk(root, followlinks=False):
         folders[:] = filter(_is_addressable, folders)
         for name in names:
@@ -101,7 +104,7 @@ def find(root: Path, name: str) -> Artifact:
     path = root / name
     try:
         # Resolved, the path must be what it says: no link on the way, no step upwards, nothing but a file.
-        inside = "\0" not in name and not name.startswith("/")
+        inside = "\0" not in name and not name.startswith("/") and not root.is_symlink()
         genuine = inside and path.resolve(strict=True) == root.resolve() / name and _is_shown(path)
         stat = path.stat() if genuine else None
     except (OSError, ValueError):
@@ -182,12 +185,16 @@ class _Pipe(io.RawIOBase):
 
 
 def zipped(root: Path) -> Iterator[bytes]:
-    """All files below `root` as a zip, uncompressed (pictures and weights are compressed already), in pieces."""
+    """All files below `root` as a zip, uncompressed (pictures and weights are compressed already), in pieces.
+
+    To whoever unpacks it on Windows, a backslash in a name is a folder and a colon a drive: they become underscores.
+    """
     pipe = _Pipe()
     with zipfile.ZipFile(cast("IO[bytes]", pipe), "w", zipfile.ZIP_STORED) as archive:
         for artifact in listing(root):
             try:
-                entry = zipfile.ZipInfo.from_file(artifact.path, artifact.name, strict_timestamps=False)
+                name = re.sub(r"[\\:]", "_", artifact.name)
+                entry = zipfile.ZipInfo.from_file(artifact.path, name, strict_timestamps=False)
                 source = artifact.path.open("rb")
             except OSError:
                 continue  # replaced or removed by the training meanwhile

@@ -4,6 +4,7 @@ A service on loopback is still reached by every page the user's browser has open
 ours (else a page could rebind its own name to us) and, where a browser says so, come from an origin that is ours.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -11,11 +12,16 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import Forbidden
+from service.errors import Forbidden, UnsupportedMedia
 from service.problems import problem
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+#: What a page can send to any site without asking first: a form's body, and text.
+FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
+
+#: A name or an address, and perhaps a port: what urlsplit would take for more than that is no Host.
+_HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\da-fA-F:.]+\](:\d+)?", re.ASCII)
 
 
 class Guard:
@@ -30,7 +36,7 @@ class Guard:
         if scope["type"] == "http":
             try:
                 check(scope, self._hosts, self._origins)
-            except Forbidden as error:
+            except (Forbidden, UnsupportedMedia) as error:
                 await problem(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -38,21 +44,26 @@ class Guard:
 
 def check(scope: Scope, hosts: Collection[str], origins: Collection[str]) -> None:
     """Raises Forbidden: when the request reached another address than loopback, names a foreign host, or comes from a
-    foreign origin."""
+    page of a foreign origin. Raises UnsupportedMedia: when it changes something and has the body of a form."""
     server = scope.get("server")
     if server is not None and not _is_loopback(server[0]):
         raise Forbidden(f"the service answers on loopback only, this came in on {server[0]}")
     headers = Headers(scope=scope)
-    host = headers.get("host", "")
+    host = ", ".join(headers.getlist("host"))  # two of them are none
     if _name(host) not in hosts:
         raise Forbidden(f"host {host!r} is not this service; --allowed-host names further ones")
     origin = headers.get("origin")
     if origin is not None and origin not in origins and not _same_origin(origin, host, scope):
         raise Forbidden(f"origin {origin!r} may not call this service; --allowed-origin names others")
-    # A browser that sends no Origin (a plain GET) still says whether another site caused the request.
-    site = headers.get("sec-fetch-site", "none")
-    if origin is None and scope["method"] not in SAFE_METHODS and site not in ("none", "same-origin"):
-        raise Forbidden("a page of another site may not call this service")
+    # A browser that sends no Origin (an image, a script, a link) still says whether another site caused the request.
+    changes = scope["method"] not in SAFE_METHODS
+    if origin is None and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        follows_link = headers.get("sec-fetch-mode") == "navigate"
+        if changes or not (origins or follows_link):
+            raise Forbidden("a page of another site may not call this service")
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if changes and media_type in FORM_TYPES:
+        raise UnsupportedMedia(f"send application/json, got {media_type}")
 
 
 def _is_loopback(address: str) -> bool:
@@ -64,7 +75,7 @@ def _is_loopback(address: str) -> bool:
 
 def _name(host: str) -> str | None:
     try:
-        return urlsplit(f"//{host}").hostname
+        return urlsplit(f"//{host}").hostname if _HOST.fullmatch(host) else None
     except ValueError:
         return None
 

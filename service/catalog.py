@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import yaml
 
-from service import worker
+from service import worker, yaml_file
 from service.errors import NotReady
 from service.events import encode
 from service.launcher import Launcher
@@ -23,7 +22,7 @@ from service.launcher import Launcher
 log = logging.getLogger(__name__)
 
 #: To be raised when the library's table gets other keys or bounds: a kept one of before is then read anew.
-TABLE_VERSION = 3
+TABLE_VERSION = 4
 
 #: Suffix of a model's name, and module at the end of a model file → task (Ultralytics' naming).
 _TASKS = {"cls": "classify", "seg": "segment", "pose": "pose", "obb": "obb", "sem": "semantic", "depth": "depth"}
@@ -42,6 +41,8 @@ class Catalog:
     model_configs: frozenset[str]
     #: One entry a model: `name`, `family`, `size`, `task`, `weights` and `config` (whether there are such).
     model_table: list[dict[str, Any]]
+    #: Name of a dataset, such as `coco8.yaml` → address of its archive, or None.
+    datasets: dict[str, str | None]
 
     def task(self, model: str) -> str | None:
         """Ultralytics' name of the task that this model is for; None where only its weights know."""
@@ -54,7 +55,11 @@ class Catalog:
     @classmethod
     def of(cls, table: dict[str, Any]) -> "Catalog":
         return cls(
-            table["arguments"], frozenset(table["models"]), frozenset(table["model_configs"]), table["model_table"]
+            table["arguments"],
+            frozenset(table["models"]),
+            frozenset(table["model_configs"]),
+            table["model_table"],
+            table.get("datasets", {}),
         )
 
     @classmethod
@@ -83,9 +88,9 @@ class Catalog:
 def _task_of_yaml(path: Path) -> str | None:
     """The task of a model file by the last module of its head."""
     try:
-        head = yaml.safe_load(path.read_text("utf-8"))["head"]
+        head = yaml_file.read(path)["head"]
         return _HEADS.get(str(head[-1][2]))
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+    except (ValueError, LookupError, TypeError):  # nothing that a model could be made of
         return None
 
 

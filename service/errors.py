@@ -59,7 +59,7 @@ class JobNotFound(RequestRejected):
     status = HTTPStatus.NOT_FOUND
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"no job {job_id!r}")
+        super().__init__(f"no job {job_id[:100]!r}")
 
 
 class ArtifactNotFound(RequestRejected):
@@ -68,7 +68,7 @@ class ArtifactNotFound(RequestRejected):
     status = HTTPStatus.NOT_FOUND
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no file {name!r}")
+        super().__init__(f"no file {name[:200]!r}")
 
 
 class JobFinal(RequestRejected):

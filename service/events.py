@@ -31,6 +31,10 @@ EVENT_TYPES = DURABLE_TYPES | VOLATILE_TYPES
 UNFILTERED_TYPES = FINAL_TYPES | {"interrupted"}
 
 
+#: Characters (in UTF-8) at which some readers break lines, httpx's `iter_lines` among them, and their JSON escapes.
+_LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
+
+
 class Record(NamedTuple):
     """One event as subscribers get it."""
 
@@ -44,9 +48,13 @@ class Record(NamedTuple):
 def encode(value: Any) -> bytes:
     """JSON in one line. NaN and infinity become null, lone surrogates U+FFFD, unknown objects their `str`."""
     try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
+        data = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:  # a lone surrogate, or an integer of more than 64 bits
-        return orjson.dumps(_plain(value), default=str)
+        data = orjson.dumps(_plain(value), default=str)
+    if b"\xe2\x80" in data or b"\xc2\x85" in data:
+        for character, escape in _LINE_ENDS:
+            data = data.replace(character, escape)
+    return data
 
 
 def is_deeper(value: Any, levels: int) -> bool:
@@ -70,7 +78,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         return float(value) if abs(value) < 2**1023 else None
     return value

@@ -2,18 +2,20 @@
 
 import difflib
 import itertools
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from service import yaml_file
 from service.catalog import Catalog
 from service.errors import Fault, InvalidJson, InvalidPayload
 from service.events import is_deeper
-from service.schema import REFUSED, train_schema
+from service.schema import OWN_ARGUMENTS, REFUSED, train_schema
 
 #: Levels of objects and arrays in a payload.
 MAX_LEVELS = 8
@@ -30,6 +32,16 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "array": (list,),
     "object": (dict,),
     "null": (type(None),),
+}
+
+#: pydantic's types of errors in the words of the other faults.
+_MESSAGES = {
+    "missing": "is required",
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+    "string_type": "must be a string",
+    "string_too_short": "must not be empty",
+    "string_too_long": "is too long",
 }
 
 
@@ -63,14 +75,18 @@ def parse_resume(body: bytes) -> ResumeRequest:
     return _validated(ResumeRequest, _content(body or b"{}"))
 
 
-def parse(body: bytes, catalog: Catalog, only_weights_in: Path | None = None) -> TrainRequest:
+def parse(
+    body: bytes, catalog: Catalog, only_weights_in: Path | None = None, model_roots: Sequence[Path] = ()
+) -> TrainRequest:
     """The checked request. The dataset behind `fit_params.data` is `dataset.read`'s to check.
 
     `only_weights_in` is the folder of the official weights where nothing is downloaded, None where that is allowed.
+    A model's file must lie in one of `model_roots`, links resolved; without any, anywhere.
     Raises InvalidJson: when the body is not JSON. Raises InvalidPayload: with every fault that was found.
     """
     request = _in_whole_numbers(_validated(TrainRequest, _content(body)), catalog)
-    checks = itertools.chain(_check_model(request.model, catalog, only_weights_in), _check_arguments(request, catalog))
+    models = _check_model(request.model, catalog, only_weights_in, model_roots)
+    checks = itertools.chain(models, _check_arguments(request, catalog))
     faults = list(itertools.islice(checks, MAX_FAULTS))
     if faults:
         raise InvalidPayload(faults)
@@ -98,7 +114,7 @@ def _fault(item: Any, model: type[BaseModel]) -> Fault:
     pointer = _pointer(*item["loc"])
     if item["type"] == "extra_forbidden":
         return Fault(pointer, "unknown field", _nearest(str(item["loc"][-1]), model.model_fields))
-    return Fault(pointer, "is required" if item["type"] == "missing" else item["msg"])
+    return Fault(pointer, _MESSAGES.get(item["type"], item["msg"]))
 
 
 def _in_whole_numbers(request: TrainRequest, catalog: Catalog) -> TrainRequest:
@@ -118,7 +134,7 @@ def _in_whole_numbers(request: TrainRequest, catalog: Catalog) -> TrainRequest:
     return request.model_copy(update=changed)
 
 
-def _check_model(model: str, catalog: Catalog, only_weights_in: Path | None) -> Iterator[Fault]:
+def _check_model(model: str, catalog: Catalog, only_weights_in: Path | None, roots: Sequence[Path]) -> Iterator[Fault]:
     path = Path(model)
     stem = model.removesuffix(".pt")
     if "://" in model or "\0" in model:
@@ -126,8 +142,8 @@ def _check_model(model: str, catalog: Catalog, only_weights_in: Path | None) -> 
     elif path.suffix not in (".pt", ".yaml", ".yml", ""):
         yield Fault("/model", f"must be a known model, a .pt or a .yaml, got {path.suffix!r}")
     elif path.is_absolute():
-        if not path.suffix or not _is_file(path):
-            yield Fault("/model", f"there is no .pt or .yaml file {model}")
+        if detail := _wrong_file(path, roots):
+            yield Fault("/model", detail)
     elif path.suffix in (".yaml", ".yml"):
         if model not in catalog.model_configs:
             yield Fault("/model", "unknown model file", _nearest(model, catalog.model_configs))
@@ -138,11 +154,19 @@ def _check_model(model: str, catalog: Catalog, only_weights_in: Path | None) -> 
         yield Fault("/model", f"{stem}.pt is not in {only_weights_in}, and nothing is downloaded (--offline)", config)
 
 
-def _is_file(path: Path) -> bool:
+def _wrong_file(path: Path, roots: Sequence[Path]) -> str | None:
+    """What is wrong with a model's file, or None."""
+    real = Path(os.path.realpath(path))
+    if roots and not any(real.is_relative_to(os.path.realpath(root)) for root in roots):
+        return f"{path} is outside of the folders that --model-root names"
     try:
-        return path.is_file()
-    except OSError:  # a name that is too long, a folder that may not be read
-        return False
+        if not path.suffix or not path.is_file():
+            return f"there is no .pt or .yaml file {path}"
+        if path.suffix != ".pt" and not isinstance(yaml_file.read(path), dict):
+            return f"{path} describes no model"
+    except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be read; a wild YAML
+        return error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
+    return None
 
 
 def _check_arguments(request: TrainRequest, catalog: Catalog) -> Iterator[Fault]:
@@ -155,6 +179,8 @@ def _check_arguments(request: TrainRequest, catalog: Catalog) -> Iterator[Fault]
             pointer = _pointer(section, name)
             if name in REFUSED:
                 yield Fault(pointer, "is decided by the service")
+            elif name in OWN_ARGUMENTS and name not in known:
+                yield Fault(pointer, "belongs to fit_params")
             elif name not in known:
                 yield Fault(pointer, "unknown argument", _nearest(name, known))
             elif detail := mismatch(value, known[name]):
@@ -174,8 +200,9 @@ def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:
     if isinstance(value, list):
         return _wrong_items(value, schema)
     if isinstance(value, str):
-        fits = re.search(schema.get("pattern", ""), value) is not None
-        return None if fits else f"must match {schema['pattern']}, got {_short(value)}"
+        # The patterns are whole ones; `$` alone would let a line end follow.
+        fits = re.fullmatch(schema.get("pattern", r"(?s).{0,4096}"), value) is not None
+        return None if fits else f"must match {schema.get('pattern', '.{0,4096}')}, got {_short(value)}"
     return _out_of_bounds(value, schema) if _is(value, "number") else None
 
 
@@ -218,7 +245,7 @@ def _nearest_of(value: Any, schema: Mapping[str, Any]) -> str | None:
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
     names = {known_name.lower(): known_name for known_name in known}
-    found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
     return names[found[0]] if found else None
 
 

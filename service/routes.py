@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from anyio import to_thread
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -70,7 +70,8 @@ async def train(request: Request) -> Response:
     catalog = await _ready(request)
     settings: Settings = request.state.settings
     weights = settings.folder / "weights" if settings.offline else None
-    checked = await to_thread.run_sync(payload.parse, body, catalog, weights)  # a large one takes a while
+    # In a thread: a large one takes a while.
+    checked = await to_thread.run_sync(payload.parse, body, catalog, weights, settings.model_roots)
     return await _submit(request, checked.model_dump(), catalog)
 
 
@@ -93,7 +94,11 @@ async def _submit(request: Request, content: dict[str, Any], catalog: Catalog) -
     def submit() -> Job:
         job = Job(id=secrets.token_hex(6), request=content)
         data, task = content["fit_params"]["data"], catalog.task(content["model"])
-        clean = dataset.read(data, task, settings.dataset_roots)
+        if data in catalog.datasets:
+            downloads = settings.allow_downloads and not settings.offline
+            data = dataset.known(data, catalog.datasets, settings.folder / "datasets", downloads)
+        # What is still to be downloaded is read by the worker.
+        clean = None if data is None else dataset.read(data, task, settings.dataset_roots)
         try:
             if clean is not None:
                 dataset.write(clean, folder / job.id)
@@ -148,7 +153,7 @@ async def list_jobs(request: Request) -> Response:
     query = request.query_params
     status = query.get("status")
     if status is not None and status not in [*Status]:
-        raise InvalidCursor(f"status must be one of {', '.join(Status)}, got {status!r}")
+        raise InvalidCursor(f"status must be one of {', '.join(Status)}, got {status[:40]!r}")
     limit = _number(query.get("limit", "100"), "limit", PAGE) or 1
     before = _number(query["cursor"], "cursor") if "cursor" in query else None
     found = await to_thread.run_sync(lambda: request.state.store.jobs(status=status, before=before, limit=limit))
@@ -300,6 +305,9 @@ async def _ready(request: Request) -> Catalog:
 async def _json_body(request: Request, *, optional: bool = False) -> bytes:
     """The body of a JSON request. A form or plain text is refused: a foreign page can send those unasked."""
     limit: int = request.state.settings.max_body_bytes
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced) > limit:  # nothing of it is waited for
+        raise BodyTooLarge(f"a body may have {limit} bytes")
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -352,6 +360,11 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     return response
 
 
+async def on_client_gone(request: Request, error: Exception) -> Response:
+    """Nobody is left to read it; without this, each such request would leave a traceback in the service's log."""
+    return Response(status_code=400)
+
+
 async def on_crash(request: Request, error: Exception) -> Response:
     """A fault of ours: said without its details, which are in the service's log."""
     return problem_response(500, "the service failed to answer; its log says why")
@@ -374,6 +387,7 @@ class Streaming:
 EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
     ServiceError: on_service_error,
     HTTPException: on_http_error,
+    ClientDisconnect: on_client_gone,
     Exception: on_crash,
 }
 

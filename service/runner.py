@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Runner:
         offline: bool = False,
         auto_resume: bool = True,
         grace_seconds: float = 5.0,
+        limits: Mapping[str, int | None] | None = None,
     ) -> None:
         self._store = store
         self._launcher = launcher
@@ -58,6 +59,7 @@ class Runner:
         self._offline = offline
         self._auto_resume = auto_resume
         self._grace_seconds = grace_seconds
+        self._limits = dict(limits or {})
         self._lock = threading.Lock()
         self._waiting: deque[str] = deque()
         self._running: dict[str, Supervisor] = {}
@@ -239,9 +241,11 @@ class Runner:
             "epochs": job.epochs,
             "folder": str(self._folder(job)),
             "cache_dir": str(self._data_dir / "cache" / "labels"),
+            "datasets_dir": str(self._data_dir / "datasets"),
             "weights_dir": str(self._data_dir / "weights"),
             "offline": self._offline,
             "threads": self._threads,
             "max_log_bytes": self._max_log_bytes,
+            "limits": self._limits,
             "device": device,
         }

@@ -18,7 +18,7 @@ OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "data": {
         "type": "string",
         "not": NO_ADDRESS,
-        "description": "Absolute path of the dataset: a YAML, for classification a folder.",
+        "description": "Absolute path of the dataset: a YAML, for classification a folder; or a known name.",
     },
     "tick_interval": {
         "type": "number",

@@ -33,6 +33,10 @@ class Settings(BaseSettings):
     data_root: CommaSeparated[Path] = Field(
         (), description="Folder that datasets may lie in, repeatable; default: whatever the service may read."
     )
+    model_root: CommaSeparated[Path] = Field(
+        (),
+        description="Folder that .pt and model files may lie in, repeatable; default: whatever the service may read.",
+    )
     allowed_host: CommaSeparated[str] = Field(
         (), description="Further names under which the service may be addressed (Host header), beside loopback's."
     )
@@ -48,6 +52,18 @@ class Settings(BaseSettings):
     auto_resume: bool = Field(
         True, description="Resume at the start what the service's end has interrupted; if not, it has failed."
     )
+    allow_downloads: bool = Field(
+        False, description="Get datasets that Ultralytics knows by name (coco8.yaml) from the net."
+    )
+    max_memory_bytes: int | None = Field(
+        None, ge=500_000_000, description="Private memory of each process of a training, in bytes; default: no limit."
+    )
+    max_file_bytes: int = Field(
+        10_000_000_000, ge=1_000_000, description="Longest file that a training may write, in bytes."
+    )
+    worker_env: CommaSeparated[str] = Field(
+        (), description="Environment variable that trainings get as well, repeatable; see security.md."
+    )
     offline: bool = Field(False, description="Download no weights: a model that is not there is refused at once.")
     heartbeat_seconds: float = Field(15.0, gt=0, description="Seconds of silence after which a stream gets a comment.")
     stall_seconds: float = Field(30.0, gt=0, description="Seconds after which a reader that takes nothing is dropped.")
@@ -59,8 +75,13 @@ class Settings(BaseSettings):
 
     @property
     def dataset_roots(self) -> tuple[Path, ...]:
-        """Where datasets may lie; empty for anywhere. The demo's own is always allowed."""
-        return (*self.data_root, self.folder / "demo") if self.data_root else ()
+        """Where datasets may lie; empty for anywhere. The demo's own, and those known by name, are always allowed."""
+        return (*self.data_root, self.folder / "demo", self.folder / "datasets") if self.data_root else ()
+
+    @property
+    def model_roots(self) -> tuple[Path, ...]:
+        """Where models may lie; empty for anywhere. What was trained or downloaded here is always allowed."""
+        return (*self.model_root, self.folder / "weights", self.folder / "jobs") if self.model_root else ()
 
     @property
     def folder(self) -> Path:

@@ -23,12 +23,16 @@ from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
+from AI.model_trainer.listener import Listener
+from service import dataset, sandbox
 from service.events import Event, encode
 from service.launcher import EventQueue
 from service.machine import Machine
 
 #: Length of an error's text in its event; the whole of it is in the log.
 ERROR_CHARACTERS = 2_000
+#: What torch's allocator says of it, in a RuntimeError.
+_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory"
 
 #: What the service asks of a running worker.
 STOP, CANCEL = b"stop", b"cancel"
@@ -55,6 +59,7 @@ def main(queue: EventQueue, stdout: Connection, stderr: Connection, control: Con
     """
     if hasattr(os, "setsid"):
         os.setsid()
+    sandbox.enter(spec.get("limits", {}))
     queue.close_reader()
     _redirect(stdout, stderr)
     faulthandler.enable()
@@ -108,6 +113,7 @@ def _leader() -> int:
 def _failure(error: Exception) -> Event:
     # torch's OutOfMemoryError is known by its name: this file does not import torch.
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    memory |= _CPU_OUT_OF_MEMORY in str(error)
     # What the library raises on purpose is a sentence already.
     own = type(error).__module__.startswith("AI.model_trainer.")
     text = str(error) if own else "".join(traceback.format_exception_only(error)).strip()
@@ -151,15 +157,15 @@ def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
             reasons.append(event["reason"])
         emit(event)
 
-    clean = folder / "data.yaml"  # the service's copy; a classification dataset is a folder and has none
     checkpoints = folder / "checkpoints"
     own = {
-        "data": str(clean) if clean.exists() else spec["fit_params"]["data"],
+        "data": _data(spec, folder, progress),
         "save_dir": str(folder / "run"),
         "threads": spec["threads"] if spec["threads"] in ("all", "stock") else int(spec["threads"]),
         "weights_dir": spec["weights_dir"],
         "offline": spec["offline"],
         "checkpoints_dir": str(checkpoints),
+        "safe": True,
         "events": "all",
         "progress_callback": progress,
         "should_stop": should_stop,
@@ -185,6 +191,19 @@ def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
         "metrics": model.final_metrics,
         "save_dir": str(model.save_dir),
     }
+
+
+def _data(spec: Spec, folder: Path, listener: Emit) -> str:
+    """The service's clean copy of the dataset; a classification dataset is a folder and has none."""
+    clean, named = folder / "data.yaml", str(spec["fit_params"]["data"])
+    if not clean.exists() and not os.path.isabs(named):  # one that is known by name and was not here at the POST
+        from AI.model_trainer import datasets
+
+        source = datasets.fetch(named, Path(spec["datasets_dir"]), Listener(listener), spec["offline"])
+        found = dataset.read(str(source), roots=[Path(spec["datasets_dir"])])
+        if found is not None:
+            dataset.write(found, folder)
+    return str(clean) if clean.exists() else named
 
 
 def _addresses(event: Event, job_id: str, run: Path) -> Event:

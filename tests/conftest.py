@@ -14,6 +14,7 @@ import httpx
 import pytest
 import uvicorn
 
+from service.__main__ import Protocol
 from service.app import create_app
 from service.settings import Settings
 from service.store import Store
@@ -67,7 +68,7 @@ async def serve(data: Path, **options: Any) -> AsyncIterator[Running]:
     """The real application under a real uvicorn on a free port; programs of `tests.trainings` train."""
     settings = Settings(data_dir=data, **{"program": "tests.trainings:steer", "heartbeat_seconds": 60.0, **options})
     app = create_app(settings)
-    config = uvicorn.Config(app, http="httptools", loop="none", lifespan="on", log_config=None, access_log=False)
+    config = uvicorn.Config(app, http=Protocol, loop="none", lifespan="on", log_config=None, access_log=False)
     server = _Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

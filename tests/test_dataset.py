@@ -1,5 +1,6 @@
 """Datasets as users write them, and as nobody should."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,19 @@ def write(folder: Path, content: Any, name: str = "data.yaml") -> str:
 
 def good(**changes: Any) -> dict[str, Any]:
     return {"train": "images/train", "val": "images/val", "names": ["a", "b"], **changes}
+
+
+def read(data: str) -> dataset.Dataset:
+    clean = dataset.read(data)
+    assert clean is not None
+    return clean
+
+
+def described(data: str, task: str | None = None) -> dict[str, Any]:
+    """What the clean copy of a dataset's YAML would say."""
+    clean = dataset.read(data, task)
+    assert clean is not None
+    return clean.description
 
 
 def refusal(data: Any, task: str | None = None) -> str:
@@ -73,10 +87,9 @@ def test_a_classification_folder_without_its_parts_is_refused(classes: Path, fol
 
 def test_a_pose_dataset_keeps_its_keypoints(folder: Path) -> None:
     content = good(kpt_shape=[3, 2], flip_idx=[1, 0, 2], download="x")
-    clean = dataset.read(write(folder, content), "pose")
-    assert clean is not None
+    clean = described(write(folder, content), "pose")
     assert (clean["kpt_shape"], clean["flip_idx"]) == ([3, 2], [1, 0, 2])
-    assert "kpt_shape" not in (dataset.read(write(folder, content), "detect") or {})
+    assert "kpt_shape" not in described(write(folder, content), "detect")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +109,8 @@ def test_a_pose_dataset_without_sound_keypoints_is_refused(folder: Path, changes
 
 
 def test_paths_become_absolute_and_names_numbered(folder: Path) -> None:
-    assert dataset.read(write(folder, good())) == {
+    copy = dataset.write(read(write(folder, good())), folder / "jobs" / "1")
+    assert yaml.safe_load(copy.read_text()) == {
         "path": str(folder),
         "train": str(folder / "images/train"),
         "val": str(folder / "images/val"),
@@ -106,28 +120,42 @@ def test_paths_become_absolute_and_names_numbered(folder: Path) -> None:
 
 def test_a_relative_path_counts_from_the_yaml_not_from_the_current_folder(folder: Path) -> None:
     (folder / "sub").mkdir()
-    clean = dataset.read(write(folder / "sub", good(path="..", test="images/test")))
+    clean = described(write(folder / "sub", good(path="..", test="images/test")))
     assert clean["path"] == str(folder)
-    assert clean["test"] == str(folder / "images/test")
+    assert clean["test"] == [str(folder / "images/test")]
+
+
+def test_a_folder_that_is_a_link_keeps_its_name_for_the_labels_are_found_by_it(folder: Path) -> None:
+    (folder / "images" / "train").rename(folder / "raw")
+    (folder / "images" / "train").symlink_to(folder / "raw")
+    assert described(write(folder, good()))["train"] == [str(folder / "images/train")]
 
 
 def test_splits_may_be_lists_and_files_of_images(folder: Path) -> None:
-    (folder / "val.txt").write_text("images/val/a.PNG\n")
-    clean = dataset.read(write(folder, good(train=["images/train", "images/test"], val="val.txt")))
-    assert clean["train"] == [str(folder / "images/train"), str(folder / "images/test")]
-    assert clean["val"] == str(folder / "val.txt")
+    """Ultralytics would look for the second line in its current folder."""
+    (folder / "lists").mkdir()
+    (folder / "images" / "val" / "b.jpg").touch()
+    (folder / "lists" / "val.txt").write_text("./../images/val/a.PNG\n\nimages/val/b.jpg\r\n")
+    (folder / "more.txt").write_text(f"{folder}/images/test/a.PNG\n")
+    clean = read(write(folder, good(train=["images/train", "images/test"], val=["lists/val.txt", "more.txt"])))
+    job = folder / "jobs" / "1"
+    copy = yaml.safe_load(dataset.write(clean, job).read_text())
+    assert copy["train"] == [str(folder / "images/train"), str(folder / "images/test")]
+    assert copy["val"] == [str(job / "val.0.txt"), str(job / "val.1.txt")]
+    assert (job / "val.0.txt").read_text() == f"{folder}/images/val/a.PNG\n{folder}/images/val/b.jpg\n"
+    assert (job / "val.1.txt").read_text() == f"{folder}/images/test/a.PNG\n"
 
 
 def test_a_number_of_classes_is_enough(folder: Path) -> None:
     content = good(nc=2)
     del content["names"]
-    assert dataset.read(write(folder, content))["names"] == {0: "class_0", 1: "class_1"}
-    assert dataset.read(write(folder, good(names={0: "x", 1: 7})))["names"] == {0: "x", 1: "7"}
+    assert described(write(folder, content))["names"] == {0: "class_0", 1: "class_1"}
+    assert described(write(folder, good(names={0: "x", 1: 7})))["names"] == {0: "x", 1: "7"}
 
 
 def test_only_known_keys_reach_the_copy(folder: Path) -> None:
     hostile = good(download="bash -c id", channels=3, yaml_file="/etc/passwd", shell="x", flip_idx=[0])
-    copy = dataset.write(dataset.read(write(folder, hostile)), folder / "jobs" / "1")
+    copy = dataset.write(read(write(folder, hostile)), folder / "jobs" / "1")
     assert set(yaml.safe_load(copy.read_text())) == {"path", "train", "val", "names", "channels"}
 
 
@@ -181,4 +209,214 @@ def test_files_that_are_no_datasets_are_refused(folder: Path) -> None:
     assert "must be a .yaml file" in refusal(str(folder / "data.zip"))
     assert "has no keys" in refusal(write(folder, "- a\n- b\n"))
     assert "is not YAML" in refusal(write(folder, "a: [\n"))
-    assert "at most" in refusal(write(folder, "#" * (dataset.MAX_YAML_BYTES + 1)))
+    assert "more than 1000000 bytes" in refusal(write(folder, "#" * 1_000_001))
+
+
+# Files that nobody should look at
+
+
+def label(folder: Path, text: str, split: str = "train") -> Path:
+    path = folder / "labels" / split / "a.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ("0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2\n", None),
+        ("0 0.1 0.1 0.9 0.1 0.9 0.9\n", None),
+        ("", None),
+        ("\n 1.0 0.5 0.5 0.2 0.2 \n", None),
+        ("2 0.5 0.5 0.2 0.2\n", "line 1 is of class 2, the dataset has 2 classes from 0"),
+        ("-1 0.5 0.5 0.2 0.2\n", "line 1 is of class -1"),
+        ("nan 0.5 0.5 0.2 0.2\n", "line 1 is of class nan"),
+        ("0 0.5 0.5 0.2 0.2\n0 0.5\n", "line 2 must have four numbers or more"),
+        ("root:x:0:0:root:/root:/bin/sh\n", "line 1 must be a class and numbers"),
+        ("\ud800", "it is no text"),
+    ],
+)
+def test_a_sample_of_the_labels_is_read(folder: Path, text: str, detail: str | None) -> None:
+    label(folder, "").write_bytes(text.encode("utf-8", "surrogatepass"))
+    if detail is None:
+        described(write(folder, good()))
+    else:
+        found = refusal(write(folder, good()))
+        assert detail in found
+        assert "root" not in found.replace(str(folder), "")
+
+
+def test_one_sound_label_is_enough(folder: Path) -> None:
+    (folder / "images" / "train" / "b.png").touch()
+    label(folder, "7 0.5 0.5 0.2 0.2\n")
+    (folder / "labels" / "train" / "b.txt").write_text("1 0.5 0.5 0.2 0.2\n")
+    described(write(folder, good()))
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "large", "endless"])
+@pytest.mark.parametrize("where", ["images/train/b.png", "labels/train/a.txt", "images/val/more/c.jpg"])
+def test_what_is_no_file_or_too_large_a_one_is_refused(folder: Path, what: str, where: str) -> None:
+    path = folder / where
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "large":
+        with path.open("wb") as file:
+            file.truncate(10_000_000_000)  # sparse: it takes no room
+    else:
+        path.symlink_to("/dev/null" if what == "device" else "/dev/zero")
+    found = refusal(write(folder, good()))
+    assert str(path) in found
+    assert "is no file" in found or "10000000000 bytes" in found
+    listed = folder / "train.txt"
+    listed.write_text("images/train/a.PNG\nimages/train/b.png\nimages/val/more/c.jpg\n")
+    assert str(path) in refusal(write(folder, good(train="train.txt", val="images/test")))
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "train.txt"])
+def test_a_pipe_or_a_device_is_not_waited_for(folder: Path, name: str) -> None:
+    data = folder / "data.yaml"
+    if name != "data.yaml":
+        write(folder, good(train=name))
+    os.mkfifo(folder / name)
+    assert "cannot be read: it is no file" in refusal(str(data))
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    assert "cannot be read: it is no file" in refusal(str(data))
+
+
+def test_links_in_a_circle_end(folder: Path) -> None:
+    (folder / "images" / "train" / "again").symlink_to(folder / "images")
+    (folder / "images" / "train" / "self").symlink_to(folder / "images" / "train" / "self")
+    described(write(folder, good()))
+    (folder / "round.yaml").symlink_to(folder / "round.yaml")
+    assert "there is no file" in refusal(str(folder / "round.yaml"))
+    assert "there is no" in refusal(write(folder, good(train="images/train/self")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x]\nnames: [*a, *a]\n",
+        "a: &a {x: 1}\nnames: {<<: [*a, *a]}\n",
+        "names: " + "[" * 100_000,
+        "names: " + "{" * 100_000,
+        "- " * 100_000,
+        "? " * 100_000,
+        f"nc: {'1:' * 400_000}1\n",
+        f"nc: {'1:' * 500}1.5\n",
+        f"nc: 0x{'f' * 2_000}\n",
+        f"nc: {'9' * 5_000}\n",
+        "".join(f"{number}: a\n" for number in range(130_000))[:1_000_000],
+        "names: !!binary 4\n",
+        "names: !!timestamp 2001-99-99\n",
+        "a: 1\n---\nb: 2\n",
+        "\0",
+        "names: !!python/name:os.system\n",
+        "!!set {a, b}\n",
+    ],
+    ids=lambda text: repr(text[:20]),
+)
+def test_a_yaml_that_would_take_long_or_grow_is_refused(folder: Path, text: str) -> None:
+    assert refusal(write(folder, text)).startswith(str(folder / "data.yaml"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"names": ["a", "line\nbreak"]},
+        {"names": ["a", "\u2028"]},
+        {"names": ["a", "x" * 201]},
+        {"names": {0: "a", 1: "\x1b[31m"}},
+        {"train": "images/tr\nain"},
+        {"train": ["images/train", ["images/val"]]},
+        {"path": "a\x85b"},
+        {"nc": 10**600},
+        {"names": None, "nc": 10**600},
+        {"channels": 10**600},
+        {"kpt_shape": [10**600, 3]},
+    ],
+    ids=repr,
+)
+def test_texts_and_numbers_beyond_reason_are_refused(folder: Path, changes: dict[str, Any]) -> None:
+    assert len(refusal(write(folder, good(**changes)), "pose")) < 1_000
+
+
+# Roots
+
+
+@pytest.fixture
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("outside")
+    (folder / "secret.png").touch()
+    (folder / "secret.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (folder / "data.yaml").write_text("names: [a]")
+    return folder
+
+
+def rooted(data: str, *roots: Path) -> str:
+    """The refusal, with these roots; without any the same dataset is taken, or refused for another reason."""
+    with pytest.raises(InvalidPayload) as caught:
+        dataset.read(data, None, roots)
+    (fault,) = caught.value.faults
+    return fault.detail
+
+
+def test_a_dataset_in_one_of_the_roots_is_taken(folder: Path, outside: Path) -> None:
+    for roots in ([folder], [outside, folder], [folder.parent]):
+        assert dataset.read(write(folder, good()), None, roots) is not None
+    assert "--data-root" in rooted(write(folder, good()), outside)
+    assert "--data-root" in rooted(write(folder, good()), folder / "images")
+    assert "--data-root" in rooted(str(folder) + "/../" + folder.name + "x/data.yaml", folder)
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["linked.yaml", "images/train", "images/train/b.png", "labels/train", "labels/train/a.txt", "images/train/x"],
+)
+def test_no_link_of_a_dataset_leads_out_of_the_roots(folder: Path, outside: Path, link: str) -> None:
+    path = folder / link
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        (path / "a.PNG").unlink()
+        path.rmdir()
+    file = {".png": "secret.png", ".txt": "secret.txt", ".yaml": "data.yaml"}.get(path.suffix)
+    path.symlink_to(outside / file if file else outside)
+    data = str(path) if path.suffix == ".yaml" else write(folder, good())
+    assert "--data-root" in rooted(data, folder)
+
+
+@pytest.mark.parametrize("line", ["{outside}/secret.png", "../{name}/secret.png", "./../{name}/secret.png", "b.png"])
+def test_no_line_of_a_list_leads_out_of_the_roots(folder: Path, outside: Path, line: str) -> None:
+    (folder / "b.png").symlink_to(outside / "secret.png")
+    steps = os.path.relpath(outside.parent, folder)
+    text = line.format(outside=outside, name=f"{steps}/{outside.name}".removeprefix("../"))
+    (folder / "list.txt").write_text(f"images/train/a.PNG\n{text}\n")
+    assert "--data-root" in rooted(write(folder, good(train="list.txt")), folder)
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_what_ends_a_line_for_ultralytics_ends_it_here(folder: Path, outside: Path, end: str) -> None:
+    (folder / "list.txt").write_text(f"images/train/a.PNG{end}{outside}/secret.png\n")
+    assert "--data-root" in rooted(write(folder, good(train="list.txt")), folder)
+
+
+def test_labels_beside_a_root_are_outside_of_it(folder: Path) -> None:
+    """Ultralytics looks for the labels of <root>/images/a.png in <root>/labels."""
+    label(folder, "0 0.5 0.5 0.2 0.2\n")
+    data = write(folder / "images", good(train="train", val="val"))
+    assert "labels" in rooted(data, folder / "images")
+
+
+def test_a_class_folder_may_not_lead_out_either(classes: Path, outside: Path) -> None:
+    assert dataset.read(str(classes), "classify", [classes]) is None
+    (classes / "train" / "cat" / "b.jpg").symlink_to(outside / "secret.png")
+    assert "--data-root" in rooted(str(classes), classes)
+
+
+def test_what_cannot_be_checked_in_time_is_refused_where_roots_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.image_files.SECONDS", -1)
+    assert "cannot all be checked within" in rooted(write(folder, good()), folder)

@@ -32,7 +32,8 @@ def test_whatever_an_event_says_it_stays_one_event_in_one_line(events: list[tupl
     assert all(b"\n" not in record.data and b"\r" not in record.data for record in records)
     found = read_back(b": comment\n".join([b"", *map(frame, records), b""]))
     assert [(event.id, event.event) for event in found] == [(str(record.seq), record.type) for record in records]
-    # Compared as parsed: JSON may hold characters at which this reader breaks lines and a conforming one does not.
+    assert [event.data.encode() for event in found] == [record.data for record in records]
+    assert all(len(record.data.decode().splitlines()) == 1 for record in records)
     for record in records:
         orjson.loads(record.data)
 

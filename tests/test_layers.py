@@ -21,7 +21,8 @@ LAYERS = [
     ["streaming"],
     ["supervisor", "store"],
     ["worker"],
-    ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts"],
+    ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox"],
+    ["image_files", "yaml_file"],
     ["events", "errors"],
 ]
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -39,6 +39,11 @@ def cells(places: list[str], whats: list[str], fast: set[tuple[str, str]]) -> li
     ]
 
 
+def rehearsal(fault: str) -> dict[str, str]:
+    """The environment of a service whose jobs of three epochs come to this fault."""
+    return {"REHEARSAL_3": fault, "YOLO_TRAINER_WORKER_ENV": "REHEARSAL_3"}
+
+
 def epochs(events: list[dict[str, Any]]) -> list[int]:
     return [event["epoch"] for event in events if event["event"] == "epoch_end"]
 
@@ -337,7 +342,7 @@ async def test_the_service_is_killed(tmp_path: Path, place: str) -> None:
     """Whatever a job is at: its worker ends, the next life takes it up, a subscriber sees no gap and nothing twice."""
     at = "training" if place == "queued" else place
     data, fault = make_dataset(tmp_path / "set"), orjson.dumps({"fault": [at, AT[at], "hang_with_child"]}).decode()
-    async with run(tmp_path / "data", program="rehearse", environment={"REHEARSAL_3": fault}) as service:
+    async with run(tmp_path / "data", program="rehearse", environment=rehearsal(fault)) as service:
         first_job, second_job = await service.submit(data, epochs=3), await service.submit(data, epochs=2)
         await first(service, first_job, phase=at, epoch=AT[at])
         pid = (await first(service, first_job, event="started"))["pid"]

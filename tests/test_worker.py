@@ -71,9 +71,8 @@ async def test_all_cores_train_unless_stock_is_asked_for(tmp_path: Path) -> None
 
 async def test_a_training_that_cannot_start_fails_with_ultralytics_own_words(service: Running, tmp_path: Path) -> None:
     data = make_dataset(tmp_path / "set")
-    labels = tmp_path / "set" / "labels"
-    for path in labels.rglob("*.txt"):
-        path.write_text("7 0.5 0.5 0.2 0.2\n")  # a class that the dataset does not have
+    for path in (tmp_path / "set" / "images").rglob("*.png"):
+        path.write_bytes(b"no picture")
     events = await train(service, data, tiny_model(tmp_path))
     final = events[-1]
     assert (final["event"], final["reason"]) == ("failed", "error"), final
@@ -103,9 +102,27 @@ async def test_weights_that_would_run_code_fail_the_job(service: Running, tmp_pa
             return os.system, (f"touch {marker}",)
 
     weights = tmp_path / "hostile.pt"
-    weights.write_bytes(pickle.dumps({"model": Hostile()}))
+    weights.write_bytes(pickle.dumps({"model": Hostile()}, protocol=2))
     events = await train(service, make_dataset(tmp_path / "set"), weights, epochs=1)
     assert (events[-1]["event"], marker.exists()) == ("failed", False)
+    assert "outside the supported Ultralytics checkpoint format" in events[-1]["error"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("nc: 2", "nc: 2\nactivation: __import__('os').mkdir('{marker}')", "unsupported activation"),
+        ("Conv, [8, 3, 2]", "check_requirements, [['nothing']]", "is not a permitted model layer"),
+    ],
+)
+async def test_a_model_file_that_would_run_code_fails_the_job(
+    service: Running, tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    marker, model = tmp_path / "ran", tiny_model(tmp_path)
+    model.write_text(model.read_text().replace(old, new.format(marker=marker), 1))
+    events = await train(service, make_dataset(tmp_path / "set"), model, epochs=1)
+    assert (events[-1]["event"], marker.exists()) == ("failed", False)
+    assert words in events[-1]["error"]
 
 
 async def test_cancel_ends_a_real_training(service: Running, tmp_path: Path) -> None:

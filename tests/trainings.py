@@ -293,3 +293,42 @@ FAULTS = {
     "raise": complain,
     "segfault": lambda: ctypes.string_at(0),
 }
+
+
+def look_around(spec, emit, should_stop):
+    """Says what it finds itself left with."""
+    import resource
+
+    with open("/proc/self/status") as file:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    names = ("CORE", "DATA", "FSIZE")
+    limits = {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in names}
+    return {
+        "environment": dict(os.environ),
+        "limits": limits,
+        "no_new_privs": status["NoNewPrivs"],
+        "own_session": os.getsid(0) == os.getpid(),
+    }
+
+
+def use_memory(spec, emit, should_stop):
+    """Asks for a gigabyte, by Python or by torch."""
+    if spec["hyperparameters"]["by"] == "torch":
+        import torch
+
+        return {"score": float(torch.ones(250_000_000)[-1])}
+    return {"score": float(bytearray(1_000_000_000)[-1])}
+
+
+def write_a_large_file(spec, emit, should_stop):
+    """It has a hole instead of content: no disk is filled, whatever happens."""
+    with open(Path(spec["folder"]).parents[1] / "large", "wb") as file:
+        file.truncate(2_000_000)
+    return {}
+
+
+def say(spec, emit, should_stop):
+    """An epoch for each of some texts."""
+    for number, text in enumerate(spec["hyperparameters"]["texts"], 1):
+        emit({"event": "epoch_end", "epoch": number, "total_epochs": 1, "metrics": {"text": text}, "save_dir": ""})
+    return {}

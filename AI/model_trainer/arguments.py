@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from AI.model_trainer import models
+from AI.model_trainer import datasets, models
 from AI.model_trainer.rules import RULES
 
 #: One line of Ultralytics' cfg/default.yaml: `epochs: 100 # (int) number of epochs to train for`.
@@ -74,7 +74,8 @@ def describe() -> dict[str, Any]:
 
     `models` are the official names whose weights can be downloaded, `model_configs` the packaged model files; both
     without those that YOLO cannot train. `model_table` has one row for each name of either: `name`, `family`, `size`,
-    `task`, `weights` and `config` (whether it is among the first, the second).
+    `task`, `weights` and `config` (whether it is among the first, the second). `datasets` maps names of datasets to
+    the addresses of their archives, or null (see `datasets`).
     """
     from ultralytics import __version__
 
@@ -84,6 +85,7 @@ def describe() -> dict[str, Any]:
         "models": models.official(),
         "model_configs": list(models.packaged()),
         "model_table": models.table(),
+        "datasets": datasets.packaged(),
     }
 
 

@@ -40,6 +40,8 @@ class Options:
     checkpoints_dir: str | os.PathLike[str] | None = None
     #: Download no weights: official ones that are not there are an error at once.
     offline: bool = False
+    #: Run no code that weights, model files or the dataset's files hold (see `safe_load`).
+    safe: bool = False
 
     def __post_init__(self) -> None:
         for name in ("progress_callback", "should_stop"):
@@ -60,7 +62,7 @@ class Options:
             folder = getattr(self, name)
             if folder is not None and (not isinstance(folder, str | os.PathLike) or not str(folder)):
                 raise ValueError(f"{name} must be the path of a folder, got {folder!r}")
-        for name in ("offline", "stop_after_epoch"):
+        for name in ("offline", "safe", "stop_after_epoch"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
 

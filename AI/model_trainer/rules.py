@@ -11,13 +11,14 @@ from typing import Any
 
 Rule = Mapping[str, Any]
 
-#: More than anybody needs of what is counted.
+#: Beyond what anybody means; so that a slip of the keyboard, or of another kind, is an answer and no overflow.
 _MANY = 1_000_000
 
-_POSITIVE: Rule = {"minimum": 0}
-_AMOUNT: Rule = {"minimum": 0, "maximum": _MANY}
+_POSITIVE: Rule = {"minimum": 0, "maximum": _MANY}
 _COUNT: Rule = {"minimum": 1, "maximum": _MANY}
-_INDICES: Rule = {"types": ["int"], **_AMOUNT}
+_INDICES: Rule = {"types": ["int"], "minimum": 0, "maximum": _MANY}
+#: A path or an address: one line.
+_PLACE: Rule = {"pattern": r"^[^\x00-\x1f\x7f]{0,4096}$"}
 
 #: numpy's generator takes 32 bits, and each process of a multi-GPU run adds its rank.
 _MAX_SEED = 2**32 - 2**16
@@ -29,13 +30,19 @@ RULES: Mapping[str, Rule] = {
     "task": {"enum": ["detect", "segment", "semantic", "depth", "classify", "pose", "obb"]},
     "mode": {"enum": ["train", "val", "predict", "export", "track", "benchmark"]},
     "epochs": {"maximum": _MANY},
-    "time": _AMOUNT,  # hours; 0 is no limit
+    "time": _POSITIVE,  # hours; 0 is no limit
     "patience": {"maximum": _MANY},
     "seed": {"maximum": _MAX_SEED},
     "save_period": {"minimum": -1, "maximum": _MANY},
-    "close_mosaic": _AMOUNT,
+    "close_mosaic": _POSITIVE,
+    # Where files are
+    **dict.fromkeys(
+        ("model", "data", "project", "name", "pretrained", "resume", "source", "distill_model", "cfg", "tracker"),
+        _PLACE,
+    ),
     # Memory and devices
-    "batch": {"minimum": -1, "maximum": _MANY},  # -1: as many as fit; below 1: that part of the GPU's memory
+    "nbs": {"maximum": 65_536},
+    "batch": {"minimum": -1, "maximum": 65_536},  # -1: as many as fit; below 1: that part of the GPU's memory
     "imgsz": {
         "minimum": 32,
         "maximum": 8192,
@@ -47,9 +54,11 @@ RULES: Mapping[str, Rule] = {
     "cache": {"enum": [True, False, "ram", "disk"]},
     "device": {
         "minimum": -1,
+        "maximum": 1_024,
         "pattern": r"^(|cpu|mps|cuda|(cuda:)?-?\d+(,(cuda:)?-?\d+)*|(npu|xpu)(:\d+(,\d+)*)?)$",
-        "items": {"types": ["int", "str"], "minimum": -1},
+        "items": {"types": ["int", "str"], "minimum": -1, "maximum": 1_024, "pattern": r"^(cuda:)?-?\d{1,4}$"},
         "minItems": 1,
+        "maxItems": 1_024,
     },
     "amp": {"enum": [True, False, "fp16", "bf16", "fp32"]},
     "compile": {"enum": [True, False, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]},
@@ -59,30 +68,39 @@ RULES: Mapping[str, Rule] = {
     "fraction": {
         "minimum": 0,
         "exclusiveMinimum": 0,
-        "items": {"types": ["int", "float"], "minimum": 0},
+        "maximum": 1_000_000_000,  # a number of images, too
+        "items": {"types": ["int", "float"], "minimum": 0, "maximum": 1_000_000_000},
         "minItems": 2,
         "maxItems": 3,
     },
-    "classes": {**_AMOUNT, "items": _INDICES},
+    "classes": {"minimum": 0, "maximum": _MANY, "items": _INDICES, "maxItems": 10_000},
     # Ultralytics makes a list of as many names: a large number takes all memory there is.
-    "freeze": {"minimum": 0, "maximum": 10_000, "items": {"types": ["int", "str"], "minimum": 0, "maximum": 10_000}},
-    "embed": {"items": _INDICES},
+    "freeze": {
+        "minimum": 0,
+        "maximum": 10_000,
+        "items": {"types": ["int", "str"], "minimum": 0, "maximum": 10_000, "pattern": r"^[\w.]{1,200}$"},
+        "maxItems": 1_000,
+    },
+    "embed": {"items": _INDICES, "maxItems": 1_000},
+    "max_det": {"maximum": 100_000},
+    "mask_ratio": {"maximum": 1_024},
+    "vid_stride": {"maximum": _MANY},
     # The optimizer
     "optimizer": {
         "enum": ["auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSProp", "RMSprop"],
     },
-    "warmup_epochs": _AMOUNT,
-    "nbs": _COUNT,
+    "warmup_epochs": _POSITIVE,
     # Weights of the losses
     **dict.fromkeys(("box", "cls", "dfl", "pose", "kobj", "rle", "angle", "dlog", "dgrad", "dis"), _POSITIVE),
     # Augmentation
     "degrees": {"minimum": 0, "maximum": 180},
     "shear": {"minimum": -180, "maximum": 180},
-    "scale": {"items": {"types": ["float"], "minimum": 0}, "minItems": 2, "maxItems": 2},
+    "scale": {"items": {"types": ["float"], "minimum": 0, "maximum": 100}, "minItems": 2, "maxItems": 2},
     "copy_paste_mode": {"enum": ["flip", "mixup"]},
     "auto_augment": {"enum": [None, "randaugment", "autoaugment", "augmix"]},
     # Drawing and exporting: of no use in a training, but they are arguments
-    **dict.fromkeys(("line_width", "mask_ratio", "max_det", "vid_stride"), _COUNT),
-    "opset": _COUNT,
+    "format": {"pattern": r"^[a-z0-9_-]{0,40}$"},
+    "line_width": {"minimum": 1, "maximum": 1_000},
+    "opset": {"minimum": 1, "maximum": 100},
     "workspace": _POSITIVE,
 }

@@ -6,7 +6,7 @@ ends it early when asked to, `previews` draws what it sees.
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from AI.model_trainer.continuation import Continuation, Finished, take_over
 from AI.model_trainer.listener import Listener
 from AI.model_trainer.options import Options
 from AI.model_trainer.previews import Previews
+from AI.model_trainer.safe_load import restricted
 from AI.model_trainer.stopping import GracefulStop
 from AI.model_trainer.threads import ThreadCount
 from AI.model_trainer.weights import WeightsFolder
@@ -54,6 +55,7 @@ def build_model(
     *,
     weights_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
+    safe: bool | None = None,
 ) -> "YOLO":
     """A model ready for `train_model`, which will apply the hyperparameters.
 
@@ -61,13 +63,14 @@ def build_model(
     gives random weights. Hyperparameters are any training arguments: epochs, imgsz, batch, …
 
     Official weights are looked for in `weights_dir` (default: a folder in the user's cache), the current directory and
-    Ultralytics' own weights folder, then downloaded into `weights_dir`, unless `offline`. Both may be among the
-    hyperparameters as well.
+    Ultralytics' own weights folder, then downloaded into `weights_dir`, unless `offline`. With `safe` no code runs that
+    weights or a model file hold, nor in the training that follows. All three may be among the hyperparameters as well.
 
     Raises UnknownArgument: when a hyperparameter is none. Raises WeightsUnavailable: when official weights are not
-    there and cannot be downloaded. Raises FileNotFoundError: when there is no such model.
+    there and cannot be downloaded. Raises FileNotFoundError: when there is no such model. Raises TypeError: when `safe`
+    refuses what the weights or the model file name.
     """
-    chosen = {"weights_dir": weights_dir, "offline": offline}
+    chosen = {"weights_dir": weights_dir, "offline": offline, "safe": safe}
     remembered = {**(hyperparameters or {}), **{name: value for name, value in chosen.items() if value is not None}}
     return _build(model, remembered, Options.split(remembered)[0])
 
@@ -79,10 +82,15 @@ def _build(model: str | os.PathLike[str], hyperparameters: Arguments, options: O
     from ultralytics import RTDETR, YOLO
 
     path = _weights_folder(options).resolve(os.fspath(model))
-    # YOLO knows RT-DETR by its weights, not by its model files.
-    built = RTDETR(path) if "rtdetr" in Path(path).stem and not path.endswith(".pt") else YOLO(path)
+    with _restriction(options):
+        # YOLO knows RT-DETR by its weights, not by its model files.
+        built = RTDETR(path) if "rtdetr" in Path(path).stem and not path.endswith(".pt") else YOLO(path)
     built.hyperparameters = dict(hyperparameters)
     return built
+
+
+def _restriction(options: Options) -> AbstractContextManager[None]:
+    return restricted() if options.safe else nullcontext()
 
 
 def _weights_folder(options: Options) -> WeightsFolder:
@@ -142,7 +150,8 @@ def resume_training(
         raise FileNotFoundError(f"no checkpoint {os.fspath(checkpoint)!r}")
     from ultralytics import YOLO
 
-    model = YOLO(str(checkpoint))
+    with _restriction(options):
+        model = YOLO(str(checkpoint))
     stop = GracefulStop(options.should_stop, options.stop_after_epoch)
     continuation = Continuation(model, epochs, finish, stop)
     run = Path(arguments.setdefault("save_dir", continuation.arguments["save_dir"]))
@@ -166,7 +175,7 @@ def _train(
     parts += [continuation] if continuation else []
     parts += [progress, Previews(options.preview)]
     hooks = [hook for part in parts for hook in part.hooks()]
-    with closing(progress), _registered(model, hooks):
+    with closing(progress), _registered(model, hooks), _restriction(options):
         try:
             model.train(**arguments)
         except Finished:

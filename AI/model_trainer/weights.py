@@ -83,9 +83,9 @@ class WeightsFolder:
         if model.lower().endswith((".yaml", ".yml")):
             return model
         if "://" in model and urlsplit(model).path.endswith(".pt"):
-            return str(self._get(Path(urlsplit(model).path).name, model))
+            return str(self.get(Path(urlsplit(model).path).name, model))
         if name := official_file(model):
-            return str(self.find(name) or self._get(name, f"{RELEASES}/{_release()}/{name}"))
+            return str(self.find(name) or self.get(name, f"{RELEASES}/{_release()}/{name}"))
         if not os.path.exists(model):
             raise FileNotFoundError(f"there is no model {model!r}: neither an official name nor a file")
         return model
@@ -97,7 +97,8 @@ class WeightsFolder:
         folders = (self.path, Path.cwd(), Path(SETTINGS["weights_dir"]).absolute())
         return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
-    def _get(self, name: str, url: str) -> Path:
+    def get(self, name: str, url: str) -> Path:
+        """The file `name` of this folder, downloaded from `url` if it is not there. Raises WeightsUnavailable."""
         target = self.path / name
         if target.is_file():
             return target

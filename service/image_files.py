@@ -1,0 +1,145 @@
+"""The images and labels of a dataset on the disk: which there are, where their links lead, whether they can be read.
+
+Ultralytics opens whatever has an image's name, and the label beside it: a pipe would hold a training for ever, a link
+would show it (and its log) another's file, a file of gigabytes would fill the memory.
+"""
+
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpeg2000", ".jpg", ".mpo", ".png", ".tif", ".tiff"}
+    | {".webp"}
+)  # ultralytics.data.utils.IMG_FORMATS of 8.4
+#: Sizes of one image, compressed, and of one image's labels, in bytes: beyond any camera and any annotator.
+MAX_IMAGE_BYTES = 500_000_000
+MAX_LABEL_BYTES = 50_000_000
+#: Seconds that looking at a dataset may take; a million files take about four.
+SECONDS = 10.0
+
+
+class UnsoundFiles(ValueError):
+    """Raised when a dataset's files are not such that a training may look at them; the message says which and why."""
+
+
+class Survey:
+    """One look at a dataset's files: `roots` are the folders that all of them must lie in, links resolved.
+
+    Without roots the file system's permissions alone decide. A dataset that takes longer than SECONDS to look at is
+    taken at its word then; with roots it is refused. Raises UnsoundFiles in every method.
+    """
+
+    def __init__(self, roots: Sequence[Path] = ()) -> None:
+        self._roots = [os.path.realpath(root) for root in roots]
+        self._real: dict[str, str] = {}  # folder → where it really is
+        self._deadline = time.monotonic() + SECONDS
+
+    def check(self, path: str | os.PathLike[str]) -> None:
+        """A file or folder that need not exist must lie in a root, whatever links lead to it."""
+        folder, name = os.path.split(os.path.abspath(path))
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        real = os.path.join(self._real[folder], name)
+        if os.path.islink(real):
+            real = os.path.realpath(real)
+        if self._roots and not any(_is_inside(real, root) for root in self._roots):
+            raise UnsoundFiles(f"{os.fspath(path)} is outside of the folders that --data-root names")
+
+    def images(self, folder: str, count: int) -> list[str]:
+        """The first `count` images in a folder and those below it, all of which are looked at; so are their labels."""
+        labels = os.path.dirname(label_of(os.path.join(folder, "x.jpg")))
+        seen: set[tuple[int, int]] = set()
+        files = chain(self._files(folder, seen), self._files(labels, seen))
+        found = list(islice(filter(is_image, files), count))
+        for _ in files:  # looked at, no more
+            pass
+        return found
+
+    def listed(self, paths: Sequence[str], count: int) -> list[str]:
+        """The first `count` images among those of a list, each of which is looked at, and its labels."""
+        for path in paths:
+            if self._is_late():
+                break
+            for file in (path, label_of(path)):
+                self.check(file)
+                if status := _status(file):
+                    _check_file(file, status)
+        return [path for path in islice(paths, count) if is_image(path) and os.path.isfile(path)]
+
+    def _files(self, folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:
+        """Files in a folder and those below it; each folder (device, inode) once: links may make circles."""
+        waiting = [folder]
+        while waiting:
+            current = waiting.pop()
+            self.check(current)
+            status = _status(current)
+            if status is None or (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            try:
+                with os.scandir(current) as entries:
+                    yield from self._checked(entries, waiting)
+            except OSError as error:
+                if current == folder and not isinstance(error, FileNotFoundError | NotADirectoryError):
+                    raise UnsoundFiles(f"{current} cannot be read: {error.strerror}") from None
+
+    def _checked(self, entries: Iterable["os.DirEntry[str]"], folders: list[str]) -> Iterator[str]:
+        for entry in entries:
+            if self._is_late():
+                folders.clear()
+                return
+            if entry.is_symlink():
+                self.check(entry.path)
+            if _is_folder(entry):
+                folders.append(entry.path)
+            elif (is_image(entry.name) or entry.name.endswith(".txt")) and (status := _status(entry.path)):
+                _check_file(entry.path, status)
+                yield entry.path
+
+    def _is_late(self) -> bool:
+        late = time.monotonic() > self._deadline
+        if late and self._roots:
+            raise UnsoundFiles(f"its files cannot all be checked within {SECONDS:g} seconds")
+        return late
+
+
+def is_image(name: str) -> bool:
+    """By its suffix, as Ultralytics does."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def label_of(image: str) -> str:
+    """Where Ultralytics looks for an image's labels (`img2label_paths`): the last `/images/` is `/labels/`."""
+    before, images, after = image.rpartition(f"{os.sep}images{os.sep}")
+    path = f"{before}{os.sep}labels{os.sep}{after}" if images else image
+    return os.path.splitext(path)[0] + ".txt"
+
+
+def _check_file(path: str, status: os.stat_result) -> None:
+    limit = MAX_IMAGE_BYTES if is_image(path) else MAX_LABEL_BYTES
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsoundFiles(f"{path} is no file")
+    if status.st_size > limit:
+        raise UnsoundFiles(f"{path} has {status.st_size} bytes, more than the {limit} that are read")
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:  # not there, or not for us: Ultralytics will say so
+        return None
+
+
+def _is_inside(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)

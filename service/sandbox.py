@@ -1,0 +1,63 @@
+"""What a worker is left with: limits on what it may use, and an environment that says nothing of others.
+
+It keeps accidents and greedy inputs small. It is no wall against code: a worker runs as the service's own user, so that
+nothing out of a file is run is what the other files see to (docs/security.md).
+"""
+
+import ctypes
+import re
+import sys
+from collections.abc import Iterable, Mapping
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+#: Variables that a worker gets: who and where it is, and what libraries are tuned with. No other one: any may be a
+#: password, and its name need not say so.
+_ALLOWED = re.compile(
+    r"(PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TERM|TMPDIR|TEMP|TMP|VIRTUAL_ENV|CONDA_PREFIX|SYSTEMROOT"
+    r"|LD_LIBRARY_PATH|LD_PRELOAD|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|(HTTPS?|ALL|NO)_PROXY"
+    r"|(XDG|PYTHON|MALLOC|OMP|GOMP|KMP|MKL|OPENBLAS|NUMEXPR|CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|HIP|ROCM|ROCR|HSA|MIOPEN"
+    r"|TORCH|PYTORCH|TRITON|MPL|YOLO|ULTRALYTICS)_?\w*)",
+    re.IGNORECASE,
+)
+#: What not even those may be called.
+_SECRET = re.compile(
+    r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY|^YOLO_TRAINER_", re.IGNORECASE
+)
+
+_PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
+
+
+def withheld(environment: Iterable[str], passed: Iterable[str] = ()) -> dict[str, None]:
+    """The names that a worker does not get of `environment`; `passed` are further ones that it does."""
+    kept = set(passed)
+    return {
+        name: None
+        for name in environment
+        if name not in kept and (not _ALLOWED.fullmatch(name) or _SECRET.search(name))
+    }
+
+
+def enter(limits: Mapping[str, int | None]) -> None:
+    """Limit this process and all that it starts, for good.
+
+    `memory_bytes` bounds the private memory of each process: more is refused, and the training fails as out of memory.
+    `file_bytes` bounds each file that is written. No core dumps: they hold what the memory holds. On Linux, programs
+    with more rights than the worker (sudo) do not get them.
+    """
+    if resource is not None:
+        _limit(resource.RLIMIT_CORE, 0)
+        _limit(resource.RLIMIT_DATA, limits.get("memory_bytes"))
+        _limit(resource.RLIMIT_FSIZE, limits.get("file_bytes"))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _limit(kind: int, value: int | None) -> None:
+    if value is not None:
+        _, most = resource.getrlimit(kind)
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
+        resource.setrlimit(kind, (value, value))
