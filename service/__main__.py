@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service import demo
 from service.app import create_app
 from service.errors import DataDirInUse
+from service.events import encode
 from service.settings import Settings
 from service.store import claim
 
@@ -59,6 +60,19 @@ class Protocol(HttpToolsProtocol):
         self._in_head, self._head_bytes = True, 0  # of the next one, without what came in this piece
 
 
+class JsonFormatter(logging.Formatter):
+    """A record as one JSON object: `time`, `level`, `logger`, `message`, `job_id`, `action`, … if it has them."""
+
+    _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        about = {"time": record.created, "level": record.levelname.lower(), "logger": record.name}
+        extra = {name: value for name, value in vars(record).items() if name not in self._PLAIN}
+        if record.exc_info:
+            extra["exception"] = self.formatException(record.exc_info)
+        return encode({**about, "message": record.getMessage(), **extra}).decode()
+
+
 def serve(**options: Any) -> None:
     """Serve the page and the API."""
     try:
@@ -71,6 +85,8 @@ def serve(**options: Any) -> None:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    if settings.log_format == "json":
+        logging.getLogger().handlers[0].setFormatter(JsonFormatter())
     config = uvicorn.Config(
         create_app(settings),
         http=Protocol,

@@ -4,11 +4,12 @@ uvicorn service.app:app
 """
 
 import asyncio
+import functools
 import logging
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,10 +28,12 @@ from service.auth import Guard
 from service.catalog import Catalog
 from service.errors import NotReady
 from service.launcher import Launcher
+from service.metrics import Metrics
+from service.retention import Retention
 from service.routes import EXCEPTION_HANDLERS, ROUTES, State
 from service.runner import Runner
 from service.settings import Settings
-from service.store import Store
+from service.store import Change, Store
 from service.streaming import Hub
 
 log = logging.getLogger(__name__)
@@ -79,7 +82,14 @@ def create_app(settings: Settings | None = None) -> Service:
             stall_seconds=settings.stall_seconds,
             max_streams=settings.max_streams,
         )
-        store = await to_thread.run_sync(Store, settings.folder, hub.publish)
+        metrics = Metrics()
+
+        def publish(changes: Sequence[Change]) -> None:
+            metrics.count(changes)
+            hub.publish(changes)
+
+        make_store = functools.partial(Store, settings.folder, publish, observe=metrics.observe_commit)
+        store = await to_thread.run_sync(make_store)
         hub.open(store)
         launcher = make_launcher(settings)
         runner = Runner(
@@ -93,18 +103,32 @@ def create_app(settings: Settings | None = None) -> Service:
             offline=settings.offline,
             auto_resume=settings.auto_resume,
             grace_seconds=settings.cancel_grace_seconds,
+            max_waiting=settings.max_waiting,
+            stalled_seconds=settings.stalled_seconds,
             limits={"memory_bytes": settings.max_memory_bytes, "file_bytes": settings.max_file_bytes},
         )
-        hub.board.describe = lambda job: {**job.snapshot(), "queue_position": runner.queue_position(job.id)}
+        jobs = settings.folder / "jobs"
+        retention = Retention(store, jobs, keep_days=settings.keep_days, keep_jobs=settings.keep_jobs)
+        metrics.watch(store, hub, runner, launcher)
         try:
             await to_thread.run_sync(config_dir.prepare, settings.folder / "config")
             await to_thread.run_sync(runner.start)
+            retention.start()
             catalog = _prepare(launcher, settings.folder)
             with _on_exit_signal(lambda: _leave(hub, service)):
-                yield State(settings=settings, store=store, hub=hub, runner=runner, catalog=catalog)
+                yield State(
+                    settings=settings,
+                    store=store,
+                    hub=hub,
+                    runner=runner,
+                    retention=retention,
+                    metrics=metrics,
+                    catalog=catalog,
+                )
         finally:
             hub.close()
             await to_thread.run_sync(runner.close)
+            await to_thread.run_sync(retention.close)
             await to_thread.run_sync(store.close)
 
     # Streams end by the hub; the stock class would cut those that it carries before they are told to come back.

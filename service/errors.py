@@ -4,15 +4,19 @@
     ├── RequestRejected      the request is at fault; each class is one HTTP status
     │   ├── InvalidCursor        400
     │   ├── InvalidJson          400
+    │   ├── InvalidKey           400
     │   ├── Forbidden            403
     │   ├── JobNotFound          404
     │   ├── ArtifactNotFound     404
     │   ├── JobFinal             409
     │   ├── JobNotRunning        409
     │   ├── NothingToResume      409
+    │   ├── JobNotFinal          409
     │   ├── BodyTooLarge         413
     │   ├── UnsupportedMedia     415
     │   ├── InvalidPayload       422
+    │   ├── KeyReused            422
+    │   ├── QueueFull            429
     │   └── NotReady             503
     ├── LogRefused           the event log does not take this event
     │   ├── LogClosed
@@ -31,6 +35,8 @@ class ServiceError(Exception):
     """Base of all errors of the service; `status` is the HTTP status it is answered with."""
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
+    #: Seconds after which the same request may be answered otherwise; None: it will not.
+    retry_after: int | None = None
 
 
 class RequestRejected(ServiceError):
@@ -45,6 +51,10 @@ class InvalidCursor(RequestRejected):
 
 class InvalidJson(RequestRejected):
     """Raised when a body is not JSON."""
+
+
+class InvalidKey(RequestRejected):
+    """Raised when an Idempotency-Key is empty, too long, or no text."""
 
 
 class Forbidden(RequestRejected):
@@ -89,6 +99,25 @@ class NothingToResume(RequestRejected):
     status = HTTPStatus.CONFLICT
 
 
+class JobNotFinal(RequestRejected):
+    """Raised when a job that has not ended is to be deleted."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class KeyReused(RequestRejected):
+    """Raised when an Idempotency-Key comes again with another body."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class QueueFull(RequestRejected):
+    """Raised when as many jobs wait as may wait."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    retry_after = 60
+
+
 class BodyTooLarge(RequestRejected):
     """Raised when a request body is longer than the service reads."""
 
@@ -105,6 +134,7 @@ class NotReady(RequestRejected):
     """Raised when the service cannot take trainings yet, or any more."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry_after = 5
 
 
 @dataclass(frozen=True)
@@ -149,6 +179,7 @@ class StoreUnavailable(ServiceError):
     """Raised when the log cannot be written at the moment."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry_after = 5
 
 
 class DataDirInUse(ServiceError):

@@ -13,7 +13,7 @@ Event = dict[str, Any]
 #: Types that end an attempt. Exactly one of them closes each attempt's log.
 FINAL_TYPES = frozenset({"completed", "failed", "cancelled"})
 #: Types that are shown live but never logged; the newest one is in the job's snapshot.
-VOLATILE_TYPES = frozenset({"tick"})
+VOLATILE_TYPES = frozenset({"tick", "queue_position"})
 #: Types that are logged and numbered.
 DURABLE_TYPES = FINAL_TYPES | {
     "queued",

@@ -213,6 +213,6 @@ class BoardStream(EventStream):
         return Subscriber(self._hub.board, self._hub.board.last_seq)
 
     async def preface(self) -> bytes:
-        jobs = [self._hub.board.describe(job) for job in await to_thread.run_sync(self._list_jobs)]
+        jobs = [job.snapshot() for job in await to_thread.run_sync(self._list_jobs)]
         listed = encode({"event": "jobs", "jobs": jobs})
         return retry_line() + b": all jobs\nevent: jobs\ndata: %b\n\n" % listed

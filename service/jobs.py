@@ -73,6 +73,11 @@ class Job:
     interrupted: bool = False
     #: Interrupted attempts in a row that made no checkpoint.
     fruitless_attempts: int = 0
+    #: The user has deleted it; never so in the log.
+    deleted: bool = False
+    #: When it began to wait, and its place among those that wait: 1 runs next.
+    queued_at: float = 0.0
+    queue_position: int | None = None
     #: The worker and when it started (see `processes`): together they name one process for ever.
     pid: int | None = None
     pid_started: str | None = None
@@ -99,6 +104,8 @@ class Job:
             raise LogClosed(f"job {self.id} is {self.status}: {event_type} does not follow")
         elif attempt != self.attempt:
             raise StaleAttempt(f"event of attempt {attempt}, job {self.id} is at {self.attempt}")
+        elif event_type == "queue_position" and self.status != Status.QUEUED:
+            raise LogClosed(f"job {self.id} does not wait any more")
         elif self.interrupted and event_type not in FINAL_TYPES:
             raise LogClosed(f"attempt {attempt} of job {self.id} was interrupted: {event_type} does not follow")
 
@@ -161,6 +168,7 @@ class Job:
             "save_dir": self.save_dir,
             "cancel_requested": self.cancel_requested,
             "stop_requested": self.stop_requested,
+            "queue_position": self.queue_position,
             "checkpoint": self.checkpoint,
             "resume": self._resumable(),
             "created_at": self.created_at,
@@ -198,7 +206,7 @@ def _queued(job: Job, event: Event) -> dict[str, Any]:
     changes = dict.fromkeys(cleared) | {"finishing": False, "interrupted": False, "cancel_requested": False}
     if event.get("reason") != "interrupted":  # somebody wants it to go on
         changes |= {"stop_requested": False, "fruitless_attempts": 0}
-    own = {"reason": event.get("reason"), "epochs": event.get("epochs")}
+    own = {"reason": event.get("reason"), "epochs": event.get("epochs"), "queued_at": event["time"]}
     resume = event.get("resume")
     changes |= {"finish": bool(resume and resume["finish"])}
     if not resume:
@@ -211,6 +219,7 @@ def _started(job: Job, event: Event) -> dict[str, Any]:
         "status": Status.RUNNING,
         "phase": "starting",
         "reason": None,
+        "queue_position": None,
         "started_at": event["time"],
         "pid": event.get("pid"),
         "pid_started": event.get("pid_started"),
@@ -248,6 +257,7 @@ def _ended(job: Job, event: Event) -> dict[str, Any]:
     return {
         "status": Status(event["event"]),
         "phase": None,
+        "queue_position": None,
         "ended_at": event["time"],
         **{name: event[name] for name in ("reason", "error", "failure", "score", "save_dir") if name in event},
     }
@@ -259,6 +269,7 @@ _CHANGES: dict[str, Callable[[Job, Event], dict[str, Any]]] = {
     "started": _started,
     "phase": _phase,
     "checkpoint": _checkpoint,
+    "queue_position": lambda job, event: {"queue_position": event.get("queue_position")},
     "tick": _progress,
     "epoch_end": _epoch_end,
     "interrupted": _interrupted,

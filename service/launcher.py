@@ -11,10 +11,13 @@ import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from typing import Any
+
+import psutil
 
 #: Longest message that is read from a worker, in bytes. An event is a few hundred; a batch of log lines some thousand.
 MAX_MESSAGE_BYTES = 1 << 20
@@ -70,11 +73,24 @@ class Launcher:
         self._context: BaseContext = multiprocessing.get_context(self.method)
         self._environment = dict(environment or {})
         self._lock = threading.Lock()
+        #: Processes that were started, and forkservers among them and before them.
+        self.starts = 0
+        self._forkservers: set[int] = set()
         if self.method == "forkserver":
             self._context.set_forkserver_preload(list(preload))
 
     def queue(self) -> EventQueue:
         return EventQueue(ctx=self._context)
+
+    @property
+    def forkservers(self) -> int:
+        """How many forkservers there have been."""
+        return len(self._forkservers)
+
+    def is_warm(self) -> bool:
+        """Whether a forkserver is there; the next start is a fork of it."""
+        pid = _forkserver_pid() if self.method == "forkserver" else None
+        return pid is not None and psutil.pid_exists(pid)
 
     def start(self, target: Callable[..., None], *arguments: Any) -> BaseProcess:
         """Start a worker; blocks while a new forkserver imports. A forkserver that died is replaced.
@@ -92,7 +108,15 @@ class Launcher:
         # daemon=False: a daemonic process may have no children, and dataloader workers are children.
         process: BaseProcess = self._context.Process(target=target, args=arguments, daemon=False)  # type: ignore[attr-defined]
         process.start()
+        self.starts += 1
+        if self.method == "forkserver" and (pid := _forkserver_pid()) is not None:
+            self._forkservers.add(pid)
         return process
+
+
+def _forkserver_pid() -> int | None:
+    pid: int | None = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    return pid
 
 
 @contextmanager

@@ -56,6 +56,10 @@ class TrainRequest(BaseModel):
     model: str = Field(min_length=1, max_length=4_096)
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     fit_params: dict[str, Any]
+    #: A higher one runs first.
+    priority: int = Field(0, ge=-1_000, le=1_000)
+    #: Seconds after which an attempt is ended; None: never.
+    max_runtime_seconds: float | None = Field(None, gt=0, le=1e9, allow_inf_nan=False)
 
 
 class ResumeRequest(BaseModel):

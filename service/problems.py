@@ -15,7 +15,10 @@ MEDIA_TYPE = "application/problem+json"
 def problem(error: ServiceError) -> Response:
     """The answer to an error of ours; a payload's faults are listed with their JSON pointers."""
     faults = [fault.as_dict() for fault in error.faults] if isinstance(error, InvalidPayload) else None
-    return problem_response(error.status, str(error), errors=faults)
+    response = problem_response(error.status, str(error), errors=faults)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def problem_response(status: int, detail: str, *, errors: object = None) -> Response:

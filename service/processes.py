@@ -94,6 +94,15 @@ def start_of(pid: int) -> str | None:
         return None
 
 
+def out_of_memory_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it does not tell."""
+    try:
+        counts = Path("/proc/vmstat").read_text().split()
+        return int(counts[counts.index("oom_kill") + 1])
+    except (OSError, ValueError):
+        return 0
+
+
 def _kill(kill: Callable[[int, int], None], pid: int, number: int = signal.SIGKILL) -> bool:
     try:
         kill(pid, number)

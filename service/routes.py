@@ -1,6 +1,7 @@
 """HTTP: each route checks, calls one thing, and answers. What it raises becomes problem+json here."""
 
 import asyncio
+import hashlib
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from anyio import to_thread
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
@@ -18,11 +20,13 @@ from starlette.types import Receive, Scope, Send
 from service import artifacts, dataset, payload
 from service import logs as log_text
 from service.catalog import Catalog
-from service.errors import BodyTooLarge, InvalidCursor, NotReady, ServiceError, UnsupportedMedia
+from service.errors import BodyTooLarge, InvalidCursor, InvalidKey, NotReady, ServiceError, UnsupportedMedia
 from service.events import EVENT_TYPES, UNFILTERED_TYPES, encode
 from service.eventstream import BoardStream, JobStream
 from service.jobs import Job, Status, links
+from service.metrics import Metrics
 from service.problems import problem, problem_response
+from service.retention import Retention
 from service.runner import Runner
 from service.schema import train_schema
 from service.settings import Settings
@@ -32,6 +36,8 @@ from service.streaming import BUSY_RETRY_MS, Hub, Types, retry_line
 STATIC = Path(__file__).parent.parent / "static"
 #: Seconds for which a training that is POSTed while the service warms up waits for it.
 WARM_UP_SECONDS = 120.0
+#: Characters of an Idempotency-Key.
+MAX_KEY = 255
 #: Events in one page of JSON, and jobs in one page of the list, at most.
 PAGE = 1_000
 #: Jobs with which the stream of all jobs begins.
@@ -51,6 +57,8 @@ class State(TypedDict):
     store: Store
     hub: Hub
     runner: Runner
+    retention: Retention
+    metrics: Metrics
     #: Done once workers can start and Ultralytics' arguments are known.
     catalog: "asyncio.Future[Catalog]"
 
@@ -72,7 +80,7 @@ async def train(request: Request) -> Response:
     weights = settings.folder / "weights" if settings.offline else None
     # In a thread: a large one takes a while.
     checked = await to_thread.run_sync(payload.parse, body, catalog, weights, settings.model_roots)
-    return await _submit(request, checked.model_dump(), catalog)
+    return await _submit(request, checked, catalog)
 
 
 async def demo(request: Request) -> Response:
@@ -82,16 +90,25 @@ async def demo(request: Request) -> Response:
     catalog = await _ready(request)
     settings: Settings = request.state.settings
     data = await to_thread.run_sync(shapes.generate, settings.folder / "demo")
-    content = {"model": shapes.MODEL, "hyperparameters": shapes.HYPERPARAMETERS, "fit_params": {"data": str(data)}}
+    fit_params = {"data": str(data)}
+    content = payload.TrainRequest(
+        model=shapes.MODEL, hyperparameters=dict(shapes.HYPERPARAMETERS), fit_params=fit_params
+    )
     return await _submit(request, content, catalog)
 
 
-async def _submit(request: Request, content: dict[str, Any], catalog: Catalog) -> Response:
+async def _submit(request: Request, training: payload.TrainRequest, catalog: Catalog) -> Response:
+    content = training.model_dump()
+    key = _idempotency_key(request)
+    digest = hashlib.sha256(encode(content)).hexdigest()
     settings: Settings = request.state.settings
     folder = settings.folder / "jobs"
     runner: Runner = request.state.runner
 
     def submit() -> Job:
+        store: Store = request.state.store
+        if key is not None and (known := store.replayed(key, digest)):
+            return known
         job = Job(id=secrets.token_hex(6), request=content)
         data, task = content["fit_params"]["data"], catalog.task(content["model"])
         if data in catalog.datasets:
@@ -102,33 +119,54 @@ async def _submit(request: Request, content: dict[str, Any], catalog: Catalog) -
         try:
             if clean is not None:
                 dataset.write(clean, folder / job.id)
-            return runner.submit(job)
-        except ServiceError:
+            created = runner.submit(job, key, digest)
+        except (ServiceError, OSError):
             shutil.rmtree(folder / job.id, ignore_errors=True)
             raise
+        if created.id != job.id:  # the same request came twice at once
+            shutil.rmtree(folder / job.id, ignore_errors=True)
+        else:
+            made.append(created.id)
+        return created
 
+    made: list[str] = []
     job = await to_thread.run_sync(submit)
-    accepted = {"job_id": job.id, "status": Status.QUEUED, "links": links(job.id)}
-    return answer(accepted, 202, {"Location": links(job.id)["self"]})
+    accepted = {"job_id": job.id, "status": Status.QUEUED if made else job.status, "links": links(job.id)}
+    headers = {"Location": links(job.id)["self"]}
+    return answer(accepted, 202, headers) if made else answer(accepted, 200, {**headers, "Idempotent-Replayed": "true"})
+
+
+def _idempotency_key(request: Request) -> str | None:
+    """The request's own name for itself. Raises InvalidKey."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+        raise InvalidKey(f"an Idempotency-Key has 1 to {MAX_KEY} printable ASCII characters")
+    return key
+
+
+async def delete(request: Request) -> Response:
+    """`DELETE /jobs/<id>`: 204 once a restart would finish it; files and events follow."""
+    await to_thread.run_sync(request.state.retention.delete, request.path_params["job_id"])
+    return Response(status_code=204)
 
 
 async def cancel(request: Request) -> Response:
     """`POST /jobs/<id>/cancel`: 202 once a restart would honour it; `cancelled` follows as an event."""
     job = await to_thread.run_sync(request.state.runner.cancel, request.path_params["job_id"])
-    return answer(_snapshot(request, job), 202)
+    return answer(job.snapshot(), 202)
 
 
 async def stop(request: Request) -> Response:
     """`POST /jobs/<id>/stop`: 202 once a restart would honour it; `completed` follows after the epoch's validation."""
     job = await to_thread.run_sync(request.state.runner.stop, request.path_params["job_id"])
-    return answer(_snapshot(request, job), 202)
+    return answer(job.snapshot(), 202)
 
 
 async def resume(request: Request) -> Response:
     """`POST /jobs/<id>/resume`: the same job, its next attempt, 202 once that is on the disk."""
     epochs = payload.parse_resume(await _json_body(request, optional=True)).epochs
     job = await to_thread.run_sync(request.state.runner.resume, request.path_params["job_id"], epochs)
-    return answer(_snapshot(request, job), 202)
+    return answer(job.snapshot(), 202)
 
 
 async def models(request: Request) -> Response:
@@ -158,12 +196,12 @@ async def list_jobs(request: Request) -> Response:
     before = _number(query["cursor"], "cursor") if "cursor" in query else None
     found = await to_thread.run_sync(lambda: request.state.store.jobs(status=status, before=before, limit=limit))
     more = str(request.url.include_query_params(cursor=found[-1].number)) if len(found) == limit else None
-    return answer({"jobs": [_snapshot(request, job) for job in found], "next": more})
+    return answer({"jobs": [job.snapshot() for job in found], "next": more})
 
 
 async def show_job(request: Request) -> Response:
     """`GET /jobs/<id>`: the snapshot."""
-    return answer(_snapshot(request, await _job(request)))
+    return answer((await _job(request)).snapshot())
 
 
 async def events(request: Request) -> Response:
@@ -263,10 +301,6 @@ async def _job(request: Request) -> Job:
     return await to_thread.run_sync(store.job, request.path_params["job_id"])
 
 
-def _snapshot(request: Request, job: Job) -> dict[str, Any]:
-    return {**job.snapshot(), "queue_position": request.state.runner.queue_position(job.id)}
-
-
 # Health
 
 
@@ -284,6 +318,11 @@ async def readyz(request: Request) -> Response:
     if request.state.store.failing:
         raise NotReady(request.state.store.failing)
     return answer({"status": "ready"})
+
+
+async def metrics(request: Request) -> Response:
+    """`GET /metrics`: for Prometheus."""
+    return Response(await to_thread.run_sync(request.state.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
 async def page(request: Request) -> Response:
@@ -400,6 +439,7 @@ ROUTES = [
     Route("/events", Streaming(all_events), methods=["GET"]),
     Route("/jobs", list_jobs),
     Route("/jobs/{job_id}", show_job),
+    Route("/jobs/{job_id}", delete, methods=["DELETE"]),
     Route("/jobs/{job_id}/events", Streaming(events), methods=["GET"]),
     Route("/jobs/{job_id}/logs", logs),
     Route("/jobs/{job_id}/artifacts", list_artifacts),
@@ -410,5 +450,6 @@ ROUTES = [
     Route("/jobs/{job_id}/resume", resume, methods=["POST"]),
     Route("/healthz", healthz),
     Route("/readyz", readyz),
+    Route("/metrics", metrics),
     Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
 ]

@@ -7,21 +7,23 @@ a store to write to; it knows nothing of HTTP or of subscribers.
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from orjson import loads
 
 from AI.model_trainer.checkpoints import Generation, generations
-from service.errors import NothingToResume, NotReady
+from service.errors import NothingToResume, NotReady, QueueFull
 from service.events import Event
+from service.failures import failed
 from service.jobs import MAX_FRUITLESS_ATTEMPTS, Job
 from service.launcher import Launcher
 from service.processes import ProcessGroup
 from service.store import Store
-from service.supervisor import LEAVE_SECONDS, TAIL_LINES, Supervisor, failed
+from service.supervisor import LEAVE_SECONDS, TAIL_LINES, Bounds, Supervisor
+from service.waiting import WaitingLine
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ class Runner:
         auto_resume: bool = True,
         grace_seconds: float = 5.0,
         limits: Mapping[str, int | None] | None = None,
+        max_waiting: int = 1_000,
+        stalled_seconds: float = 0.0,
     ) -> None:
         self._store = store
         self._launcher = launcher
@@ -61,21 +65,20 @@ class Runner:
         self._grace_seconds = grace_seconds
         self._limits = dict(limits or {})
         self._lock = threading.Lock()
-        self._waiting: deque[str] = deque()
+        self._max_waiting = max_waiting
+        self._stalled_seconds = stalled_seconds
+        self._waiting = WaitingLine()
+        #: Jobs that are about to wait: they are being written to the log.
+        self._entering = 0
         self._running: dict[str, Supervisor] = {}
         self._free: list[str | None] = list(devices)
         self._closed = False
 
     def start(self) -> None:
         """Settle what the last life of the service left, then run what is queued: what was interrupted comes first."""
-        resumed, waiting = [], []
         for job in self._store.unfinished():
-            if not job.cancel_requested and job.status == "queued":
-                waiting.append(job)
-            elif self._settle(job):
-                resumed.append(job)
-        waiting.sort(key=lambda job: job.reason != "interrupted")
-        self._waiting.extend(job.id for job in resumed + waiting)
+            if (not job.cancel_requested and job.status == "queued") or self._settle(job):
+                self._waiting.add(self._store.job(job.id))
         self._fill()
 
     def _settle(self, job: Job) -> bool:
@@ -108,18 +111,42 @@ class Runner:
         """The job once the event is in the log."""
         return self._store.append(job.id, attempt or job.attempt, event).result()
 
-    def submit(self, job: Job) -> Job:
+    def submit(self, job: Job, key: str | None = None, digest: str = "") -> Job:
         """Take a job into the queue; returns it once it is on the disk. Blocks: not for the event loop.
 
-        Raises NotReady: when the service is shutting down. Raises StoreUnavailable: when the log cannot be written.
+        With a `key` that came before (see `Store.create`) the first job is returned, and nothing is queued.
+        Raises NotReady: when the service is shutting down. Raises QueueFull. Raises StoreUnavailable: when the log
+        cannot be written. Raises KeyReused.
         """
-        if self._closed:
-            raise NotReady("the service is shutting down")
-        job = self._store.create(job)
-        with self._lock:
-            self._waiting.append(job.id)
+        with self._entry():
+            created = self._store.create(job, key, digest)
+            if created.id == job.id:
+                self._enqueue(created)
         self._fill()
-        return job
+        return created
+
+    @contextmanager
+    def _entry(self) -> Iterator[None]:
+        """Room for one more job that waits. Raises NotReady, QueueFull."""
+        with self._lock:
+            if self._closed:
+                raise NotReady("the service is shutting down")
+            # Where a slot is free nothing waits, but one that is just being filled counts as waiting for a moment.
+            if len(self._waiting) + self._entering >= self._max_waiting + len(self._free):
+                raise QueueFull(f"{len(self._waiting)} jobs wait already")
+            self._entering += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._entering -= 1
+
+    def _enqueue(self, job: Job) -> None:
+        with self._lock:
+            if not self._store.job(job.id).cancel_requested:
+                self._waiting.add(job)
+                return
+        self._append(job, {"event": "cancelled", "reason": "cancelled"})  # it came before the job was in the queue
 
     def cancel(self, job_id: str) -> Job:
         """End a job; returns once a restart would honour that too. Its `cancelled` follows when its processes are gone.
@@ -129,13 +156,12 @@ class Runner:
         job = self._store.request_cancel(job_id)
         with self._lock:
             supervisor = self._running.get(job_id)
-            waiting = job_id in self._waiting
-            if waiting:
-                self._waiting.remove(job_id)
+            waiting = self._waiting.remove(job_id)
         if supervisor is not None:
             supervisor.cancel()
         elif waiting:
             self._append(job, {"event": "cancelled", "reason": "cancelled"})
+            self._fill()  # the others move up
         return self._store.job(job_id)
 
     def stop(self, job_id: str) -> Job:
@@ -155,21 +181,20 @@ class Runner:
 
         Raises JobNotFound, StoreUnavailable, NotReady. Raises NothingToResume: when it cannot go on.
         """
-        if self._closed:
-            raise NotReady("the service is shutting down")
         job = self._store.job(job_id)
         if job.checkpoint is not None and self._generation(job) is None:
             raise NothingToResume(f"the checkpoints of job {job_id} are gone")
-        job = self._store.resume(job_id, epochs)
-        with self._lock:
-            self._waiting.append(job.id)
+        with self._entry():
+            job = self._store.resume(job_id, epochs)
+            self._enqueue(job)
         self._fill()
         return job
 
-    def queue_position(self, job_id: str) -> int | None:
-        """1 for the job that runs next; None for one that does not wait."""
+    def load(self) -> dict[str, int]:
+        """How many jobs wait, how many run, and how many could."""
         with self._lock:
-            return self._waiting.index(job_id) + 1 if job_id in self._waiting else None
+            running = len(self._running)
+            return {"waiting": len(self._waiting), "running": running, "slots": running + len(self._free)}
 
     def close(self) -> None:
         """End every worker by force and wait for that. The jobs stay as they are in the log: a restart settles them."""
@@ -183,14 +208,18 @@ class Runner:
             supervisor.join(max(0.0, deadline - time.monotonic()))  # longer: the log cannot be written, a start hangs
 
     def _fill(self) -> None:
-        """Give the free slots to the jobs that have waited longest."""
+        """Give the free slots to the jobs that are first, and tell the others where they stand."""
         with self._lock:
-            while self._free and self._waiting and not self._closed:
-                job = self._store.job(self._waiting.popleft())
+            while self._free and len(self._waiting) and not self._closed:
+                job = self._store.job(self._waiting.pop())
                 if job.cancel_requested:  # between its submit and its place in the queue
-                    self._store.append(job.id, job.attempt, {"event": "cancelled"})
+                    self._store.append(job.id, job.attempt, {"event": "cancelled", "reason": "cancelled"})
                 else:
                     self._run(job, self._free.pop(0))
+            if not self._store.failing:  # positions are told again with the next move; nothing is to wait for them
+                for job_id, position in self._waiting.moved():
+                    event = {"event": "queue_position", "queue_position": position}
+                    self._store.append(job_id, self._store.job(job_id).attempt, event)
 
     def _run(self, job: Job, device: str | None) -> None:
         def publish(event: Event) -> Any:
@@ -203,7 +232,8 @@ class Runner:
             self._fill()
 
         spec = self._spec(job, device)
-        supervisor = Supervisor(self._launcher, spec, publish, ended, grace_seconds=self._grace_seconds)
+        bounds = Bounds(self._grace_seconds, self._stalled_seconds, job.request.get("max_runtime_seconds"))
+        supervisor = Supervisor(self._launcher, spec, publish, ended, bounds)
         self._running[job.id] = supervisor
         if job.stop_requested:  # before an interruption, with no checkpoint to finish from
             supervisor.stop()

@@ -78,6 +78,20 @@ def train_schema(catalog: Catalog) -> dict[str, Any]:
                 "additionalProperties": False,
                 "properties": arguments | OWN_ARGUMENTS,
             },
+            "priority": {
+                "type": "integer",
+                "minimum": -1_000,
+                "maximum": 1_000,
+                "default": 0,
+                "description": "A job of a higher one runs first.",
+            },
+            "max_runtime_seconds": {
+                "type": ["number", "null"],
+                "exclusiveMinimum": 0,
+                "maximum": 1e9,
+                "default": None,
+                "description": "Seconds after which an attempt is ended; it has failed, reason timeout.",
+            },
         },
     }
 

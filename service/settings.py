@@ -49,6 +49,16 @@ class Settings(BaseSettings):
     cancel_grace_seconds: float = Field(
         5.0, ge=0, description="Seconds for which a cancelled worker may end by itself before SIGTERM, then SIGKILL."
     )
+    stalled_seconds: float = Field(
+        1_800.0, ge=0, description="Seconds without any progress after which a training has failed; 0: never."
+    )
+    max_waiting: int = Field(1_000, ge=0, description="Jobs that may wait for a slot; one more is refused (429).")
+    keep_days: float | None = Field(
+        None, gt=0, description="Days after which a job that has ended is deleted; default: never."
+    )
+    keep_jobs: int | None = Field(
+        None, ge=0, description="Jobs that have ended of which the newest are kept; default: all."
+    )
     auto_resume: bool = Field(
         True, description="Resume at the start what the service's end has interrupted; if not, it has failed."
     )
@@ -69,6 +79,9 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(30.0, gt=0, description="Seconds after which a reader that takes nothing is dropped.")
     start_method: Literal["forkserver", "spawn"] | None = Field(
         None, description="How workers start; default: forkserver on Linux, spawn elsewhere."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Form of the service's own log, on stderr: text, or one JSON object a line."
     )
     #: A torch-free stand-in for the training, for tests and for trying the service out.
     program: str = Field("service.worker:train", description="What a worker runs, as module:function.")

@@ -19,13 +19,13 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from service.errors import DataDirInUse, JobFinal, JobNotFound, JobNotRunning, StoreUnavailable
+from service.errors import DataDirInUse, JobFinal, JobNotFinal, JobNotFound, JobNotRunning, KeyReused, StoreUnavailable
 from service.events import FINAL_TYPES, VOLATILE_TYPES, Event, Record, encode
 from service.jobs import Job
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -41,7 +41,30 @@ CREATE TABLE events (
     data   BLOB NOT NULL,             -- the event, as JSON in one line
     PRIMARY KEY (job, seq)
 ) WITHOUT ROWID;
+CREATE TABLE keys (                   -- Idempotency-Key of requests
+    key        TEXT PRIMARY KEY,
+    digest     TEXT NOT NULL,         -- of the body that came with it
+    job        TEXT NOT NULL,
+    created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE deletions (              -- jobs that are gone, with something left of them to be deleted
+    number INTEGER PRIMARY KEY,
+    job    TEXT NOT NULL
+);
 """
+#: From a version of the schema to the next one.
+MIGRATIONS = {
+    1: """
+        CREATE TABLE keys (
+            key TEXT PRIMARY KEY, digest TEXT NOT NULL, job TEXT NOT NULL, created_at REAL NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE deletions (number INTEGER PRIMARY KEY, job TEXT NOT NULL);
+    """
+}
+#: Seconds for which an Idempotency-Key is known.
+KEY_SECONDS = 24 * 3600.0
+#: Events that are deleted in one transaction.
+PURGE_EVENTS = 5_000
 #: Changes that may wait for the writer; a thread that appends waits for room (and so, in the end, its training).
 QUEUE_SIZE = 10_000
 #: Changes in one transaction, so that what was acknowledged is not kept waiting by a flood.
@@ -54,6 +77,10 @@ BUSY_SECONDS = 1.0
 REQUEST_SECONDS = 10.0
 #: Seconds between tries to write while the disk refuses.
 RETRY_SECONDS = 0.5
+
+
+class _Replayed(Exception):
+    """Leaves the transaction of a job whose key is known; carries the id of the first job."""
 
 
 class Change(NamedTuple):
@@ -73,12 +100,13 @@ class _Pending:
 
     job_id: str
     #: The job now (None: not there yet) → the job afterwards, and the event that says so.
-    change: Callable[[Job | None], tuple[Job, Event | None]]
+    #: None: nothing that anybody is told of.
+    change: Callable[[Job | None], tuple[Job, Event | None] | None]
     #: Somebody is told that this happened: it must survive a power cut, not only a crash.
     acknowledged: bool
     #: A request waits for it and can be refused; otherwise it is kept until the disk takes it.
     request: bool
-    done: "Future[Job]" = field(default_factory=Future)
+    done: "Future[Any]" = field(default_factory=Future)
 
 
 class Store:
@@ -87,12 +115,22 @@ class Store:
     Raises DataDirInUse: when another process has the folder.
     """
 
-    def __init__(self, data_dir: Path, on_commit: OnCommit = lambda changes: None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        on_commit: OnCommit = lambda changes: None,
+        *,
+        observe: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self._on_commit = on_commit
+        #: Told how long each commit took, in seconds.
+        self._observe = observe
         self._pending: queue.Queue[_Pending | None] = queue.Queue(QUEUE_SIZE)
         self._lock_file = claim(data_dir)
+        self._path = data_dir / "log.db"
         self._writing = _connect(data_dir)
-        _prepare(self._writing)
+        _prepare(self._writing, self._path)
+        self._inode = self._path.stat().st_ino
         # Read connections are cheap and WAL lets them read during a commit; one lock keeps them to one.
         self._reading = _connect(data_dir)
         self._read_lock = threading.Lock()
@@ -106,13 +144,80 @@ class Store:
 
     # Changes
 
-    def create(self, job: Job) -> Job:
+    def create(self, job: Job, key: str | None = None, digest: str = "") -> Job:
         """Log a new job with its `queued` event; returns it once that is on the disk.
 
-        Raises StoreUnavailable: when it could not be written.
+        With a `key` that came before, the job of that time is returned instead, and nothing happens.
+        Raises KeyReused: when it came with another `digest` of its request. Raises StoreUnavailable: when nothing
+        could be written.
         """
-        event = {"event": "queued", "attempt": 1, **job.request}
-        return self._ask(job.id, lambda nothing: (job, event))
+
+        def change(nothing: Job | None) -> tuple[Job, Event]:
+            if key is not None:
+                if known := _job_of_key(self._writing, key, digest):
+                    raise _Replayed(known)
+                self._writing.execute("DELETE FROM keys WHERE created_at < ?", (time.time() - KEY_SECONDS,))
+                self._writing.execute("REPLACE INTO keys VALUES (?, ?, ?, ?)", (key, digest, job.id, time.time()))
+            return job, {"event": "queued", "attempt": 1, **job.request}
+
+        try:
+            return self._ask_job(job.id, change)
+        except _Replayed as replayed:
+            return self.job(str(replayed))
+
+    def replayed(self, key: str, digest: str) -> Job | None:
+        """The job that was created with this key. Raises KeyReused: when its request was another one."""
+        with self._read_lock:
+            known = _job_of_key(self._reading, key, digest)
+        return self.job(known) if known else None
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job that has ended, at once and for good; what is left of it is among the `deletions`.
+
+        Raises JobNotFound, StoreUnavailable. Raises JobNotFinal.
+        """
+
+        def change(job: Job | None) -> tuple[Job, None]:
+            if job is None:
+                raise JobNotFound(job_id)
+            if not job.is_final:
+                raise JobNotFinal(f"job {job_id} is {job.status}: cancel it first")
+            self._writing.execute("INSERT INTO deletions VALUES (?, ?)", (job.number, job.id))
+            self._writing.execute("DELETE FROM jobs WHERE number = ?", (job.number,))
+            return replace(job, deleted=True), None
+
+        self._ask(job_id, change)
+
+    def deletions(self) -> list[tuple[int, str]]:
+        """Number and id of the deleted jobs of which something is left."""
+        return self._query("SELECT number, job FROM deletions")
+
+    def purge(self, number: int) -> None:
+        """Delete the events of a deleted job, a few at a time, then the note that it was deleted.
+
+        Raises StoreUnavailable.
+        """
+        highest = self._query("SELECT max(seq) FROM events WHERE job = ?", number)[0][0] or 0
+        for last in range(PURGE_EVENTS, highest + PURGE_EVENTS, PURGE_EVENTS):
+            self._run("DELETE FROM events WHERE job = ? AND seq <= ?", number, last)
+        self._run("DELETE FROM deletions WHERE number = ?", number)
+
+    def expired(self, *, ended_before: float, keep: int | None) -> list[str]:
+        """Jobs that have ended before a time (Unix seconds), and those beyond the newest `keep` that have ended."""
+        ended = "SELECT id FROM jobs WHERE status IN ('completed', 'failed', 'cancelled')"
+        old = f"{ended} AND json_extract(CAST(state AS TEXT), '$.ended_at') < ?"
+        many = f"{ended} ORDER BY number DESC LIMIT -1 OFFSET ?"
+        found = self._query(old, ended_before) + (self._query(many, keep) if keep is not None else [])
+        return list(dict.fromkeys(job_id for (job_id,) in found))
+
+    @property
+    def waiting(self) -> int:
+        """Changes that wait for the writer."""
+        return self._pending.qsize()
+
+    def counts(self) -> dict[str, int]:
+        """Jobs by status."""
+        return dict(self._query("SELECT status, count(*) FROM jobs GROUP BY status"))
 
     def request_cancel(self, job_id: str) -> Job:
         """Note that the job is to be cancelled; returns it once a restart would honour that. Repeatable.
@@ -128,7 +233,7 @@ class Store:
                 raise JobFinal(f"job {job_id} is {job.status}")
             return replace(job, cancel_requested=True), None
 
-        return self._ask(job_id, change)
+        return self._ask_job(job_id, change)
 
     def request_stop(self, job_id: str) -> Job:
         """Note that the job is to end after its epoch; returns it once a restart would honour that. Repeatable.
@@ -143,7 +248,7 @@ class Store:
                 raise JobNotRunning(f"job {job_id} is {job.status}")
             return replace(job, stop_requested=True), None
 
-        return self._ask(job_id, change)
+        return self._ask_job(job_id, change)
 
     def resume(self, job_id: str, epochs: int | None) -> Job:
         """Log the next attempt of a job that has ended; returns it once its `queued` is on the disk.
@@ -156,7 +261,7 @@ class Store:
                 raise JobNotFound(job_id)
             return job, {**job.resume(epochs), "attempt": job.attempt + 1}
 
-        return self._ask(job_id, change)
+        return self._ask_job(job_id, change)
 
     def append(self, job_id: str, attempt: int, event: Event) -> "Future[Job]":
         """Queue an event for the log; waits only while the writer's queue is full.
@@ -174,7 +279,7 @@ class Store:
         self._put(pending)
         return pending.done
 
-    def _ask(self, job_id: str, change: Callable[[Job | None], tuple[Job, Event | None]]) -> Job:
+    def _ask(self, job_id: str, change: Callable[[Job | None], tuple[Job, Event | None] | None]) -> Any:
         if self.failing:
             raise StoreUnavailable(self.failing)
         pending = _Pending(job_id, change, acknowledged=True, request=True)
@@ -185,6 +290,18 @@ class Store:
             if pending.done.cancel():  # so it will not happen later either
                 raise StoreUnavailable("the log takes too long to write") from None
             return pending.done.result()
+
+    def _ask_job(self, job_id: str, change: Callable[[Job | None], tuple[Job, Event | None]]) -> Job:
+        job: Job = self._ask(job_id, change)
+        return job
+
+    def _run(self, sql: str, *arguments: Any) -> None:
+        """Have the writer execute a statement that changes no job."""
+
+        def change(nothing: Job | None) -> None:
+            self._writing.execute(sql, arguments)
+
+        self._ask("", change)
 
     def _put(self, pending: _Pending, seconds: float = float("inf")) -> None:
         """Wait for room in the queue. Raises StoreUnavailable: after so many seconds, or when the store is closing."""
@@ -291,7 +408,9 @@ class Store:
     def _commit_until_done(self, batch: list[_Pending]) -> None:
         while batch:
             try:
+                began = time.monotonic()
                 self._commit(batch)
+                self._observe(time.monotonic() - began)
                 self.failing = None
                 return
             except sqlite3.Error as error:
@@ -306,8 +425,9 @@ class Store:
     def _commit(self, batch: list[_Pending]) -> None:
         """All of the batch in one transaction; a refused change is left out and its future says why."""
         jobs: dict[str, Job] = {}
-        changes: list[tuple[_Pending, Change]] = []
+        done: list[tuple[_Pending, Change | None]] = []
         refused: list[tuple[_Pending, Exception]] = []
+        self._check_file()
         durable = any(pending.acknowledged for pending in batch)
         # FULL syncs the WAL on commit: what somebody was told survives a power cut too.
         self._writing.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -321,8 +441,9 @@ class Store:
                 except Exception as error:  # refused, or nothing that can be written: the others go on
                     refused.append((pending, error))
                 else:
-                    jobs[pending.job_id] = change.job
-                    changes.append((pending, change))
+                    if change is not None:
+                        jobs[pending.job_id] = change.job
+                    done.append((pending, change))
             for job in jobs.values():
                 self._writing.execute(
                     "UPDATE jobs SET status = ?, state = ? WHERE number = ?",
@@ -333,12 +454,24 @@ class Store:
             if self._writing.in_transaction:
                 self._writing.execute("ROLLBACK")
             raise
-        self._announce(jobs, changes, refused)
+        self._announce(jobs, done, refused)
 
-    def _apply(self, jobs: dict[str, Job], pending: _Pending) -> Change:
+    def _check_file(self) -> None:
+        """What is written to a file that was deleted is lost, and SQLite does not say so."""
+        try:
+            inode = self._path.stat().st_ino
+        except OSError as error:
+            raise sqlite3.OperationalError(f"log.db is gone: {error.strerror}") from None
+        if inode != self._inode:
+            raise sqlite3.OperationalError("log.db was replaced while the service runs")
+
+    def _apply(self, jobs: dict[str, Job], pending: _Pending) -> Change | None:
         """Write one change's event, and its job where that is new; raises before anything is written."""
         before = jobs.get(pending.job_id) or self._find(pending.job_id)
-        job, event = pending.change(before)
+        changed = pending.change(None if before is None or before.deleted else before)
+        if changed is None:
+            return None
+        job, event = changed
         if event is None:
             return Change(replace(job, updated_at=time.time()), None)
         seq = None if event["event"] in VOLATILE_TYPES else job.last_seq + 1
@@ -362,7 +495,7 @@ class Store:
     def _announce(
         self,
         jobs: dict[str, Job],
-        changes: list[tuple[_Pending, Change]],
+        done: list[tuple[_Pending, Change | None]],
         refused: list[tuple[_Pending, Exception]],
     ) -> None:
         for job in jobs.values():
@@ -371,11 +504,11 @@ class Store:
             else:
                 self._live[job.id] = job
         try:
-            self._on_commit([change for _, change in changes])
+            self._on_commit([change for _, change in done if change is not None])
         except Exception:  # whoever listens must not stop the log
             log.exception("announcing a commit failed", extra={"action": "announce_failed"})
-        for pending, change in changes:
-            pending.done.set_result(change.job)
+        for pending, change in done:
+            pending.done.set_result(change.job if change else None)
         for pending, error in refused:
             pending.done.set_exception(error)
 
@@ -408,10 +541,30 @@ def _connect(data_dir: Path) -> sqlite3.Connection:
     return sqlite3.connect(data_dir / "log.db", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables, or bring those of an older version up to date; a backup of the file stays beside it."""
     connection.execute("PRAGMA journal_mode = WAL")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == 0:
         connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-    elif version != SCHEMA_VERSION:
+        return
+    if version > SCHEMA_VERSION:
         raise StoreUnavailable(f"log.db has schema version {version}, this service knows {SCHEMA_VERSION}")
+    if version < SCHEMA_VERSION:
+        backup = path.with_name(f"log.v{version}.db")
+        backup.unlink(missing_ok=True)  # of a migration that was cut off
+        connection.execute("VACUUM INTO ?", (str(backup),))
+        log.info("log.db is brought to version %d, a backup is in %s", SCHEMA_VERSION, backup.name)
+    for before in range(version, SCHEMA_VERSION):
+        connection.executescript(f"BEGIN; {MIGRATIONS[before]} PRAGMA user_version = {before + 1}; COMMIT;")
+
+
+def _job_of_key(connection: sqlite3.Connection, key: str, digest: str) -> str | None:
+    """The job that was created with a key. Raises KeyReused: when its request was another one."""
+    sql = "SELECT digest, job FROM keys JOIN jobs ON jobs.id = keys.job WHERE key = ? AND created_at > ?"
+    row = connection.execute(sql, (key, time.time() - KEY_SECONDS)).fetchone()
+    if row is None:
+        return None
+    if row[0] != digest:
+        raise KeyReused(f"the Idempotency-Key {key!r} came with another request before")
+    return str(row[1])

@@ -10,8 +10,8 @@ import itertools
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol
 
 from anyio import to_thread
 
@@ -66,6 +66,8 @@ class Hub:
         self._heart: asyncio.TimerHandle | None = None
         #: Streams that are open now.
         self.streams = 0
+        #: Pages of the log that were read for streams.
+        self.replays = 0
         self.closed = False
 
     def open(self, log: Log) -> None:
@@ -149,6 +151,7 @@ class Topic:
         if first is not None and first <= after + 1:
             return list(itertools.islice(self.tail, after + 1 - first, None))
         shown = self.last_seq
+        self.hub.replays += 1
         records, final_seq = await to_thread.run_sync(self.hub.log.page, self.name, after, PAGE_EVENTS)
         if self.last_seq == shown:  # else what was shown meanwhile is newer than what the disk said
             self._final_seq = final_seq
@@ -219,8 +222,6 @@ class Board(Topic):
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub, "")
-        #: What is told of a job; `app` adds what only the runner knows.
-        self.describe: Callable[[Job], dict[str, Any]] = Job.snapshot
         self._changed: dict[str, Job] = {}
         self._newest: dict[str, Frame] = {}
         self._flush: asyncio.TimerHandle | None = None
@@ -249,9 +250,11 @@ class Board(Topic):
         self._flushed = asyncio.get_running_loop().time()
         frames: list[Frame] = []
         for number, job in enumerate(self._changed.values(), self.last_seq + 1):
-            data = encode({"event": "job", **self.describe(job)})
+            kind, shown = ("deleted", {"job_id": job.id}) if job.deleted else ("job", job.snapshot())
+            data = encode({"event": kind, **shown})
             self._newest.pop(job.id, None)  # so that the newest stand last
-            self._newest[job.id] = (Record(number, "job", data), b"event: job\ndata: %b\n\n" % data)
+            record = Record(number, kind, data)
+            self._newest[job.id] = (record, b"event: %b\ndata: %b\n\n" % (kind.encode(), data))
             frames.append(self._newest[job.id])
         self._changed.clear()
         self.extend(frames, ended=False)

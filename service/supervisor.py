@@ -6,6 +6,7 @@ believes the operating system, not multiprocessing, about whether the worker is 
 
 import contextlib
 import logging
+import math
 import os
 import re
 import signal
@@ -16,15 +17,16 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from multiprocessing.connection import Connection, Pipe, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from service import worker
 from service.errors import StoreUnavailable
 from service.events import FINAL_TYPES, Event, is_deeper
+from service.failures import HINTS, failed, reason_in
 from service.launcher import EventQueue, Launcher
-from service.processes import ProcessGroup
+from service.processes import ProcessGroup, out_of_memory_kills
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,21 @@ LOG_BYTES = 64_000
 #: Signals that mean a fault of the worker's own; any other one came from outside.
 CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"})
 
+#: Which of a tick's fields show that the training gets on: it is told by a thread of its own, whatever hangs.
+PROGRESS_FIELDS = ("epoch", "batch", "val_batch")
+
+
+class Bounds(NamedTuple):
+    """What an attempt may take, in seconds; 0 or None: as long as it likes."""
+
+    #: From a request to end until SIGTERM.
+    grace: float = 5.0
+    #: Without any sign of progress.
+    stalled: float = 0.0
+    #: From its start to its end.
+    runtime: float | None = None
+
+
 #: Takes an event of this attempt for the log.
 Publish = Callable[[Event], "Future[Any]"]
 
@@ -69,8 +86,7 @@ class Supervisor(threading.Thread):
         spec: Mapping[str, Any],
         publish: Publish,
         ended: Callable[[], None],
-        *,
-        grace_seconds: float = 5.0,
+        bounds: Bounds = Bounds(),  # noqa: B008 (immutable)
     ) -> None:
         super().__init__(name=f"supervisor-{spec['id']}", daemon=True)
         self._launcher = launcher
@@ -80,7 +96,7 @@ class Supervisor(threading.Thread):
         self._lines = LogLines(publish, spec["max_log_bytes"])
         self._outcome: Event | None = None
         self._tick: Future[Any] | None = None
-        self._grace_seconds = grace_seconds
+        self._bounds = bounds
         self._lock = threading.Lock()  # between the start and those who ask for its end
         self._requests: Connection | None = None
         self._group: ProcessGroup | None = None
@@ -88,6 +104,12 @@ class Supervisor(threading.Thread):
         #: Why the worker is to go: it was cancelled, or the service is leaving and the next one settles the attempt.
         self._cancelled = False
         self._abandoned = False
+        #: Reason and text of an end that the supervisor itself decided on.
+        self._limit: tuple[str, str] | None = None
+        self._deadline = math.inf  # of the attempt's running time, monotonic seconds
+        self._progressed = 0.0
+        self._progress: list[Any] = []
+        self._kills_before = 0
         self._noted = threading.Event()
         self._over = threading.Event()
 
@@ -102,7 +124,7 @@ class Supervisor(threading.Thread):
         with self._lock:
             if not self._cancelled:
                 self._cancelled = True
-                threading.Thread(target=self._escalate, name=f"cancel-{self._spec['id']}", daemon=True).start()
+                threading.Thread(target=self._escalate, name=f"end-{self._spec['id']}", daemon=True).start()
 
     def abandon(self) -> None:
         """End the worker and all of its processes by force, without a final event."""
@@ -115,7 +137,7 @@ class Supervisor(threading.Thread):
         self._noted.wait()
         with self._lock:
             self._request(worker.CANCEL)
-        if not self._over.wait(self._grace_seconds) and self._group is not None:
+        if not self._over.wait(self._bounds.grace) and self._group is not None:
             self._group.terminate()
         if not self._over.wait(TERMINATE_SECONDS) and self._group is not None:
             self._group.kill()
@@ -154,6 +176,7 @@ class Supervisor(threading.Thread):
     def _attempt(self) -> Event:
         if self._cancelled or self._abandoned:
             return failed("killed", "ended before it started")
+        self._kills_before = out_of_memory_kills()
         queue = self._launcher.queue()
         (stdout, stdout_writer), (stderr, stderr_writer) = Pipe(duplex=False), Pipe(duplex=False)
         control, requests = Pipe(duplex=False)
@@ -183,6 +206,9 @@ class Supervisor(threading.Thread):
             if self._stopping:
                 self._request(worker.STOP)
         self._noted.set()
+        self._progressed = time.monotonic()
+        if self._bounds.runtime:
+            self._deadline = self._progressed + self._bounds.runtime
         self._publish({"event": "started", "pid": group.pid, "pid_started": group.started})
         return group
 
@@ -207,9 +233,11 @@ class Supervisor(threading.Thread):
         pause: float | None = None  # once the worker is dead: how long a silence ends the reading
         orphaned = False
         while unfinished:
-            ready = wait([*unfinished, *watched], self._lines.due(deadline) if pause is None else pause)
+            ready = wait([*unfinished, *watched], self._patience(deadline) if pause is None else pause)
             # Text first: what was printed before an event stands before it.
             ended = [pipe for pipe in texts if pipe in ready and not texts[pipe].read(pipe)]
+            if any(pipe in ready for pipe in texts):
+                self._note_progress()
             if queue.reader in ready and not self._drain(queue):
                 ended.append(queue.reader)
             if deadline is None and (queue.reader in ended or self._outcome is not None):
@@ -223,11 +251,40 @@ class Supervisor(threading.Thread):
                 deadline, pause = time.monotonic() + LEAVE_SECONDS, LAST_WORDS_SECONDS
             unfinished = [source for source in unfinished if source not in ended]
             self._lines.flush_if_due()
+            self._check_bounds()
             silent = pause is not None and not ready
             if silent or (deadline is not None and time.monotonic() >= deadline):
                 break  # something that left the group holds a pipe
         self._lines.flush()
         return orphaned
+
+    def _patience(self, deadline: float | None) -> float | None:
+        """Seconds until something must be done though nothing is heard; None: nothing."""
+        due = self._lines.due(deadline)
+        soonest = math.inf if due is None else due
+        if not self._limit:
+            stalls = self._progressed + (self._bounds.stalled or math.inf)
+            soonest = min(soonest, max(0.0, min(self._deadline, stalls) - time.monotonic()))
+        return None if soonest == math.inf else soonest
+
+    def _check_bounds(self) -> None:
+        """End an attempt that runs for too long, or that shows no progress."""
+        now = time.monotonic()
+        if self._limit or self._outcome:
+            return
+        if now >= self._deadline:
+            self._limit = ("timeout", f"it ran for {self._bounds.runtime:g} seconds, its max_runtime_seconds")
+        elif self._bounds.stalled and now >= self._progressed + self._bounds.stalled:
+            self._limit = ("stalled", f"no batch, no event and no line of its log for {self._bounds.stalled:g} seconds")
+        if self._limit:
+            log.warning("%s: %s", *self._limit, extra={"action": "ended", "job_id": self._spec["id"]})
+            self.cancel()
+
+    def _note_progress(self, at: list[Any] | None = None) -> None:
+        """Something happened; in a tick only if it is `at` another place than the one before."""
+        if at is None or at != self._progress:
+            self._progressed = time.monotonic()
+            self._progress = at or self._progress
 
     def _drain(self, queue: EventQueue) -> bool:
         """Publish all that waits in the queue; of ticks only the newest. False at the end."""
@@ -244,7 +301,9 @@ class Supervisor(threading.Thread):
                 log.warning("worker sent no event", extra={"job_id": self._spec["id"]})
             elif event["event"] == "tick":
                 tick = event
+                self._note_progress([event.get(name) for name in PROGRESS_FIELDS])
             else:
+                self._note_progress()
                 tick = tick if event["event"] == "log" else None  # overtaken: it must not show as newer than this
                 self._take(event)
             if not queue.reader.poll():
@@ -280,18 +339,29 @@ class Supervisor(threading.Thread):
         tail = self._lines.tail()
         if self._outcome is not None and self._outcome["event"] == "completed":
             return {**self._outcome, "time": None}  # it is over now, not when the worker said so
+        if self._limit:
+            return failed(*self._limit, log_tail=tail)
         if self._outcome is not None:
-            error = "\n".join(map(clean, self._outcome["error"].split("\n")))
-            return failed(self._outcome["reason"], error, log_tail=tail)
+            error = "\n".join(map(clean, str(self._outcome.get("error")).split("\n")))
+            reason = str(self._outcome.get("reason"))
+            return failed(reason if reason in HINTS else "error", error, log_tail=tail)
         if orphaned or code is None:
             return failed(
                 "worker_lost", "the process that starts workers died, and the worker was ended", log_tail=tail
             )
         if code < 0:
             name = signal.Signals(-code).name
-            reason = "crashed" if name in CRASHES else "killed"
-            return failed(reason, f"the worker was ended by {name}", signal=name, log_tail=tail)
-        return failed("exited", f"the worker left with exit code {code} and no result", exit_code=code, log_tail=tail)
+            return failed(self._reason_of(name, tail), f"the worker was ended by {name}", signal=name, log_tail=tail)
+        reason = reason_in(tail) or "exited"
+        return failed(reason, f"the worker left with exit code {code} and no result", exit_code=code, log_tail=tail)
+
+    def _reason_of(self, name: str, tail: list[str]) -> str:
+        """Why a signal ended the worker: want of memory (the kernel counts), a full disk, a fault, or somebody."""
+        if name == "SIGKILL" and out_of_memory_kills() > self._kills_before:
+            return "out_of_memory"
+        if name == "SIGXFSZ":
+            return "disk_full"
+        return (reason_in(tail) or "crashed") if name in CRASHES else "killed"
 
 
 class LogLines:
@@ -391,9 +461,3 @@ def _parse(message: bytes) -> Event | None:
         return None
     known = isinstance(event, dict) and isinstance(event.get("event"), str) and event["event"] in WORKER_TYPES
     return event if known and not is_deeper(event, MAX_LEVELS) else None
-
-
-def failed(reason: str, error: str, **evidence: Any) -> Event:
-    """A `failed` event. Its `failure` holds the evidence: exit code or signal, and the last log lines."""
-    failure = {"reason": reason, "evidence": error, **evidence}
-    return {"event": "failed", "reason": reason, "error": error, "failure": failure}

@@ -26,14 +26,12 @@ from urllib.parse import quote
 from AI.model_trainer.listener import Listener
 from service import dataset, sandbox
 from service.events import Event, encode
+from service.failures import reason_of
 from service.launcher import EventQueue
 from service.machine import Machine
 
 #: Length of an error's text in its event; the whole of it is in the log.
 ERROR_CHARACTERS = 2_000
-#: What torch's allocator says of it, in a RuntimeError.
-_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory"
-
 #: What the service asks of a running worker.
 STOP, CANCEL = b"stop", b"cancel"
 
@@ -111,13 +109,10 @@ def _leader() -> int:
 
 
 def _failure(error: Exception) -> Event:
-    # torch's OutOfMemoryError is known by its name: this file does not import torch.
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    memory |= _CPU_OUT_OF_MEMORY in str(error)
     # What the library raises on purpose is a sentence already.
     own = type(error).__module__.startswith("AI.model_trainer.")
     text = str(error) if own else "".join(traceback.format_exception_only(error)).strip()
-    return {"event": "failed", "reason": "out_of_memory" if memory else "error", "error": text[:ERROR_CHARACTERS]}
+    return {"event": "failed", "reason": reason_of(error), "error": text[:ERROR_CHARACTERS]}
 
 
 def _load(program: str) -> Program:

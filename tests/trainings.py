@@ -332,3 +332,38 @@ def say(spec, emit, should_stop):
     for number, text in enumerate(spec["hyperparameters"]["texts"], 1):
         emit({"event": "epoch_end", "epoch": number, "total_epochs": 1, "metrics": {"text": text}, "save_dir": ""})
     return {}
+
+
+def tell_device(spec, emit, should_stop):
+    """Says on which device it runs."""
+    for epoch in range(1, spec["hyperparameters"]["epochs"] + 1):
+        time.sleep(0.01)
+        metrics = {"device": float(spec["device"])}
+        emit({"event": "epoch_end", "epoch": epoch, "total_epochs": 3, "metrics": metrics, "save_dir": ""})
+    return {}
+
+
+def tick_on_the_spot(spec, emit, should_stop):
+    """Its ticks go on, nothing else does."""
+    while True:
+        emit({"event": "tick", "epoch": 1, "total_epochs": 1, "batch": 3, "metrics": {}, "save_dir": ""})
+        time.sleep(0.02)
+
+
+def freeze(spec, emit, should_stop):
+    """Stops as a whole."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def tick_along(spec, emit, should_stop):
+    for batch in range(40):
+        emit({"event": "tick", "epoch": 1, "total_epochs": 1, "batch": batch, "metrics": {}, "save_dir": ""})
+        time.sleep(0.03)
+    return {}
+
+
+def print_along(spec, emit, should_stop):
+    for number in range(40):
+        print(number, flush=True)
+        time.sleep(0.03)
+    return {}

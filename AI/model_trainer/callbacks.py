@@ -84,6 +84,8 @@ class Progress:
             ("on_train_epoch_start", self._pass_start),
             ("on_train_batch_end", self._batch_end),
             ("on_train_epoch_end", self._pass_end),
+            ("on_val_start", self._validation_start),
+            ("on_val_batch_end", self._validation_batch_end),
             ("on_val_end", self._validation_end),
             ("on_model_save", self._saved),
             ("on_fit_epoch_end", self._epoch_end),
@@ -150,8 +152,17 @@ class Progress:
         self._moment = replace(self._moment, losses=_losses(trainer), lr=numbers(trainer.lr))
 
     @telemetry
+    def _validation_start(self, validator: Any) -> None:
+        self._moment = replace(self._moment, val_batch=0, val_batches=len(validator.dataloader))
+
+    @telemetry
+    def _validation_batch_end(self, validator: Any) -> None:
+        self._moment = replace(self._moment, val_batch=validator.batch_i + 1)
+
+    @telemetry
     def _validation_end(self, validator: Any) -> None:
         self._validated = bool(validator.training)
+        self._moment = replace(self._moment, val_batch=None, val_batches=None)
 
     @telemetry
     def _saved(self, trainer: Any) -> None:
@@ -236,6 +247,8 @@ class Progress:
             **self._where(moment),
             "batch": moment.batch,
             "batches": moment.batches,
+            "val_batch": moment.val_batch,
+            "val_batches": moment.val_batches,
             "losses": moment.losses,
             "lr": moment.lr,
             "elapsed_seconds": now - moment.began,

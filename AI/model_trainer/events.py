@@ -54,6 +54,9 @@ class Tick(Where):
     #: Batches of this epoch that are done, and how many it has (None during set-up).
     batch: int
     batches: int | None
+    #: The same of a validation; None while there is none.
+    val_batch: int | None
+    val_batches: int | None
     #: Running means of this epoch, such as `box_loss`. Up to half a `tick_interval` old.
     losses: Numbers
     #: Learning rate per parameter group: `lr/pg0`, `lr/pg1`, … Empty before the first batch.

@@ -21,6 +21,9 @@ class Moment:
     #: Batches of this pass through the data: done, and all.
     batch: int = 0
     batches: int | None = None
+    #: The same of a validation; None while there is none.
+    val_batch: int | None = None
+    val_batches: int | None = None
     #: When this pass began and last got on, and its pace so far (until its first batch: the pace of the one before).
     pass_began: float = 0.0
     batch_ended: float = 0.0

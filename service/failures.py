@@ -1,0 +1,97 @@
+"""Why an attempt failed: one vocabulary, found from exception, signal and log, with a hint for whoever started it.
+
+Names and texts of errors were read in the sources of Ultralytics 8.4.190, torch 2.15 and Python.
+"""
+
+import errno
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from service.events import Event
+
+#: Reason → what can be done about it.
+HINTS: Mapping[str, str] = {
+    "out_of_memory": "Lower batch or imgsz, take a smaller model or cache=False; or free memory on the machine.",
+    "invalid_data": "Mend the dataset: the error names the file or the split; the log has the line of each bad image.",
+    "weights_unavailable": "Put the weights into the folder that the error names, or train from random ones (.yaml).",
+    "nan": "Lower lr0, raise warmup_epochs, or train with amp=False; look for broken labels.",
+    "import_error": "Something that the model or an argument needs is not installed beside the service.",
+    "disk_full": "Free room in the data folder (old jobs can be deleted), or raise --max-file-bytes; then resume.",
+    "timeout": "It ran for its max_runtime_seconds: resume it, or give it more.",
+    "stalled": "It showed no progress for --stalled-seconds: look at the log and the dataset's disk; then resume.",
+    "killed": "Somebody, or the system, ended the worker; resume it. If that comes again, watch the machine's memory.",
+    "crashed": "Native code broke off; the log has its stack. Resume, or change device, amp or the library's version.",
+    "exited": "The worker left without a result; its last lines say more.",
+    "worker_lost": "The process that starts workers died, and the worker was ended: resume it.",
+    "interrupted": "The service was lost again and again, or may not resume by itself: resume it.",
+    "internal": "A fault of the service: its log says more.",
+    "error": "The training raised; the log has the traceback.",
+}
+
+_NAMES = {
+    "MemoryError": "out_of_memory",
+    "OutOfMemoryError": "out_of_memory",
+    "WeightsUnavailable": "weights_unavailable",
+    "ImportError": "import_error",
+    "ModuleNotFoundError": "import_error",
+    "DatasetError": "invalid_data",
+}
+_NUMBERS = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EFBIG: "disk_full",
+    errno.ENOMEM: "out_of_memory",
+}
+#: What an error's text, or a dying process's last lines, say; the first that is found counts.
+_TEXTS = (
+    ("disk_full", ("no space left on device", "disk quota exceeded", "file too large", "disk is full")),
+    (
+        "out_of_memory",
+        (
+            *("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory"),
+            *("std::bad_alloc", "_alloc_failed", "unable to allocate", "insufficient shared memory"),
+        ),
+    ),
+    ("nan", ("nan persisted", "nan/inf")),
+    (
+        "invalid_data",
+        (
+            *(r"dataset '.*' error", "images? not found", r"no (valid |training )?images ", "no labels found"),
+            *("error loading data from", "fraction must select", "data yaml"),
+        ),
+    ),
+)
+_PATTERNS = [(reason, re.compile("|".join(texts), re.IGNORECASE)) for reason, texts in _TEXTS]
+
+
+def reason_of(error: BaseException) -> str:
+    """The reason behind an exception: its own, or that of what it was raised from."""
+    for link in _chain(error):
+        names = [kind.__name__ for kind in type(link).__mro__]
+        known = next((_NAMES[name] for name in names if name in _NAMES), None)
+        number = _NUMBERS.get(link.errno or 0) if isinstance(link, OSError) else None
+        if found := known or number or reason_in([str(link)]):
+            return found
+    return "error"
+
+
+def reason_in(lines: Iterable[str]) -> str | None:
+    """The reason that a text tells of, if any."""
+    text = "\n".join(lines)
+    return next((reason for reason, pattern in _PATTERNS if pattern.search(text)), None)
+
+
+def failed(reason: str, error: str, **evidence: Any) -> Event:
+    """A `failed` event. Its `failure` has the evidence (exit code or signal, the last log lines) and a hint."""
+    failure = {"reason": reason, "evidence": error, "hint": HINTS[reason], **evidence}
+    return {"event": "failed", "reason": reason, "error": error, "failure": failure}
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
