@@ -20,7 +20,15 @@ from starlette.types import Receive, Scope, Send
 from service import artifacts, dataset, payload
 from service import logs as log_text
 from service.catalog import Catalog
-from service.errors import BodyTooLarge, InvalidCursor, InvalidKey, NotReady, ServiceError, UnsupportedMedia
+from service.errors import (
+    BodyTooLarge,
+    InvalidCursor,
+    InvalidKey,
+    NotReady,
+    ServiceError,
+    StoreUnavailable,
+    UnsupportedMedia,
+)
 from service.events import EVENT_TYPES, UNFILTERED_TYPES, encode
 from service.eventstream import BoardStream, JobStream
 from service.jobs import Job, Status, links
@@ -120,9 +128,12 @@ async def _submit(request: Request, training: payload.TrainRequest, catalog: Cat
             if clean is not None:
                 dataset.write(clean, folder / job.id)
             created = runner.submit(job, key, digest)
-        except (ServiceError, OSError):
+        except ServiceError:
             shutil.rmtree(folder / job.id, ignore_errors=True)
             raise
+        except OSError as error:
+            shutil.rmtree(folder / job.id, ignore_errors=True)
+            raise StoreUnavailable(f"the job's folder cannot be written: {error.strerror}") from error
         if created.id != job.id:  # the same request came twice at once
             shutil.rmtree(folder / job.id, ignore_errors=True)
         else:

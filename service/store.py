@@ -129,7 +129,12 @@ class Store:
         self._lock_file = claim(data_dir)
         self._path = data_dir / "log.db"
         self._writing = _connect(data_dir)
-        _prepare(self._writing, self._path)
+        try:
+            _prepare(self._writing, self._path)
+        except BaseException:
+            self._writing.close()
+            self._lock_file.close()
+            raise
         self._inode = self._path.stat().st_ino
         # Read connections are cheap and WAL lets them read during a commit; one lock keeps them to one.
         self._reading = _connect(data_dir)

@@ -41,6 +41,8 @@ LOG_LINES = 200
 LINE_CHARACTERS = 4_000
 #: Lines that a `failed` event repeats from the log.
 TAIL_LINES = 20
+#: Lines in which a reason is looked for.
+RECENT_LINES = 200
 #: Messages taken from a queue before the other ends get their turn.
 DRAIN_MESSAGES = 1_000
 #: Seconds in which a worker that has told its outcome must be gone, and in which a killed group must be.
@@ -351,17 +353,17 @@ class Supervisor(threading.Thread):
             )
         if code < 0:
             name = signal.Signals(-code).name
-            return failed(self._reason_of(name, tail), f"the worker was ended by {name}", signal=name, log_tail=tail)
-        reason = reason_in(tail) or "exited"
+            return failed(self._reason_of(name), f"the worker was ended by {name}", signal=name, log_tail=tail)
+        reason = reason_in(self._lines.recent()) or "exited"
         return failed(reason, f"the worker left with exit code {code} and no result", exit_code=code, log_tail=tail)
 
-    def _reason_of(self, name: str, tail: list[str]) -> str:
+    def _reason_of(self, name: str) -> str:
         """Why a signal ended the worker: want of memory (the kernel counts), a full disk, a fault, or somebody."""
         if name == "SIGKILL" and out_of_memory_kills() > self._kills_before:
             return "out_of_memory"
         if name == "SIGXFSZ":
             return "disk_full"
-        return (reason_in(tail) or "crashed") if name in CRASHES else "killed"
+        return (reason_in(self._lines.recent()) or "crashed") if name in CRASHES else "killed"
 
 
 class LogLines:
@@ -378,7 +380,7 @@ class LogLines:
         self._key = ("", "")
         self._batch_bytes = 0
         self._since = 0.0
-        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._recent: deque[str] = deque(maxlen=RECENT_LINES)
 
     def add(self, stream: str, level: str, lines: list[str]) -> None:
         for line in lines:
@@ -391,7 +393,7 @@ class LogLines:
             if not self._batch:
                 self._since = time.monotonic()
                 self._batch_bytes = 0
-            self._tail.append(text)
+            self._recent.append(text)
             self._keep(text)
 
     def _keep(self, text: str) -> None:
@@ -422,7 +424,11 @@ class LogLines:
 
     def tail(self) -> list[str]:
         """The last lines, whatever their stream."""
-        return list(self._tail)
+        return self.recent()[-TAIL_LINES:]
+
+    def recent(self) -> list[str]:
+        """More of them: a dying process may print a long stack after the line that counts."""
+        return list(self._recent)
 
 
 class TextSplitter:

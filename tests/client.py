@@ -33,7 +33,7 @@ async def follow(http: httpx.AsyncClient, path: str, after: int = 0, **query: An
         async for fields in frames(response):
             event = orjson.loads(fields["data"])
             assert event["event"] == fields["event"]
-            if event["event"] == "tick":
+            if event["event"] in ("tick", "queue_position"):
                 assert "id" not in fields
             elif event["event"] != "reset":
                 assert int(fields["id"]) == event["seq"] == last + 1, f"{fields['id']} after {last}"

@@ -215,3 +215,92 @@ def test_a_page_ends_early_where_events_are_large(store: Store) -> None:
         after = records[-1].seq or 0
     assert after == 22
     assert max(sizes) < 320_000
+
+
+# Older logs
+
+#: The tables of version 1, as that version made them.
+VERSION_1 = """
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, status TEXT NOT NULL, state BLOB NOT NULL
+);
+CREATE INDEX jobs_by_status ON jobs (status, number);
+CREATE TABLE events (
+    job INTEGER NOT NULL REFERENCES jobs (number), seq INTEGER NOT NULL, type TEXT NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (job, seq)
+) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+
+def old_log(folder: Path) -> None:
+    folder.mkdir()
+    state = {
+        "id": "old",
+        "request": {"model": "m", "fit_params": {}},
+        "number": 1,
+        "status": "completed",
+        "last_seq": 1,
+    }
+    with sqlite3.connect(folder / "log.db") as log:
+        log.executescript(VERSION_1)
+        log.execute("INSERT INTO jobs (id, status, state) VALUES ('old', 'completed', ?)", (orjson.dumps(state),))
+        log.execute("INSERT INTO events VALUES (1, 1, 'completed', ?)", (b'{"event":"completed"}',))
+    log.close()
+
+
+def test_a_log_of_the_first_version_is_brought_up_to_date_with_a_backup(tmp_path: Path) -> None:
+    old_log(tmp_path / "data")
+    for _ in range(2):
+        store = Store(tmp_path / "data")
+        assert store.job("old").status == "completed"
+        assert [record.seq for record in store.read("old")] == [1]
+        assert store.create(Job(id=os.urandom(3).hex(), request={"model": "m"}), "key", "digest")
+        assert store.deletions() == []
+        store.close()
+    with sqlite3.connect(tmp_path / "data" / "log.v1.db") as backup:
+        assert backup.execute("PRAGMA user_version").fetchone() == (1,)
+        assert backup.execute("SELECT id FROM jobs").fetchall() == [("old",)]
+    backup.close()
+
+
+def test_a_new_log_has_the_tables_of_one_that_was_brought_up_to_date(tmp_path: Path) -> None:
+    old_log(tmp_path / "old")
+    tables = []
+    for folder in ("old", "new"):
+        Store(tmp_path / folder).close()
+        with sqlite3.connect(tmp_path / folder / "log.db") as log:
+            names = [name for (name,) in log.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")]
+            tables.append({name: log.execute(f"PRAGMA table_info({name})").fetchall() for name in sorted(names)})
+        log.close()
+    assert tables[0] == tables[1]
+
+
+def test_a_migration_that_was_cut_off_starts_again(tmp_path: Path) -> None:
+    old_log(tmp_path / "data")
+    (tmp_path / "data" / "log.v1.db").write_bytes(b"half a backup")
+    Store(tmp_path / "data").close()
+    with sqlite3.connect(tmp_path / "data" / "log.v1.db") as backup:
+        assert backup.execute("SELECT count(*) FROM jobs").fetchone() == (1,)
+    backup.close()
+
+
+def test_a_log_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    old_log(tmp_path / "data")
+    with sqlite3.connect(tmp_path / "data" / "log.db") as log:
+        log.execute("PRAGMA user_version = 99")
+    log.close()
+    with pytest.raises(StoreUnavailable, match="version 99"):
+        Store(tmp_path / "data")
+    assert not (tmp_path / "data" / "log.v99.db").exists()
+
+
+def test_a_page_of_jobs_is_found_by_an_index(store: Store) -> None:
+    for sql in (
+        "SELECT state FROM jobs WHERE number < 9 ORDER BY number DESC LIMIT 3",
+        "SELECT state FROM jobs WHERE number < 9 AND status = 'failed' ORDER BY number DESC LIMIT 3",
+        "SELECT status, count(*) FROM jobs GROUP BY status",
+        "SELECT seq FROM events WHERE job = 1 AND seq > 5 ORDER BY seq LIMIT 3",
+    ):
+        plan = " ".join(str(row[3]) for row in store._query(f"EXPLAIN QUERY PLAN {sql}"))
+        assert "USING" in plan and "TEMP B-TREE" not in plan, plan

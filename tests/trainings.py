@@ -1,13 +1,18 @@
 """Tiny programs that stand in for a training: each shows the service one behaviour, none imports torch."""
 
 import ctypes
+import importlib
 import json
+import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import types
 import zlib
 from pathlib import Path
 
@@ -366,4 +371,89 @@ def print_along(spec, emit, should_stop):
     for number in range(40):
         print(number, flush=True)
         time.sleep(0.03)
+    return {}
+
+
+# Reasons to fail
+
+
+def come_to_grief(spec, emit, should_stop):
+    print("here it comes", flush=True)
+    GRIEFS[spec["hyperparameters"]["what"]]()
+
+
+def raise_no_memory():
+    limit = 2**30
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    bytearray(2 * limit)
+
+
+def allocate_too_much():
+    import torch
+
+    torch.empty(2**60)
+
+
+def import_nothing():
+    importlib.import_module("no_such_module")
+
+
+def write_to_full_device():
+    with open("/dev/full", "w") as full:
+        full.write("x")
+
+
+def outgrow_file_limit():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(b"x" * 100)
+        file.write(b"x")
+
+
+def abort_without_memory():
+    """As C++ does when `new` fails and nobody catches that."""
+    os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\n")
+    os.abort()
+
+
+GRIEFS = {
+    **{f.__name__: f for f in (raise_no_memory, allocate_too_much, import_nothing, write_to_full_device)},
+    **{f.__name__: f for f in (outgrow_file_limit, abort_without_memory, complain)},
+    "kill": FAULTS["kill"],
+}
+
+
+def train_with_nan(spec, emit, should_stop):
+    """A real training whose box loss is no number."""
+    from ultralytics.utils.loss import BboxLoss
+
+    from service.worker import train
+
+    stock = BboxLoss.forward
+    BboxLoss.forward = lambda *arguments: tuple(loss * float("nan") for loss in stock(*arguments))
+    return train(spec, emit, should_stop)
+
+
+def save_as_the_library_does(spec, emit, should_stop):
+    """Epochs whose checkpoints are kept by the library's own `Keeper`; each after the first waits for the gate."""
+    logging.basicConfig(level=logging.WARNING)
+    wanted, folder = spec["hyperparameters"], Path(spec["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    here = {"total_epochs": wanted["epochs"], "metrics": {}, "save_dir": str(folder)}
+    keeper = checkpoints.Keeper(folder / "checkpoints")
+    last = folder / "last.pt"
+    last.write_bytes(os.urandom(wanted.get("bytes", 1_000)))
+    for epoch in range(1, wanted["epochs"] + 1):
+        if epoch == wanted["epochs"] and epoch > 3:  # the last of a run: there is room again
+            while not Path(wanted["gate"] + "2").exists():
+                time.sleep(0.005)
+        if epoch == 2:
+            wait_for_gate(spec)
+        last.stat()
+        trainer = types.SimpleNamespace(epoch=epoch - 1, last=last, best=last, best_fitness=1, fitness=1)
+        keeper._saved(trainer)
+        if keeper.newest:
+            emit({"event": "checkpoint", "epoch": epoch, **here})
+        emit({"event": "epoch_end", "epoch": epoch, **here})
     return {}

@@ -1,0 +1,149 @@
+"""Deleting jobs, and what a crash in the middle of that leaves."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.errors import JobNotFinal, JobNotFound
+from service.retention import Retention
+from service.store import Store
+from tests.client import until
+from tests.conftest import Running
+from tests.test_runner import House, house
+
+__all__ = ["house"]
+
+
+def keeper(house: House, **policy: Any) -> Retention:
+    return Retention(house.store, house.data / "jobs", **{"keep_days": None, "keep_jobs": None, **policy})
+
+
+def ended(house: House) -> str:
+    """A job that has ended, with files."""
+    job_id = house.submit("rehearse", epochs=2)
+    house.end(job_id)
+    assert (house.data / "jobs" / job_id / "checkpoints").is_dir()
+    return job_id
+
+
+def events_in(data: Path) -> int:
+    with sqlite3.connect(data / "log.db") as log:
+        (count,) = log.execute("SELECT count(*) FROM events").fetchone()
+    log.close()
+    return count
+
+
+def test_a_deleted_job_is_gone_with_files_and_events(house: House) -> None:
+    kept, deleted = ended(house), ended(house)
+    before = events_in(house.data)
+    retention = keeper(house)
+    retention.delete(deleted)
+    with pytest.raises(JobNotFound):
+        house.store.job(deleted)
+    with pytest.raises(JobNotFound):
+        retention.delete(deleted)
+    with pytest.raises(JobNotFound):
+        house.runner.resume(deleted)
+    assert [job.id for job in house.store.jobs()] == [kept]
+    retention.start()
+    house.until(lambda: not house.store.deletions())
+    retention.close()
+    assert [path.name for path in (house.data / "jobs").iterdir()] == [kept]
+    assert events_in(house.data) == before / 2
+    assert house.events(kept)
+
+
+def test_what_has_not_ended_stays(house: House, tmp_path: Path) -> None:
+    running = house.submit("wait", gate=str(tmp_path / "gate"))
+    waiting = house.submit("count")
+    retention = keeper(house, keep_jobs=0, keep_days=1e-9)
+    for job_id in (running, waiting):
+        with pytest.raises(JobNotFinal, match="cancel it first"):
+            retention.delete(job_id)
+    retention._expire()
+    assert len(house.store.jobs()) == 2
+    (tmp_path / "gate").touch()
+    house.end(running), house.end(waiting)
+
+
+@pytest.mark.parametrize("crash", ["before the files", "in the files", "in the events"])
+def test_a_restart_finishes_what_a_crash_interrupted(house: House, monkeypatch: pytest.MonkeyPatch, crash: str) -> None:
+    job_id = ended(house)
+    folder = house.data / "jobs" / job_id
+    monkeypatch.setattr("service.store.PURGE_EVENTS", 3)
+    retention = keeper(house)
+    retention.delete(job_id)
+    if crash == "in the files":
+        (folder / "last.pt").unlink()
+    if crash == "in the events":
+        monkeypatch.setattr(
+            house.store, "_run", lambda sql, *arguments: Store._run(house.store, sql, *arguments) or 1 / 0
+        )
+        with pytest.raises(ZeroDivisionError):
+            retention._finish()
+        assert not folder.exists()
+        monkeypatch.undo()
+    again = keeper(house)
+    again.start()
+    house.until(lambda: not house.store.deletions())
+    again.close()
+    assert not folder.exists()
+    assert events_in(house.data) == 0
+
+
+def test_the_newest_are_kept(house: House) -> None:
+    jobs = [ended(house) for _ in range(4)]
+    retention = keeper(house, keep_jobs=2)
+    retention.start()
+    house.until(lambda: len(house.store.jobs()) == 2 and not house.store.deletions())
+    retention.close()
+    assert [job.id for job in house.store.jobs()] == [jobs[3], jobs[2]]
+
+
+def test_the_young_are_kept(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, young = ended(house), ended(house)
+    retention = keeper(house, keep_days=1)
+    between = ((house.store.job(old).ended_at or 0) + (house.store.job(young).ended_at or 0)) / 2
+    monkeypatch.setattr("service.retention.time.time", lambda: between + 86_400)
+    retention._expire()
+    assert [job.id for job in house.store.jobs()] == [young]
+
+
+def test_a_deletion_waits_while_files_cannot_be_removed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = ended(house)
+    retention = keeper(house)
+    retention.delete(job_id)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("service.retention.shutil.rmtree", refuse)
+    with pytest.raises(PermissionError):
+        retention._finish()
+    assert len(house.store.deletions()) == 1, "the next round tries again"
+
+
+async def test_deleting_through_http(service: Running) -> None:
+    job_id = await service.submit("count")
+    async with httpx.AsyncClient(base_url=service.url) as other, other.stream("GET", "/events") as board:
+        lines = board.aiter_lines()
+        await service.events(job_id)
+        answer = await service.http.delete(f"/jobs/{job_id}")
+        assert (answer.status_code, answer.content) == (204, b"")
+        while await anext(lines) != "event: deleted":
+            pass
+        assert f'"job_id":"{job_id}"' in await anext(lines)
+    for path in ("", "/events", "/logs", "/artifacts"):
+        assert (await service.http.get(f"/jobs/{job_id}{path}")).status_code == 404
+    assert (await service.http.delete(f"/jobs/{job_id}")).status_code == 404
+    await until(lambda: not service.state["store"].deletions())
+
+
+async def test_a_running_job_is_not_deleted(service: Running, tmp_path: Path) -> None:
+    job_id = await service.submit("wait", gate=str(tmp_path / "gate"))
+    assert (await service.http.delete(f"/jobs/{job_id}")).status_code == 409
+    (tmp_path / "gate").touch()
+    await service.events(job_id)
