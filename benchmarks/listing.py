@@ -25,11 +25,8 @@ def fill(folder: Path, jobs: int, events: int) -> None:
     Store(folder).close()
     log = sqlite3.connect(folder / "log.db")
     each = events // jobs
-    request = {
-        "model": "yolov8n.yaml",
-        "hyperparameters": {"epochs": 30},
-        "fit_params": {"data": "/data/set/data.yaml"},
-    }
+    fit_params = {"data": "/data/set/data.yaml"}
+    request = {"model": "yolov8n.yaml", "hyperparameters": {"epochs": 30}, "fit_params": fit_params}
     progress = {"event": "epoch_end", "epoch": 30, "total_epochs": 30, "metrics": {"metrics/mAP50(B)": 0.5}}
     with log:
         for number in range(1, jobs + 1):

@@ -71,6 +71,7 @@ async def serve(data: Path, **options: Any) -> AsyncIterator[Running]:
     config = uvicorn.Config(app, http=Protocol, loop="none", lifespan="on", log_config=None, access_log=False)
     server = _Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the service's own does
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not task.done():

@@ -251,11 +251,11 @@ def old_log(folder: Path) -> None:
 
 def test_a_log_of_the_first_version_is_brought_up_to_date_with_a_backup(tmp_path: Path) -> None:
     old_log(tmp_path / "data")
-    for _ in range(2):
+    for life in range(2):
         store = Store(tmp_path / "data")
         assert store.job("old").status == "completed"
         assert [record.seq for record in store.read("old")] == [1]
-        assert store.create(Job(id=os.urandom(3).hex(), request={"model": "m"}), "key", "digest")
+        assert store.create(Job(id=f"job{life}", request={"model": "m"}), f"key{life}", "digest")
         assert store.deletions() == []
         store.close()
     with sqlite3.connect(tmp_path / "data" / "log.v1.db") as backup:
