@@ -75,7 +75,7 @@ async def test_a_training_that_cannot_start_fails_with_ultralytics_own_words(ser
         path.write_bytes(b"no picture")
     events = await train(service, data, tiny_model(tmp_path))
     final = events[-1]
-    assert (final["event"], final["reason"]) == ("failed", "error"), final
+    assert (final["event"], final["reason"]) == ("failed", "invalid_data"), final
     assert final["failure"]["log_tail"]
     assert final["error"].splitlines()[-1] in final["failure"]["log_tail"][-1]
 
