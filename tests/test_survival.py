@@ -6,6 +6,8 @@ The training is `tests.trainings.rehearse`: it has no model, but keeps real chec
 import os
 import random
 import signal
+import threading
+from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 
 from AI.model_trainer.checkpoints import generations
 from service.errors import JobNotRunning, NothingToResume
+from service.supervisor import Supervisor
 from tests.client import follow, until
 from tests.test_cli import Process, run
 from tests.test_runner import House, gone, house
@@ -246,6 +249,82 @@ def test_a_waiting_job_cannot_be_stopped(house: House, tmp_path: Path) -> None:
         house.runner.stop(waiting)
     (tmp_path / "gate").touch()
     assert house.end(running)["event"] == house.end(waiting)["event"] == "completed"
+
+
+@pytest.fixture
+def leaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Keeps the supervisors of first attempts from leaving after their final event, until it is set."""
+    leave, as_ever = threading.Event(), Supervisor._wait_for
+
+    def wait_for(supervisor: Supervisor, written: Any) -> None:
+        as_ever(supervisor, written)
+        if supervisor._spec["attempt"] == 1:
+            leave.wait()
+
+    monkeypatch.setattr(Supervisor, "_wait_for", wait_for)
+    yield leave
+    leave.set()
+
+
+def test_a_resume_while_the_attempt_before_is_leaving_costs_no_slot(tmp_path: Path, leaving: threading.Event) -> None:
+    house = House(tmp_path / "data", devices=(None, None), grace_seconds=0.2)
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "hang"], always=True)
+    reach(house, job_id, "training")
+    house.runner.cancel(job_id)
+    assert house.end(job_id)["event"] == "cancelled"
+    house.runner.resume(job_id)
+    reach(house, job_id, "training", attempt=2)
+    leaving.set()
+    house.until(lambda: len(house.runner._free) == 1)
+    house.runner.cancel(job_id)
+    assert house.end(job_id)["event"] == "cancelled"
+    house.until(lambda: len(house.runner._free) == 2)
+    house.close()
+
+
+def test_a_cancel_of_the_next_attempt_while_the_one_before_is_leaving(house: House, leaving: threading.Event) -> None:
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "kill"])
+    house.end(job_id)
+    assert house.runner.resume(job_id).attempt == 2
+    house.runner.cancel(job_id)
+    assert (house.end(job_id)["event"], house.store.job(job_id).attempt) == ("cancelled", 2)
+    leaving.set()
+    check_goes_on_from(house, job_id, attempt=3)
+
+
+def check_goes_on_from(house: House, job_id: str, attempt: int) -> None:
+    house.runner.resume(job_id)
+    final = house.end(job_id)
+    assert (final["event"], final["attempt"]) == ("completed", attempt), final
+
+
+def test_a_cancel_between_a_resume_and_its_place_in_the_queue(house: House, tmp_path: Path) -> None:
+    """The two requests are taken apart here: each has a commit and what follows from it."""
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "kill"])
+    house.end(job_id)
+    busy = house.submit("wait", gate=str(tmp_path / "gate"))
+    resumed = house.store.resume(job_id, None)
+    house.runner.cancel(job_id)
+    house.runner._enqueue(resumed)
+    assert house.store.job(job_id).status == "cancelled", "though no slot is free"
+    house.store.request_cancel(job_id)
+    house.runner.resume(job_id)
+    house.runner._end_if_cancelled(job_id)  # that cancel was for the attempt before
+    assert house.runner.load()["waiting"] == 1
+    (tmp_path / "gate").touch()
+    assert house.end(busy)["event"] == house.end(job_id)["event"] == "completed"
+
+
+def test_any_number_of_stops_leaves_room_for_a_cancel(tmp_path: Path) -> None:
+    house = House(tmp_path / "data", grace_seconds=0.2)
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "hang"])
+    reach(house, job_id, "training")
+    os.kill(house.store.job(job_id).pid or 0, signal.SIGSTOP)
+    for _ in range(20_000):  # each once filled a bit of a pipe that nobody reads
+        house.runner._running[job_id].stop()
+    house.runner.cancel(job_id)
+    assert house.end(job_id)["event"] == "cancelled"
+    house.close()
 
 
 # The service: ended in order here, killed in the tests below
