@@ -6,6 +6,8 @@ The training is `tests.trainings.rehearse`: it has no model, but keeps real chec
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing import forkserver
@@ -18,6 +20,8 @@ import pytest
 
 from AI.model_trainer.checkpoints import generations
 from service.errors import JobNotRunning, NothingToResume
+from service.jobs import Job
+from service.processes import ProcessGroup, start_of
 from service.supervisor import Supervisor
 from tests.client import follow, until
 from tests.test_cli import Process, run
@@ -405,6 +409,35 @@ def test_a_final_evaluation_that_the_service_interrupted_is_all_that_is_left(tmp
     assert again.end(job_id)["event"] == "completed"
     assert epochs(again.events(job_id)) == [1, 2, 3]
     again.close()
+
+
+def test_only_a_final_evaluation_is_left_however_often_it_is_interrupted() -> None:
+    """Of a run that ended before its planned epochs: it had made no progress, say."""
+    job = Job(id="x", request={})
+    here = {"attempt": 1, "time": 1.0, "epoch": 4, "total_epochs": 9}
+    for event in ("queued", "started", "checkpoint", "epoch_end"):
+        job = job.apply({"event": event, **here})
+    job = job.apply({"event": "phase", "phase": "finishing", **here})
+    for attempt in (2, 3):
+        job = job.apply({"event": "interrupted", **here})
+        queued = job.next_attempt(reason="interrupted")
+        assert queued["resume"] == {"epoch": 4, "finish": True}
+        job = job.apply({**queued, "time": 1.0, "attempt": attempt}).apply({"event": "started", **here})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a boot has no id")
+def test_a_group_of_the_same_number_after_a_boot_is_left_alone() -> None:
+    """A daemon's, whose leader has ended as they do: nothing but the boot tells it from the worker's."""
+    leader = subprocess.Popen(["sh", "-c", "sleep 600 & read line"], stdin=subprocess.PIPE, start_new_session=True)
+    started = start_of(leader.pid)
+    assert started
+    leader.communicate()
+    ours = ProcessGroup(leader.pid, started)
+    assert len(ours.members()) == 1
+    of_another_boot = ProcessGroup(leader.pid, f"another-boot:{started.partition(':')[2]}")
+    assert of_another_boot.end(1)
+    assert len(ours.members()) == 1
+    assert ours.end(10)
 
 
 async def first(service: Process, job_id: str, **wanted: Any) -> dict[str, Any]:
