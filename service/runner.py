@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ class Runner:
         if not job.interrupted:
             job = self._append(job, {"event": "interrupted", "reason": "interrupted"})
         log.info("settled", extra={"action": "settled", "job_id": job.id})
+        if self._generation(job) is None:
+            job = replace(job, checkpoint=None)  # somebody has deleted it: the job begins anew, and says so
         if free and self._auto_resume and job.fruitless_attempts < MAX_FRUITLESS_ATTEMPTS:
             self._append(job, job.next_attempt(reason="interrupted"), attempt=job.attempt + 1)
             return True

@@ -5,6 +5,7 @@ The training is `tests.trainings.rehearse`: it has no model, but keeps real chec
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -240,8 +241,6 @@ def test_a_resume_without_its_checkpoints_is_refused(house: House) -> None:
     house.end(job_id)
     for generation in generations(house.data / "jobs" / job_id / "checkpoints"):
         generation.last.unlink()
-        (generation.folder / "best.pt").unlink()
-        generation.folder.rmdir()
     with pytest.raises(NothingToResume, match="are gone"):
         house.runner.resume(job_id)
 
@@ -352,6 +351,19 @@ def test_interrupted_jobs_go_on_before_queued_ones(tmp_path: Path) -> None:
     (resumed,) = [event for event in events if event["event"] == "queued" and event["attempt"] == 2]
     assert (resumed["reason"], resumed["resume"]) == ("interrupted", {"epoch": 1, "finish": False})
     assert events[-1]["time"] < again.events(queued)[-1]["time"]
+    again.close()
+
+
+def test_an_interrupted_job_whose_folder_was_deleted_begins_anew(tmp_path: Path) -> None:
+    house = House(tmp_path / "data")
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "hang"])
+    house.until(lambda: house.store.job(job_id).checkpoint)
+    house.close()
+    shutil.rmtree(tmp_path / "data" / "jobs" / job_id)
+    again = House(tmp_path / "data")
+    assert again.end(job_id)["event"] == "completed"
+    (queued,) = [event for event in again.events(job_id) if event["event"] == "queued" and event["attempt"] == 2]
+    assert queued["resume"] is None
     again.close()
 
 

@@ -42,7 +42,8 @@ def generations(folder: Path) -> list[Generation]:
         found = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
     except FileNotFoundError:
         return []
-    return sorted((Generation(int(name[1]), path) for name, path in found if name), reverse=True)
+    whole = (Generation(int(name[1]), path) for name, path in found if name)
+    return sorted((generation for generation in whole if generation.last.exists()), reverse=True)
 
 
 class Keeper:
