@@ -123,7 +123,7 @@ class Job:
         if self.checkpoint is not None:
             all_done = self.checkpoint["epoch"] >= (self.total_epochs or 0)
             cut_off = self.finishing and self.status != Status.COMPLETED
-            stopping = self.stop_requested and self.interrupted
+            stopping = (self.stop_requested or self.finish) and self.interrupted
             finish = epochs is None and (all_done or cut_off or stopping)
             resume = {"epoch": self.checkpoint["epoch"], "finish": finish}
         return {"event": "queued", "reason": reason, "epochs": epochs or self.epochs, "resume": resume}

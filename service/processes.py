@@ -76,7 +76,11 @@ class ProcessGroup:
         now = start_of(self.pid)
         if now is not None:
             return now == self.started
-        return _kill(os.killpg, self.pid, 0)  # the leader is gone; its number stays taken while the group lives
+        # The leader is gone; its number stays taken while the group lives. No group outlives a boot.
+        return not self._before_this_boot() and _kill(os.killpg, self.pid, 0)
+
+    def _before_this_boot(self) -> bool:
+        return sys.platform == "linux" and self.started is not None and not self.started.startswith(f"{_boot()}:")
 
 
 def start_of(pid: int) -> str | None:
@@ -88,10 +92,14 @@ def start_of(pid: int) -> str | None:
     try:
         if sys.platform == "linux":
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}:{fields[19]}"
+            return f"{_boot()}:{fields[19]}"
         return str(psutil.Process(pid).create_time())
     except (OSError, psutil.Error):
         return None
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def out_of_memory_kills() -> int:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ class Runner:
         if not job.interrupted:
             job = self._append(job, {"event": "interrupted", "reason": "interrupted"})
         log.info("settled", extra={"action": "settled", "job_id": job.id})
+        if self._generation(job) is None:
+            job = replace(job, checkpoint=None)  # somebody has deleted it: the job begins anew, and says so
         if free and self._auto_resume and job.fruitless_attempts < MAX_FRUITLESS_ATTEMPTS:
             self._append(job, job.next_attempt(reason="interrupted"), attempt=job.attempt + 1)
             return True
@@ -153,16 +156,21 @@ class Runner:
 
         Raises JobNotFound, StoreUnavailable. Raises JobFinal: when it has completed or failed already.
         """
-        job = self._store.request_cancel(job_id)
+        self._store.request_cancel(job_id)
+        self._end_if_cancelled(job_id)
+        return self._store.job(job_id)
+
+    def _end_if_cancelled(self, job_id: str) -> None:
+        """End the newest attempt, if it is the one that a cancel was meant for: a resume may have come since."""
         with self._lock:
-            supervisor = self._running.get(job_id)
-            waiting = self._waiting.remove(job_id)
-        if supervisor is not None:
-            supervisor.cancel()
-        elif waiting:
+            job = self._store.job(job_id)
+            supervisor = self._running.get(job_id)  # perhaps of the attempt before, which is just leaving
+            waiting = job.cancel_requested and self._waiting.remove(job_id)
+        if waiting:
             self._append(job, {"event": "cancelled", "reason": "cancelled"})
             self._fill()  # the others move up
-        return self._store.job(job_id)
+        elif job.cancel_requested and supervisor is not None:
+            supervisor.cancel()
 
     def stop(self, job_id: str) -> Job:
         """Have a running job end after its epoch, best weights kept; returns once a restart would honour that.
@@ -172,7 +180,8 @@ class Runner:
         job = self._store.request_stop(job_id)
         with self._lock:
             supervisor = self._running.get(job_id)
-        if supervisor is not None:
+            meant = self._store.job(job_id).stop_requested  # not the attempt after, that a resume has begun since
+        if supervisor is not None and meant:
             supervisor.stop()
         return job
 
@@ -227,7 +236,8 @@ class Runner:
 
         def ended() -> None:
             with self._lock:
-                del self._running[job.id]
+                if self._running.get(job.id) is supervisor:  # a resume may have begun the next attempt already
+                    del self._running[job.id]
                 self._free.append(device)
             self._fill()
 

@@ -118,8 +118,9 @@ class Supervisor(threading.Thread):
     def stop(self) -> None:
         """Have the worker end after the epoch that it is in."""
         with self._lock:
-            self._stopping = True
-            self._request(worker.STOP)
+            if not self._stopping:  # once: the pipe to a worker that reads nothing is full some day, and then waits
+                self._stopping = True
+                self._request(worker.STOP)
 
     def cancel(self) -> None:
         """End the worker: by request, after the grace by SIGTERM, then by SIGKILL; then all that it has started."""

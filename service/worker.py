@@ -198,6 +198,8 @@ def _data(spec: Spec, folder: Path, listener: Emit) -> str:
         found = dataset.read(str(source), roots=[Path(spec["datasets_dir"])])
         if found is not None:
             dataset.write(found, folder)
+    if not clean.exists() and os.path.isfile(named):
+        raise FileNotFoundError(f"the job's own {clean.name} is gone, and the original is not to be trusted")
     return str(clean) if clean.exists() else named
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from AI.model_trainer import NothingToResume, build_model, resume_training, train_model
-from AI.model_trainer.checkpoints import generations
+from AI.model_trainer.checkpoints import generations, keep
 from tests.tiny import TINY, make_dataset, tiny_model
 
 
@@ -183,3 +183,37 @@ def test_a_copy_that_cannot_be_written_is_not_told_of_and_does_not_end_the_train
     run.train()
     assert (run.told("epoch_end"), run.told("checkpoint"), generations(run.kept)) == ([1, 2, 3], [], [])
     assert "No space left" in caplog.text
+
+
+@pytest.mark.parametrize("left", ["", "epoch", "epoch,time,rest\n1,0.1,0.2\n2,0.1,0.2\n1"])
+def test_a_table_that_a_power_cut_or_a_full_disk_left_does_not_end_a_run(run: Run, left: str) -> None:
+    run.kill_at = ("epoch_end", 2)
+    with pytest.raises(Killed):
+        run.train()
+    (run.folder / "results.csv").write_text(left)
+    run.resume()
+    assert run.told("epoch_end") == [1, 2, 3]
+    assert run.rows() == ([1, 2, 3] if "," in left else [3])
+    assert "1,0.1,0.2" in (run.folder / "results.csv").read_text() or "," not in left
+
+
+def test_more_epochs_are_not_cut_short_by_the_time_that_the_run_once_had(run: Run) -> None:
+    run.train(epochs=100, time=0.0002)
+    assert run.events[-1]["reason"] == "time_limit"
+    done = run.told("epoch_end")[-1]
+    run.resume(epochs=done + 3)
+    assert run.told("epoch_end") == list(range(1, done + 4))
+    assert run.events[-1]["reason"] == "finished"
+
+
+def test_the_best_weights_survive_that_their_own_copy_failed(tmp_path: Path) -> None:
+    last, best, kept = (tmp_path / name for name in ("last.pt", "best.pt", "kept"))
+    for epoch in (1, 2):
+        last.write_text(f"epoch {epoch}")
+        if epoch == 1:
+            keep(kept, epoch, last, None)
+    best.write_text("epoch 2")  # improved, and the disk was full
+    last.write_text("epoch 3")
+    assert (keep(kept, 3, last, best).folder / "best.pt").read_text() == "epoch 2"
+    best.unlink()
+    assert (keep(kept, 4, last, best).folder / "best.pt").read_text() == "epoch 2", "the one before is the same file"

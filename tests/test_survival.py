@@ -5,7 +5,12 @@ The training is `tests.trainings.rehearse`: it has no model, but keeps real chec
 
 import os
 import random
+import shutil
 import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
@@ -16,6 +21,9 @@ import pytest
 
 from AI.model_trainer.checkpoints import generations
 from service.errors import JobNotRunning, NothingToResume
+from service.jobs import Job
+from service.processes import ProcessGroup, start_of
+from service.supervisor import Supervisor
 from tests.client import follow, until
 from tests.test_cli import Process, run
 from tests.test_runner import House, gone, house
@@ -233,8 +241,6 @@ def test_a_resume_without_its_checkpoints_is_refused(house: House) -> None:
     house.end(job_id)
     for generation in generations(house.data / "jobs" / job_id / "checkpoints"):
         generation.last.unlink()
-        (generation.folder / "best.pt").unlink()
-        generation.folder.rmdir()
     with pytest.raises(NothingToResume, match="are gone"):
         house.runner.resume(job_id)
 
@@ -246,6 +252,82 @@ def test_a_waiting_job_cannot_be_stopped(house: House, tmp_path: Path) -> None:
         house.runner.stop(waiting)
     (tmp_path / "gate").touch()
     assert house.end(running)["event"] == house.end(waiting)["event"] == "completed"
+
+
+@pytest.fixture
+def leaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Keeps the supervisors of first attempts from leaving after their final event, until it is set."""
+    leave, as_ever = threading.Event(), Supervisor._wait_for
+
+    def wait_for(supervisor: Supervisor, written: Any) -> None:
+        as_ever(supervisor, written)
+        if supervisor._spec["attempt"] == 1:
+            leave.wait()
+
+    monkeypatch.setattr(Supervisor, "_wait_for", wait_for)
+    yield leave
+    leave.set()
+
+
+def test_a_resume_while_the_attempt_before_is_leaving_costs_no_slot(tmp_path: Path, leaving: threading.Event) -> None:
+    house = House(tmp_path / "data", devices=(None, None), grace_seconds=0.2)
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "hang"], always=True)
+    reach(house, job_id, "training")
+    house.runner.cancel(job_id)
+    assert house.end(job_id)["event"] == "cancelled"
+    house.runner.resume(job_id)
+    reach(house, job_id, "training", attempt=2)
+    leaving.set()
+    house.until(lambda: len(house.runner._free) == 1)
+    house.runner.cancel(job_id)
+    assert house.end(job_id)["event"] == "cancelled"
+    house.until(lambda: len(house.runner._free) == 2)
+    house.close()
+
+
+def test_a_cancel_of_the_next_attempt_while_the_one_before_is_leaving(house: House, leaving: threading.Event) -> None:
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "kill"])
+    house.end(job_id)
+    assert house.runner.resume(job_id).attempt == 2
+    house.runner.cancel(job_id)
+    assert (house.end(job_id)["event"], house.store.job(job_id).attempt) == ("cancelled", 2)
+    leaving.set()
+    check_goes_on_from(house, job_id, attempt=3)
+
+
+def check_goes_on_from(house: House, job_id: str, attempt: int) -> None:
+    house.runner.resume(job_id)
+    final = house.end(job_id)
+    assert (final["event"], final["attempt"]) == ("completed", attempt), final
+
+
+def test_a_cancel_between_a_resume_and_its_place_in_the_queue(house: House, tmp_path: Path) -> None:
+    """The two requests are taken apart here: each has a commit and what follows from it."""
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "kill"])
+    house.end(job_id)
+    busy = house.submit("wait", gate=str(tmp_path / "gate"))
+    resumed = house.store.resume(job_id, None)
+    house.runner.cancel(job_id)
+    house.runner._enqueue(resumed)
+    assert house.store.job(job_id).status == "cancelled", "though no slot is free"
+    house.store.request_cancel(job_id)
+    house.runner.resume(job_id)
+    house.runner._end_if_cancelled(job_id)  # that cancel was for the attempt before
+    assert house.runner.load()["waiting"] == 1
+    (tmp_path / "gate").touch()
+    assert house.end(busy)["event"] == house.end(job_id)["event"] == "completed"
+
+
+def test_any_number_of_stops_leaves_room_for_a_cancel(tmp_path: Path) -> None:
+    house = House(tmp_path / "data", grace_seconds=0.2)
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "hang"])
+    reach(house, job_id, "training")
+    os.kill(house.store.job(job_id).pid or 0, signal.SIGSTOP)
+    for _ in range(20_000):  # each once filled a bit of a pipe that nobody reads
+        house.runner._running[job_id].stop()
+    house.runner.cancel(job_id)
+    assert house.end(job_id)["event"] == "cancelled"
+    house.close()
 
 
 # The service: ended in order here, killed in the tests below
@@ -269,6 +351,19 @@ def test_interrupted_jobs_go_on_before_queued_ones(tmp_path: Path) -> None:
     (resumed,) = [event for event in events if event["event"] == "queued" and event["attempt"] == 2]
     assert (resumed["reason"], resumed["resume"]) == ("interrupted", {"epoch": 1, "finish": False})
     assert events[-1]["time"] < again.events(queued)[-1]["time"]
+    again.close()
+
+
+def test_an_interrupted_job_whose_folder_was_deleted_begins_anew(tmp_path: Path) -> None:
+    house = House(tmp_path / "data")
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "hang"])
+    house.until(lambda: house.store.job(job_id).checkpoint)
+    house.close()
+    shutil.rmtree(tmp_path / "data" / "jobs" / job_id)
+    again = House(tmp_path / "data")
+    assert again.end(job_id)["event"] == "completed"
+    (queued,) = [event for event in again.events(job_id) if event["event"] == "queued" and event["attempt"] == 2]
+    assert queued["resume"] is None
     again.close()
 
 
@@ -326,6 +421,35 @@ def test_a_final_evaluation_that_the_service_interrupted_is_all_that_is_left(tmp
     assert again.end(job_id)["event"] == "completed"
     assert epochs(again.events(job_id)) == [1, 2, 3]
     again.close()
+
+
+def test_only_a_final_evaluation_is_left_however_often_it_is_interrupted() -> None:
+    """Of a run that ended before its planned epochs: it had made no progress, say."""
+    job = Job(id="x", request={})
+    here = {"attempt": 1, "time": 1.0, "epoch": 4, "total_epochs": 9}
+    for event in ("queued", "started", "checkpoint", "epoch_end"):
+        job = job.apply({"event": event, **here})
+    job = job.apply({"event": "phase", "phase": "finishing", **here})
+    for attempt in (2, 3):
+        job = job.apply({"event": "interrupted", **here})
+        queued = job.next_attempt(reason="interrupted")
+        assert queued["resume"] == {"epoch": 4, "finish": True}
+        job = job.apply({**queued, "time": 1.0, "attempt": attempt}).apply({"event": "started", **here})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a boot has no id")
+def test_a_group_of_the_same_number_after_a_boot_is_left_alone() -> None:
+    """A daemon's, whose leader has ended as they do: nothing but the boot tells it from the worker's."""
+    leader = subprocess.Popen(["sh", "-c", "sleep 600 & read line"], stdin=subprocess.PIPE, start_new_session=True)
+    started = start_of(leader.pid)
+    assert started
+    leader.communicate()
+    ours = ProcessGroup(leader.pid, started)
+    assert len(ours.members()) == 1
+    of_another_boot = ProcessGroup(leader.pid, f"another-boot:{started.partition(':')[2]}")
+    assert of_another_boot.end(1)
+    assert len(ours.members()) == 1
+    assert ours.end(10)
 
 
 async def first(service: Process, job_id: str, **wanted: Any) -> dict[str, Any]:

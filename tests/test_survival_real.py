@@ -99,6 +99,17 @@ async def test_cancelled_in_a_phase_and_resumed(service: Running, tmp_path: Path
         await training.check_goes_on()
 
 
+async def test_without_the_copy_of_its_dataset_a_job_does_not_go_on(service: Running, tmp_path: Path) -> None:
+    """The original may name a script to run: the service never trains on it."""
+    training = await Training.start(service, tmp_path)
+    await training.first(event="epoch_end", epoch=1)
+    await training.ask("cancel")
+    await training.end()
+    (training.folder / "data.yaml").unlink()
+    await training.ask("resume")
+    assert "own data.yaml is gone" in (await training.end())[-1]["error"]
+
+
 async def test_resumed_after_its_worker_was_killed(service: Running, tmp_path: Path) -> None:
     training = await Training.start(service, tmp_path)
     pid = (await training.first(event="started"))["pid"]

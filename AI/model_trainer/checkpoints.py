@@ -42,7 +42,8 @@ def generations(folder: Path) -> list[Generation]:
         found = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
     except FileNotFoundError:
         return []
-    return sorted((Generation(int(name[1]), path) for name, path in found if name), reverse=True)
+    whole = (Generation(int(name[1]), path) for name, path in found if name)
+    return sorted((generation for generation in whole if generation.last.exists()), reverse=True)
 
 
 class Keeper:
@@ -89,7 +90,7 @@ def keep(folder: Path, epoch: int, last: Path, best: Path | None) -> Generation:
         _copy(last, part / "last.pt")
         if best is None:
             _link(part / "last.pt", part / "best.pt")
-        elif before and (known := before[0].folder / "best.pt").exists():
+        elif before and before[0].epoch == epoch - 1 and (known := before[0].folder / "best.pt").exists():
             _link(known, part / "best.pt")
         elif best.exists():
             _copy(best, part / "best.pt")
@@ -137,11 +138,14 @@ def restore(last: Path, epoch: int, run: Path) -> Path:
 
 
 def _cut_results(table: Path, epoch: int) -> None:
-    """Leave one row per epoch up to this one, the newest where there are several."""
-    if not table.exists():
+    """Leave one row per epoch up to this one, the newest where there are several; none that was cut off."""
+    text = table.read_text(encoding="utf-8", errors="replace") if table.exists() else ""
+    header, *lines = text.splitlines() or [""]
+    if "," not in header:  # a power cut can leave an empty file: Ultralytics then begins with a header again
+        table.unlink(missing_ok=True)
         return
-    header, *lines = table.read_text(encoding="utf-8").splitlines()
-    rows = {int(first): line for line in lines if (first := line.partition(",")[0].strip()).isdecimal()}
+    whole = [line.split(",") for line in lines if line.count(",") == header.count(",")]
+    rows = {int(values[0]): ",".join(values) for values in whole if values[0].strip().isdecimal()}
     kept = [header, *(rows[number] for number in sorted(rows) if number <= epoch)]
     part = table.with_suffix(".part")
     part.write_text("\n".join(kept) + "\n", encoding="utf-8")

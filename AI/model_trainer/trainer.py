@@ -154,6 +154,8 @@ def resume_training(
         model = YOLO(str(checkpoint))
     stop = GracefulStop(options.should_stop, options.stop_after_epoch)
     continuation = Continuation(model, epochs, finish, stop)
+    if epochs is not None:  # a run that had so much time is to have so many epochs now
+        arguments.setdefault("time", None)
     run = Path(arguments.setdefault("save_dir", continuation.arguments["save_dir"]))
     arguments["resume"] = str(restore(Path(checkpoint), continuation.done, run))
     if options.checkpoints_dir:
