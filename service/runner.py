@@ -157,11 +157,11 @@ class Runner:
         with self._lock:
             supervisor = self._running.get(job_id)
             waiting = self._waiting.remove(job_id)
-        if supervisor is not None:
-            supervisor.cancel()
-        elif waiting:
+        if waiting:
             self._append(job, {"event": "cancelled", "reason": "cancelled"})
             self._fill()  # the others move up
+        elif supervisor is not None:
+            supervisor.cancel()
         return self._store.job(job_id)
 
     def stop(self, job_id: str) -> Job:
