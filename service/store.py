@@ -411,7 +411,8 @@ class Store:
                 late.done.set_exception(StoreUnavailable("the service is shutting down"))
 
     def _commit_until_done(self, batch: list[_Pending]) -> None:
-        while batch:
+        """Also with nothing left to commit: requests are refused until a write has shown that they need not be."""
+        while batch or (self.failing and not self._closing.is_set()):
             try:
                 began = time.monotonic()
                 self._commit(batch)
@@ -419,8 +420,9 @@ class Store:
                 self.failing = None
                 return
             except sqlite3.Error as error:
-                self.failing = f"the log cannot be written: {error}"
-                log.error(self.failing, extra={"action": "log_write_failed"})
+                failing, self.failing = self.failing, f"the log cannot be written: {error}"
+                if self.failing != failing:
+                    log.error(self.failing, extra={"action": "log_write_failed"})
                 for pending in batch:
                     if pending.request or self._closing.is_set():
                         pending.done.set_exception(StoreUnavailable(self.failing))
@@ -454,6 +456,8 @@ class Store:
                     "UPDATE jobs SET status = ?, state = ? WHERE number = ?",
                     (job.status, job.to_json(), job.number),
                 )
+            if not batch:  # a try: this writes what is there already
+                self._writing.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             self._writing.execute("COMMIT")
         except BaseException:
             if self._writing.in_transaction:

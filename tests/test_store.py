@@ -1,5 +1,6 @@
 """The log's contract: numbered without holes, committed before shown, closed by one final event."""
 
+import asyncio
 import sqlite3
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from service.errors import DataDirInUse, JobFinal, JobNotFound, LogClosed, StaleAttempt, StoreUnavailable
 from service.jobs import Job, Status
 from service.store import Change, Store
+from tests.client import until
 
 
 def job(name: str = "a") -> Job:
@@ -178,6 +180,21 @@ def test_a_log_that_cannot_be_written_refuses_requests_and_keeps_events(tmp_path
     assert appended.result(20).last_seq == 2
     with pytest.raises(JobNotFound):
         store.job("b")
+    store.close()
+
+
+async def test_a_refused_request_is_not_the_last_word(tmp_path: Path) -> None:
+    """Nothing else waits for the writer: by itself it must find that the file can be written again."""
+    store = Store(tmp_path)
+    with sqlite3.connect(tmp_path / "log.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            await asyncio.to_thread(store.create, job())
+        assert store.failing
+        other.execute("ROLLBACK")
+    other.close()
+    await until(lambda: store.failing is None)
+    assert store.create(job()).last_seq == 1
     store.close()
 
 
