@@ -73,4 +73,6 @@ export const payloadOf = (/** @type {Job} */ job) => ({
   model: job.model,
   hyperparameters: job.hyperparameters ?? {},
   fit_params: job.fit_params ?? {},
+  ...(job.priority && { priority: job.priority }),
+  ...(job.max_runtime_seconds && { max_runtime_seconds: job.max_runtime_seconds }),
 });

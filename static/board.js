@@ -6,7 +6,7 @@
  */
 
 /** @typedef {import("./types.js").Link} Link */
-/** @typedef {{type: "jobs", jobs: any[]} | {type: "job", job: any} | {type: "link", link: Link}} BoardMessage */
+/** @typedef {{type: "jobs", jobs: any[]} | {type: "job", job: any} | {type: "deleted", id: string} | {type: "link", link: Link}} BoardMessage */
 
 /** Milliseconds without a byte after which a line counts as dead; the service sends a heartbeat every 15 seconds. */
 const STALL_MS = 45_000;
@@ -91,6 +91,8 @@ export class Board {
     if (event.event === "jobs") {
       this._say({ state: "live" });
       this._tell({ type: "jobs", jobs: event.jobs });
+    } else if (event.event === "deleted") {
+      this._tell({ type: "deleted", id: event.job_id });
     } else {
       this._tell({ type: "job", job: event });
     }

@@ -82,8 +82,8 @@ export class Connection extends EventTarget {
       this.dispatchEvent(new CustomEvent("link"));
     } else if (message.type === "jobs") {
       this._list(message.jobs);
-    } else if (message.job.deleted) {
-      this.forget(message.job.job_id);
+    } else if (message.type === "deleted") {
+      this.forget(message.id);
     } else {
       this.jobs.set(message.job.job_id, message.job);
       this._changed(message.job);

@@ -109,9 +109,19 @@ export function iconButton(name, label, properties = {}) {
 
 /** Copy a text and say so on the button that was pressed. */
 export async function copy(/** @type {string} */ text, /** @type {HTMLElement} */ from) {
-  await navigator.clipboard.writeText(text);
+  await (navigator.clipboard?.writeText(text) ?? copyByHand(text));
   from.dataset.done = "Copied";
   setTimeout(() => delete from.dataset.done, 1500);
+}
+
+/** Without TLS a browser offers no clipboard: select the text and copy that. */
+function copyByHand(/** @type {string} */ text) {
+  const area = h("textarea", { class: "unseen", "aria-hidden": "true" });
+  area.value = text;
+  (document.querySelector("dialog[open]") ?? document.body).append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
 }
 
 /** Call `draw` once before the next frame, however often the result is called; in a hidden tab within a second. */

@@ -70,7 +70,7 @@ export class Field {
   }
 
   set value(/** @type {any} */ value) {
-    const isDefault = value === undefined || (JSON.stringify(value) === JSON.stringify(this.argument.default) && this.control instanceof HTMLSelectElement);
+    const isDefault = (value ?? null) === null || JSON.stringify(value) === JSON.stringify(this.argument.default);
     if (isDefault) this.control.value = "";
     else if (this.control instanceof HTMLSelectElement) this.control.value = JSON.stringify(value);
     else this.control.value = typeof value === "string" ? value : JSON.stringify(value);

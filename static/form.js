@@ -100,8 +100,9 @@ export class TrainingForm {
     if (!this._from) return;
     const job = this._connection.jobs.get(this._from) ?? (await ask(jobPath(this._from)));
     /** @type {Field} */ (this._fields.get("/model")).value = job.model;
-    for (const [name, value] of Object.entries({ ...job.hyperparameters, ...job.fit_params })) {
-      const field = this._fields.get(`/hyperparameters/${name}`) ?? this._fields.get(`/fit_params/${name}`);
+    const { priority, max_runtime_seconds } = job;
+    for (const [name, value] of Object.entries({ priority, max_runtime_seconds, ...job.hyperparameters, ...job.fit_params })) {
+      const field = this._fields.get(`/${name}`) ?? this._fields.get(`/hyperparameters/${name}`) ?? this._fields.get(`/fit_params/${name}`);
       if (field) field.value = value;
     }
   }
@@ -114,7 +115,7 @@ export class TrainingForm {
 
   /** Datasets to click on: those under the data roots, then those of earlier trainings. */
   _choices(/** @type {any[]} */ found, /** @type {Field} */ field) {
-    const listed = new Map(found.map((each) => [each.path, { name: each.name, note: plural(each.classes, "class"), names: each.names.join(", ") }]));
+    const listed = new Map(found.map((each) => [each.path, { name: each.name, note: plural(each.classes, "class") + (each.kind === "folder" ? ", to classify" : ""), names: each.names.join(", ") }]));
     for (const { fit_params: own } of this._connection.jobs.values())
       if (own?.data && !listed.has(own.data)) listed.set(own.data, { name: dataset(own.data), note: "used before", names: own.data });
     const choose = (/** @type {string} */ path) => {

@@ -126,9 +126,10 @@ export class JobList {
 
   async _showMore() {
     this._limit += ROWS;
-    if (this._older && this._limit >= this._connection.jobs.size) {
+    const before = this._connection.jobs.size;
+    while (this._older && this._limit > before && this._connection.jobs.size === before) {
       const page = await ask(this._older);
-      this._older = page.next;
+      this._older = page.next && `jobs${new URL(page.next).search}`;
       for (const job of page.jobs) this._connection.learn(job);
     }
     this.draw();

@@ -16,8 +16,9 @@ const board = new Board(new URL("../events", import.meta.url), (message) => {
     jobs = new Map(message.jobs.map((job) => [job.job_id, job]));
     isListed = true;
   } else if (message.type === "job") {
-    if (message.job.deleted) jobs.delete(message.job.job_id);
-    else jobs.set(message.job.job_id, message.job);
+    jobs.set(message.job.job_id, message.job);
+  } else if (message.type === "deleted") {
+    jobs.delete(message.id);
   }
   for (const port of ports) port.postMessage(message);
 });

@@ -48,7 +48,8 @@ async def test_a_browser_without_shared_workers_has_a_line_of_its_own(browser: B
 
 async def test_a_restart_is_survived_without_a_reload_or_a_doubled_point(browser: Browser, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    async with serve(tmp_path / "data") as service:
+    program = "tests.showcase:steer"
+    async with serve(tmp_path / "data", program=program) as service:
         port, url = service.port, service.url
         running = await start(service, epochs=6, until=3, gate=str(gate))
         waiting = await start(service, epochs=5)
@@ -62,7 +63,7 @@ async def test_a_restart_is_survived_without_a_reload_or_a_doubled_point(browser
         await page.run("window.mark = 'the same page'")
     assert "trying again in" in await page.badge("Server gone")
     gate.touch()
-    async with serve(tmp_path / "data", at=port) as service:
+    async with serve(tmp_path / "data", at=port, program=program) as service:
         await page.page.get_by_role("button", name="Try now").click()
         await page.until("view.run.isOver && view.run.epochs.xs.length === 6")  # it goes on by itself
         await other.until("view.run.isOver && view.run.epochs.xs.length === 5")
@@ -141,6 +142,20 @@ async def test_a_job_is_stopped_after_its_epoch(page: Tab, shown: Running, tmp_p
     gate.touch()
     await page.sees("completed · stopped")
     assert await page.run("view.run.epochs.xs") == [1, 2, 3]
+
+
+async def test_a_job_is_deleted_for_good_after_a_question(page: Tab, shown: Running) -> None:
+    job_id = await start(shown, epochs=2)
+    await shown.events(job_id)
+    await page.open(job_id)
+    other = await page.another(job_id)
+    await other.badge("Ended")
+    await page.page.get_by_role("button", name="Delete").click()
+    await page.page.get_by_role("button", name="Delete for good").click()
+    await page.sees("Trainings")
+    assert await page.page.locator(".job-row", has_text=job_id).count() == 0
+    assert (await shown.http.get(f"/jobs/{job_id}")).status_code == 404
+    await other.sees(f"There is no training {job_id}.")
 
 
 async def test_an_end_is_told_to_who_looks_elsewhere(browser: Browser, shown: Running, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
+from service.jobs import Job
 from tests.browser import Tab, at_epoch, start, tab
 from tests.conftest import Running, serve
 from tests.tiny import make_dataset, tiny_model
@@ -235,3 +236,34 @@ async def test_the_theme_is_kept(page: Tab) -> None:
     await page.badge("Live")
     assert await page.run("document.documentElement.dataset.theme") == "dark"
     assert await page.run("getComputedStyle(document.body).colorScheme") == "dark"
+
+
+async def test_older_trainings_are_read_on_request(browser: Browser, tmp_path: Path) -> None:
+    async with serve(tmp_path / "data") as service, tab(browser, service.url) as page:
+        for number in range(230):
+            request = {"model": "yolov8n.yaml", "hyperparameters": {}, "fit_params": {"data": "/d.yaml"}}
+            service.state["store"].create(Job(id=f"job-{number}", request=request, created_at=1e9 + number))
+        await page.open()
+        rows = page.page.locator(".job-row")
+        more = page.page.get_by_role("button", name="Show older")
+        await expect(rows).to_have_count(100)
+        await more.click()
+        await expect(rows).to_have_count(200)
+        await more.click()
+        await expect(rows).to_have_count(230)
+        await expect(more).to_be_hidden()
+
+
+async def test_a_text_is_copied(browser: Browser, shown: Running) -> None:
+    job_id = await filled(shown)
+    async with tab(browser, shown.url, permissions=["clipboard-read", "clipboard-write"]) as page:
+        await page.open(f"{job_id}/log")
+        await page.until("view.run?.isOver")
+        copied = page.page.locator(".log-tools button", has_text="Copy")
+        await copied.click()
+        await expect(copied).to_have_attribute("data-done", "Copied")
+        assert await page.page.evaluate("navigator.clipboard.readText()") == "one\ntwo"
+        await page.run("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+        by_hand = page.page.locator("[title='Copy the id']")
+        await by_hand.click()
+        await expect(by_hand).to_have_attribute("data-done", "Copied")
