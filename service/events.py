@@ -23,6 +23,7 @@ DURABLE_TYPES = FINAL_TYPES | {
     "checkpoint",
     "image",
     "log",
+    "class_results",
     "train_end",
     "interrupted",
 }

@@ -56,6 +56,8 @@ class Job:
     score: float | None = None
     #: The newest tick, epoch_end or train_end, as it was sent.
     progress: dict[str, Any] | None = None
+    #: The best epoch so far: `epoch`, `fitness`, `metrics`; after the end, what the final evaluation found.
+    best: dict[str, Any] | None = None
     save_dir: str | None = None
     #: A cancel, or a stop, was acknowledged; a restart of the service honours it.
     cancel_requested: bool = False
@@ -161,6 +163,7 @@ class Job:
             "reason": self.reason,
             "attempt": self.attempt,
             "progress": self.progress,
+            "best": self.best,
             "score": self.score,
             "error": self.error,
             "failure": self.failure,
@@ -231,7 +234,9 @@ def _progress(job: Job, event: Event) -> dict[str, Any]:
 
 
 def _train_end(job: Job, event: Event) -> dict[str, Any]:
-    return {**_progress(job, event), "score": event.get("score")}
+    score = event.get("score")
+    best = {"epoch": event.get("best_epoch"), "fitness": score, "metrics": event.get("metrics")}
+    return {**_progress(job, event), "score": score, "best": best}
 
 
 def _phase(job: Job, event: Event) -> dict[str, Any]:
@@ -246,7 +251,12 @@ def _checkpoint(job: Job, event: Event) -> dict[str, Any]:
 
 def _epoch_end(job: Job, event: Event) -> dict[str, Any]:
     known = job.saved is not None and job.saved["epoch"] == event.get("epoch")
-    return {**_progress(job, event), **({"checkpoint": job.saved} if known else {})}
+    fitness = event.get("fitness")
+    is_best = fitness is not None and fitness == event.get(
+        "best_fitness"
+    )  # the condition under which best.pt is written
+    best = {"epoch": event.get("epoch"), "fitness": fitness, "metrics": event.get("metrics")} if is_best else job.best
+    return {**_progress(job, event), "best": best, **({"checkpoint": job.saved} if known else {})}
 
 
 def _interrupted(job: Job, event: Event) -> dict[str, Any]:

@@ -12,12 +12,11 @@ from anyio import to_thread
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from service import artifacts, dataset, payload
+from service import artifacts, dataset, page, payload, shelf
 from service import logs as log_text
 from service.catalog import Catalog
 from service.errors import (
@@ -41,7 +40,6 @@ from service.settings import Settings
 from service.store import Store
 from service.streaming import BUSY_RETRY_MS, Hub, Types, retry_line
 
-STATIC = Path(__file__).parent.parent / "static"
 #: Seconds for which a training that is POSTed while the service warms up waits for it.
 WARM_UP_SECONDS = 120.0
 #: Characters of an Idempotency-Key.
@@ -50,12 +48,6 @@ MAX_KEY = 255
 PAGE = 1_000
 #: Jobs with which the stream of all jobs begins.
 BOARD_JOBS = 200
-#: Nothing but our own files runs in the page, and no other page may frame it.
-PAGE_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class State(TypedDict):
@@ -187,6 +179,15 @@ async def models(request: Request) -> Response:
     present = await to_thread.run_sync(lambda: sorted(path.name for path in folder.glob("*.pt") if path.is_file()))
     listed = [{**model, "downloaded": f"{model['name']}.pt" in present} for model in catalog.model_table]
     return answer({"models": listed, "weights_dir": str(folder), "weights": present})
+
+
+async def datasets(request: Request) -> Response:
+    """`GET /datasets`: what lies under the data roots, and the names of those that Ultralytics knows."""
+    catalog = await _ready(request)
+    settings: Settings = request.state.settings
+    found = await to_thread.run_sync(shelf.find, (*settings.data_root, settings.folder / "demo"))
+    roots = [str(root) for root in settings.data_root]
+    return answer({"datasets": found, "roots": roots, "known": sorted(catalog.datasets)})
 
 
 async def schema(request: Request) -> Response:
@@ -336,11 +337,6 @@ async def metrics(request: Request) -> Response:
     return Response(await to_thread.run_sync(request.state.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
-async def page(request: Request) -> Response:
-    """`GET /`: the page."""
-    return FileResponse(STATIC / "index.html", headers=PAGE_HEADERS)
-
-
 # What several routes need
 
 
@@ -442,10 +438,11 @@ EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]
 }
 
 ROUTES = [
-    Route("/", page),
+    Route("/", page.index),
     Route("/train", train, methods=["POST"]),
     Route("/demo", demo, methods=["POST"]),
     Route("/models", models),
+    Route("/datasets", datasets),
     Route("/schema/train", schema),
     Route("/events", Streaming(all_events), methods=["GET"]),
     Route("/jobs", list_jobs),
@@ -462,5 +459,6 @@ ROUTES = [
     Route("/healthz", healthz),
     Route("/readyz", readyz),
     Route("/metrics", metrics),
-    Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
+    Mount("/static", page.PageFiles(page.STATIC)),
+    Mount("/vendor/uplot", page.PageFiles(page.UPLOT)),
 ]

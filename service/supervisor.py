@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 #: What a worker may say. Anything else is noted and dropped.
 WORKER_TYPES = frozenset(
-    {"phase", "tick", "epoch_end", "checkpoint", "image", "log", "train_end", "completed", "failed"}
+    {"phase", "tick", "epoch_end", "checkpoint", "image", "log", "class_results", "train_end", "completed", "failed"}
 )
 #: Seconds for which log lines are gathered into one event.
 LOG_SECONDS = 0.1

@@ -142,9 +142,9 @@ def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
     ahead = threading.Thread(target=importlib.import_module, args=("polars",), daemon=True)
 
     def progress(event: Event) -> None:
-        if event["event"] == "tick":
+        if event["event"] in ("tick", "epoch_end"):  # ticks are not kept: an epoch's end tells those who come later
             event = {**event, "machine": machine.read()}
-            if event["batch"] and not ahead.ident:
+            if event.get("batch") and not ahead.ident:
                 ahead.start()
         elif event["event"] in ("image", "checkpoint"):
             event = {**event, **_addresses(event, spec["id"], folder / "run")}

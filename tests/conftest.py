@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import pytest_asyncio
 import uvicorn
 
 from service.__main__ import Protocol
@@ -19,6 +20,11 @@ from service.app import create_app
 from service.settings import Settings
 from service.store import Store
 from tests.client import follow
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+    from tests.browser import Tab
 
 
 @pytest.fixture
@@ -64,13 +70,13 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve(data: Path, **options: Any) -> AsyncIterator[Running]:
-    """The real application under a real uvicorn on a free port; programs of `tests.trainings` train."""
+async def serve(data: Path, *, at: int = 0, **options: Any) -> AsyncIterator[Running]:
+    """The real application under a real uvicorn, on a free port or on `at`; programs of `tests.trainings` train."""
     settings = Settings(data_dir=data, **{"program": "tests.trainings:steer", "heartbeat_seconds": 60.0, **options})
     app = create_app(settings)
     config = uvicorn.Config(app, http=Protocol, loop="none", lifespan="on", log_config=None, access_log=False)
     server = _Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", at)) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the service's own does
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -93,3 +99,29 @@ async def serve(data: Path, **options: Any) -> AsyncIterator[Running]:
 async def service(tmp_path: Path) -> AsyncIterator[Running]:
     async with serve(tmp_path / "data") as running:
         yield running
+
+
+# The page
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator["Browser"]:
+    from tests.browser import chromium
+
+    async with chromium() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shown(tmp_path_factory: pytest.TempPathFactory, browser: "Browser") -> AsyncIterator[Running]:
+    """A service for a module's tests of the page. It needs the browser: where that is skipped, nothing starts."""
+    async with serve(tmp_path_factory.mktemp("shown"), slots=2, program="tests.showcase:steer") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: "Browser", shown: Running) -> AsyncIterator["Tab"]:
+    from tests.browser import tab
+
+    async with tab(browser, shown.url) as opened:
+        yield opened

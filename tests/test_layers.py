@@ -23,6 +23,7 @@ LAYERS = [
     ["supervisor", "store", "waiting"],
     ["worker"],
     ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox"],
+    ["shelf", "page"],
     ["failures"],
     ["image_files", "yaml_file"],
     ["events", "errors"],

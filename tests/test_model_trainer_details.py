@@ -229,3 +229,24 @@ def test_listener_hears_nothing_once_it_is_closed():
     listener.close()
     listener.tell({"event": "b"})
     assert heard == [{"event": "a"}]
+
+
+# Classes
+
+
+def test_the_final_evaluation_is_told_class_by_class_before_the_end(model, data, tmp_path):
+    events = fit(model, data, tmp_path / "run")
+    (results,) = of(events, "class_results")
+    assert kinds(events)[-2:] == ["class_results", "train_end"]
+    assert [(each["name"], each["images"], each["instances"]) for each in results["classes"]] == [
+        ("red", 2, 2),
+        ("green", 2, 2),
+    ]
+    for each in results["classes"]:
+        assert all(0 <= each[name] <= 1 for name in ("precision", "recall", "map50", "map50_95"))
+
+
+def test_a_classification_has_no_results_by_class(tmp_path):
+    model = build_model(tiny_model(tmp_path, "classify"), {**TINY, "events": "all"})
+    events = fit(model, make_dataset(tmp_path / "set", "classify"), tmp_path / "run")
+    assert of(events, "class_results") == []

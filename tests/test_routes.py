@@ -302,13 +302,12 @@ async def test_another_address_than_loopback_is_refused() -> None:
     check(scope | {"server": ("127.0.0.1", 80)}, {"localhost"}, set())
 
 
-# The page
+# What the page asks for
 
 
-async def test_the_page_and_its_files_are_served(service: Running) -> None:
-    page = await service.http.get("/")
-    assert page.status_code == 200
-    assert page.headers["content-type"].startswith("text/html")
-    assert "default-src 'self'" in page.headers["content-security-policy"]
-    assert (await service.http.get("/static/app.js")).status_code == 200
-    assert (await service.http.get("/static/../pyproject.toml")).status_code == 404
+async def test_datasets_under_the_roots_are_listed(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "sets" / "squares")
+    async with serve(tmp_path / "data", data_root=(tmp_path / "sets",)) as service:
+        answer = (await service.http.get("/datasets")).json()
+    assert [entry["path"] for entry in answer["datasets"]] == [str(data)]
+    assert answer["roots"] == [str(tmp_path / "sets")]

@@ -321,3 +321,16 @@ def test_a_page_of_jobs_is_found_by_an_index(store: Store) -> None:
     ):
         plan = " ".join(str(row[3]) for row in store._query(f"EXPLAIN QUERY PLAN {sql}"))
         assert "USING" in plan and "TEMP B-TREE" not in plan, plan
+
+
+def test_the_best_epoch_is_kept_while_ticks_and_worse_ones_follow(store: Store) -> None:
+    store.create(job())
+    for epoch, fitness in ((1, 0.2), (2, 0.5), (3, 0.4)):
+        best = max(0.5 if epoch > 1 else 0.2, fitness)
+        event = {"event": "epoch_end", "epoch": epoch, "metrics": {"m": fitness}, "fitness": fitness}
+        store.append("a", 1, {**event, "best_fitness": best})
+    store.append("a", 1, {"event": "tick", "epoch": 4, "metrics": {}}).result()
+    assert store.job("a").best == {"epoch": 2, "fitness": 0.5, "metrics": {"m": 0.5}}
+    end = {"event": "train_end", "epoch": 4, "best_epoch": 2, "score": 0.6, "metrics": {"m": 0.6}}
+    store.append("a", 1, end).result()
+    assert store.job("a").best == {"epoch": 2, "fitness": 0.6, "metrics": {"m": 0.6}}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from AI.model_trainer import pictures
 from AI.model_trainer.checkpoints import Keeper
-from AI.model_trainer.events import Checkpoint, Phase, Picture, Where, finite
+from AI.model_trainer.events import Checkpoint, ClassResult, ClassResults, Phase, Picture, Where, finite
 from AI.model_trainer.listener import Listener, telemetry
 
 
@@ -78,9 +78,12 @@ class Details:
             self._turn_to("finishing")
 
     @telemetry
-    def _train_end(self, _: Any) -> None:
+    def _train_end(self, trainer: Any) -> None:
         self._turn_to("finishing")  # without a best.pt there was no final evaluation
         pictures.wait_for_writers()
+        if classes := _class_results(trainer.validator):
+            event: ClassResults = {"event": "class_results", **self._where(), "classes": classes}
+            self.listener.tell(event)
 
     def _turn_to(self, phase: Literal["checking_data", "training", "validating", "finishing"]) -> None:
         if phase != self._phase:
@@ -119,3 +122,29 @@ class Details:
             "size_bytes": size.size_bytes,
         }
         self.listener.tell(event)
+
+
+def _class_results(validator: Any) -> list[ClassResult]:
+    """The classes of the last validation; none for a task that does not tell them apart, such as classification.
+
+    `Metric.class_result(i)` gives precision, recall, mAP50 and mAP50-95 of the i-th class that was found
+    (`ultralytics/utils/metrics.py` of 8.4.190).
+    """
+    metrics: Any = getattr(validator, "metrics", None)
+    if not hasattr(metrics, "box") or not hasattr(metrics, "nt_per_image"):
+        return []
+    found: list[ClassResult] = []
+    for position, index in enumerate(metrics.ap_class_index):
+        precision, recall, map50, map50_95 = (finite(value) for value in metrics.box.class_result(position))
+        found.append(
+            {
+                "name": str(metrics.names[int(index)]),
+                "images": int(metrics.nt_per_image[index]),
+                "instances": int(metrics.nt_per_class[index]),
+                "precision": precision,
+                "recall": recall,
+                "map50": map50,
+                "map50_95": map50_95,
+            }
+        )
+    return found

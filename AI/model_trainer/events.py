@@ -159,7 +159,27 @@ class Picture(Where):
     size_bytes: int
 
 
-Event: TypeAlias = Tick | EpochEnd | TrainEnd | Phase | Download | Checkpoint | Picture
+class ClassResult(TypedDict):
+    """How one class fares in the final evaluation. Masks and keypoints have their own numbers in the metrics."""
+
+    name: str
+    #: Validation images that have it, and how many of it there are in all.
+    images: int
+    instances: int
+    precision: float | None
+    recall: float | None
+    map50: float | None
+    map50_95: float | None
+
+
+class ClassResults(Where):
+    """The final evaluation, class by class; comes before `train_end`, where the task has such numbers."""
+
+    event: Literal["class_results"]
+    classes: list[ClassResult]
+
+
+Event: TypeAlias = Tick | EpochEnd | TrainEnd | Phase | Download | Checkpoint | Picture | ClassResults
 
 
 def finite(value: Any) -> float | None:

@@ -1,0 +1,66 @@
+"""The page's files: where they lie, and the headers under which they go out. The page itself is in `static/`."""
+
+from pathlib import Path
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Message, Receive, Scope, Send
+
+_HERE = Path(__file__).parent
+
+
+def _first(*folders: Path) -> Path:
+    """The first of these folders that is there: a wheel carries what a checkout has elsewhere (see `setup.py`)."""
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
+
+
+STATIC = _first(_HERE / "static", _HERE.parent / "static")
+#: The chart library as npm installs it; without it the page says so where charts would be.
+UPLOT = _first(_HERE / "vendor" / "uplot", _HERE.parent / "node_modules" / "uplot" / "dist")
+
+#: Nothing but our own files is loaded, nothing inline runs, and no text can become markup (Trusted Types: the one
+#: policy, in `static/connection.js`, names one script). `data:` pictures are the favicon, which shows progress.
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types page",
+    ]
+)
+HEADERS = {
+    "Cache-Control": "no-cache",  # kept, but asked for: the files of one version never meet those of another
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+async def index(request: Request) -> Response:
+    """`GET /`: the page."""
+    return FileResponse(STATIC / "index.html", headers=HEADERS)
+
+
+class PageFiles(StaticFiles):
+    """Files of one folder under the page's headers; a worker's script has its policy from there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(directory=folder, check_dir=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await super().__call__(scope, receive, send_with_headers)

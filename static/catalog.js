@@ -1,0 +1,29 @@
+/** What can be trained and how: arguments, models, datasets. Asked for once, kept while the tab lives. */
+
+import { ask } from "./api.js";
+
+/** @typedef {{type?: string|string[], enum?: any[], minimum?: number, maximum?: number, exclusiveMinimum?: number, default?: any, description?: string}} Argument */
+
+/** @type {Map<string, Promise<any>>} */
+const asked = new Map();
+
+function once(/** @type {string} */ path) {
+  let answer = asked.get(path);
+  if (!answer) {
+    answer = ask(path);
+    answer.catch(() => asked.delete(path)); // to be asked again
+    asked.set(path, answer);
+  }
+  return answer;
+}
+
+/** The payload's JSON Schema. */
+export const schema = () => once("schema/train");
+export const models = () => once("models");
+/** Looked up each time: datasets come and go. */
+export const datasets = () => ask("datasets");
+
+/** The schema of every argument, wherever it stands in the payload. @returns {Promise<Record<string, Argument>>} */
+export async function argumentTable() {
+  return (await schema()).properties.fit_params.properties;
+}

@@ -1,0 +1,349 @@
+/** Line charts that grow: uPlot, with one cursor and one zoom for all charts of a group, smoothing and a log scale. */
+
+import { h, write } from "./dom.js";
+import { share, short } from "./format.js";
+import { smooth, thin } from "./series.js";
+
+/**
+ * @typedef {{name: string, values: (number|null)[], colour: number, dash?: boolean}} Line
+ * @typedef {{xs: number[], lines: Line[], marks?: {x: number, label: string}[]}} Data
+ * @typedef {{smoothing: number, isLog: boolean}} Look
+ */
+
+const UPLOT = new URL("../vendor/uplot/uPlot.esm.js", import.meta.url).href;
+/** @type {typeof import("uplot")|null} null where `npm ci` has not been run */
+const uPlot = await import(UPLOT).then(
+  (module) => module.default,
+  () => null,
+);
+
+const HEIGHT = 190;
+export const COLOURS = 8;
+
+/** A colour of the style sheet, as it is in the theme of now. */
+const colour = (/** @type {string} */ name) => {
+  const probe = h("i", { class: `probe ${name}` });
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+};
+
+/** The colours of now; read once for many charts. */
+let colours = /** @type {{lines: string[], axis: string, grid: string}|null} */ (null);
+const palette = () =>
+  (colours ??= {
+    lines: Array.from({ length: COLOURS }, (_, i) => colour(`line-${i}`)),
+    axis: colour("axis"),
+    grid: colour("grid"),
+  });
+
+/** Charts that share cursor, zoom and look. */
+export class ChartGroup {
+  /**
+   * @param {string} name
+   * @param {(x: number) => string} showX what stands at a place of the x axis
+   * @param {(x: number) => string} nameX the same by itself, such as "epoch 7"
+   */
+  constructor(name, showX, nameX = showX) {
+    this.name = name;
+    this.showX = showX;
+    this.nameX = nameX;
+    /** @type {Set<Chart>} */
+    this.charts = new Set();
+    /** @type {[number, number]|null} */
+    this.range = null;
+    /** @type {Look} */
+    this.look = { smoothing: 0, isLog: false };
+    /** Called when the zoom changes. */
+    this.onzoom = () => {};
+    this._scheme = matchMedia("(prefers-color-scheme: dark)");
+    this._recolour = () => this.recolour();
+    this._scheme.addEventListener("change", this._recolour);
+    addEventListener("themechange", this._recolour);
+  }
+
+  zoom(/** @type {[number, number]|null} */ range) {
+    this.range = range;
+    this.redraw();
+    this.onzoom();
+  }
+
+  restyle(/** @type {Partial<Look>} */ look) {
+    Object.assign(this.look, look);
+    this.redraw();
+  }
+
+  redraw() {
+    for (const chart of this.charts) chart.draw();
+  }
+
+  recolour() {
+    colours = null;
+    for (const chart of this.charts) chart.rebuild();
+  }
+
+  close() {
+    this._scheme.removeEventListener("change", this._recolour);
+    removeEventListener("themechange", this._recolour);
+    for (const chart of [...this.charts]) chart.close();
+  }
+}
+
+export class Chart {
+  /**
+   * @param {ChartGroup} group
+   * @param {{title: string, unit?: string, isTime?: boolean, range?: [number, number], isLinear?: boolean, isShare?: boolean}} options
+   *   `range` is the least that the y axis spans; `isLinear`: no log scale even where the group has one; `isShare`: of 1
+   */
+  constructor(group, options) {
+    this.group = group;
+    this.options = options;
+    /** @type {Data} */
+    this.data = { xs: [], lines: [] };
+    /** @type {import("uplot")|null} */
+    this._plot = null;
+    this._built = "";
+    /** Rows of the data that are drawn. @type {number[]} */
+    this._rows = [];
+    /** @type {Set<string>} names of lines that were switched off */
+    this._hidden = new Set();
+    this._title = h("span", { class: "chart-title" }, options.title);
+    this._at = h("span", { class: "chart-at" });
+    this._legend = h("ul", { class: "legend" });
+    this._canvas = h("div", { class: "plot" });
+    if (!uPlot) this._canvas.append(h("p", { class: "quiet" }, "The chart library is not installed: run make install."));
+    this.element = h(
+      "figure",
+      { class: "chart card", tabindex: 0, role: "group", onkeydown: (/** @type {KeyboardEvent} */ e) => this._key(e) },
+      h("figcaption", {}, h("div", { class: "row" }, this._title, this._at), this._legend),
+      this._canvas,
+    );
+    group.charts.add(this);
+    this._isSeen = false;
+    this._isStale = true;
+    this._resize = new ResizeObserver(() => this._fit());
+    this._resize.observe(this._canvas);
+    this._sight = new IntersectionObserver(([entry]) => {
+      this._isSeen = entry.isIntersecting;
+      if (this._isSeen && this._isStale) this.draw();
+    }, { rootMargin: "300px" });
+    this._sight.observe(this.element);
+  }
+
+  close() {
+    this.group.charts.delete(this);
+    this._resize.disconnect();
+    this._sight.disconnect();
+    this._plot?.destroy();
+    this._plot = null;
+  }
+
+  show(/** @type {Data} */ data) {
+    this.data = data;
+    this.draw();
+  }
+
+  rebuild() {
+    this._built = "";
+    this.draw();
+  }
+
+  /** Draw if it can be seen; else when it comes into sight. */
+  draw() {
+    this._isStale = true;
+    if (!this._isSeen || !uPlot || !this._canvas.clientWidth) return;
+    this._isStale = false;
+    const drawn = this._drawn();
+    const built = JSON.stringify([this.data.lines.map(({ name, colour: c, dash }) => [name, c, dash]), this.group.look, this.options.title]);
+    if (this._built !== built) {
+      this._plot?.destroy();
+      this._plot = new uPlot(this._config(), /** @type {any} */ (drawn), this._canvas);
+      this._built = built;
+      this._drawLegend();
+    } else {
+      this._plot?.setData(/** @type {any} */ (drawn), true);
+    }
+    this._describe();
+  }
+
+  /** What uPlot gets: x and per line its values, before them the raw ones where they are smoothed. */
+  _drawn() {
+    const { xs, lines } = this.data;
+    const { smoothing, isLog } = this.group.look;
+    const columns = [];
+    for (const line of lines) {
+      const values = isLog && !this.options.isLinear ? line.values.map((v) => (v !== null && v > 0 ? v : null)) : line.values;
+      if (smoothing) columns.push(values);
+      columns.push(smoothing ? smooth(values, smoothing) : values);
+    }
+    const [from, to] = this.group.range ?? [-Infinity, Infinity];
+    this._rows = thin(xs, columns, from, to, Math.max(200, this._canvas.clientWidth));
+    const pick = (/** @type {(number|null)[]} */ column) => this._rows.map((row) => column[row] ?? null);
+    return [pick(xs), ...columns.map(pick)];
+  }
+
+  /** @returns {import("uplot").Options} */
+  _config() {
+    const { lines, axis, grid } = palette();
+    const { smoothing, isLog } = this.group.look;
+    const isLogged = isLog && !this.options.isLinear;
+    const font = "11px system-ui, sans-serif";
+    const look = { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 4 } };
+    /** @type {import("uplot").Series[]} */
+    const series = [{}];
+    for (const line of this.data.lines) {
+      const stroke = lines[line.colour % COLOURS];
+      const dash = line.dash ? [5, 4] : undefined;
+      const isShown = !this._hidden.has(line.name);
+      if (smoothing) series.push({ stroke: faint(stroke), width: 1, points: { show: false }, show: isShown });
+      series.push({ stroke, width: 1.75, dash, points: { show: this._points, size: 5 }, show: isShown, spanGaps: true });
+    }
+    return {
+      width: this._canvas.clientWidth,
+      height: HEIGHT,
+      padding: [8, 10, 0, 0],
+      legend: { show: false },
+      cursor: {
+        sync: { key: this.group.name, setSeries: false },
+        drag: { x: true, y: false, setScale: false },
+        points: { size: 7 },
+        bind: { dblclick: () => () => (this.group.zoom(null), null) },
+      },
+      scales: {
+        x: { time: false, range: (_, low, high) => this._spanX(low, high) },
+        y: { distr: isLogged ? 3 : 1, range: isLogged ? undefined : (_, low, high) => this._spanY(low, high) },
+      },
+      axes: [
+        { ...look, size: 26, space: 56, values: (_, places) => places.map((x) => this._tickX(x)) },
+        { ...look, size: 46, values: (_, places) => places.map((y) => (y === null ? "" : short(y))) },
+      ],
+      series,
+      hooks: {
+        setCursor: [(plot) => this._point(plot.cursor.idx ?? null)],
+        setSelect: [(plot) => this._select(plot)],
+        draw: [(plot) => this._drawMarks(plot)],
+      },
+    };
+  }
+
+  /** A few points are shown as dots: a first one makes no line. */
+  _points = (/** @type {import("uplot")} */ plot) => plot.data[0].length <= 40;
+
+  _tickX(/** @type {number} */ x) {
+    return this.options.isTime || Number.isInteger(x) ? this.group.showX(x) : "";
+  }
+
+  /** @returns {[number, number]} */
+  _spanX(/** @type {number|null} */ low, /** @type {number|null} */ high) {
+    if (this.group.range) return this.group.range;
+    if (low === null || high === null) return [0, 1];
+    return low === high ? [low - 0.5, high + 0.5] : [low, high];
+  }
+
+  /** @returns {[number, number]} */
+  _spanY(/** @type {number|null} */ low, /** @type {number|null} */ high) {
+    const [least, most] = this.options.range ?? [Infinity, -Infinity];
+    const [from, to] = [Math.min(least, low ?? 0), Math.max(most, high ?? 1)];
+    const room = from === to ? Math.abs(from) * 0.1 || 0.5 : (to - from) * 0.06;
+    return [from === least ? from : from - (from >= 0 && from - room < 0 ? from : room), to === most ? to : to + room];
+  }
+
+  _select(/** @type {import("uplot")} */ plot) {
+    const { left, width } = plot.select;
+    if (width < 4) return;
+    const range = /** @type {[number, number]} */ ([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.group.zoom(range);
+  }
+
+  /** Vertical lines where something happened, such as a resume. */
+  _drawMarks(/** @type {import("uplot")} */ plot) {
+    const { ctx, bbox } = plot;
+    for (const { x, label } of this.data.marks ?? []) {
+      const at = plot.valToPos(x, "x", true);
+      if (at < bbox.left || at > bbox.left + bbox.width) continue;
+      ctx.save();
+      ctx.strokeStyle = ctx.fillStyle = palette().axis;
+      ctx.globalAlpha = 0.7;
+      ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
+      ctx.beginPath();
+      ctx.moveTo(at, bbox.top);
+      ctx.lineTo(at, bbox.top + bbox.height);
+      ctx.stroke();
+      ctx.font = `${10 * devicePixelRatio}px system-ui, sans-serif`;
+      const isLeft = at > bbox.left + bbox.width * 0.7;
+      ctx.textAlign = isLeft ? "right" : "left";
+      ctx.fillText(label, at + (isLeft ? -4 : 4) * devicePixelRatio, bbox.top + 10 * devicePixelRatio);
+      ctx.restore();
+    }
+  }
+
+  _fit() {
+    if (this._plot && this._canvas.clientWidth) this._plot.setSize({ width: this._canvas.clientWidth, height: HEIGHT });
+    if (this._isStale) this.draw();
+  }
+
+  // Legend and cursor
+
+  _drawLegend() {
+    this._values = this.data.lines.map(() => h("b"));
+    this._legend.replaceChildren(
+      ...this.data.lines.map((line, place) => {
+        const item = h(
+          "button",
+          { type: "button", class: "legend-item", "aria-pressed": String(!this._hidden.has(line.name)) },
+          h("i", { class: `swatch line-${line.colour % COLOURS} ${line.dash ? "dashed" : ""}` }),
+          h("span", {}, line.name),
+          /** @type {HTMLElement[]} */ (this._values)[place],
+        );
+        item.addEventListener("click", () => this._toggle(line.name, item));
+        return h("li", {}, item);
+      }),
+    );
+    this._point(null);
+  }
+
+  /** @param {string} name @param {HTMLElement} item */
+  _toggle(name, item) {
+    if (!this._hidden.delete(name)) this._hidden.add(name);
+    item.setAttribute("aria-pressed", String(!this._hidden.has(name)));
+    this.rebuild();
+    /** @type {HTMLElement|null} */ (
+      [...this._legend.querySelectorAll("button")].find((b) => b.querySelector("span")?.textContent === name) ?? null
+    )?.focus();
+  }
+
+  /** Show the values at a drawn row; null: the newest ones. */
+  _point(/** @type {number|null} */ place) {
+    const row = place === null ? null : (this._rows[place] ?? null);
+    write(this._at, row === null ? "" : this.group.nameX(this.data.xs[row]));
+    this.data.lines.forEach((line, i) => {
+      const value = row === null ? line.values.findLast((v) => v !== null) : line.values[row];
+      const text = value === null || value === undefined ? "–" : (this.options.isShare ? share(value) : short(value)) + (this.options.unit ?? "");
+      if (this._values?.[i]) write(this._values[i], text);
+    });
+  }
+
+  /** Arrow keys move the cursor, Escape takes it away. */
+  _key(/** @type {KeyboardEvent} */ event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const plot = this._plot;
+    if (event.key === "Escape" && plot) plot.setCursor({ left: -10, top: -10 });
+    if (!step || !plot || event.target !== this.element) return;
+    event.preventDefault();
+    const last = this._rows.length - 1;
+    const place = Math.max(0, Math.min(last, (plot.cursor.idx ?? (step > 0 ? -1 : last + 1)) + step));
+    plot.setCursor({ left: plot.valToPos(/** @type {number} */ (plot.data[0][place]), "x"), top: HEIGHT / 3 });
+  }
+
+  _describe() {
+    this._point(this._plot?.cursor.idx ?? null);
+    const values = this.data.lines.map(({ name, values: all }) => `${name} ${short(all.findLast((v) => v !== null))}`);
+    const label = `${this.options.title}: ${this.data.xs.length} points, newest ${values.join(", ")}`;
+    if (this.element.getAttribute("aria-label") !== label) this.element.setAttribute("aria-label", label);
+  }
+}
+
+/** The colour, mostly transparent. */
+const faint = (/** @type {string} */ value) => value.replace(/^rgb\((.*)\)$/, "rgba($1, 0.25)");

@@ -1,0 +1,156 @@
+"""A training to look at: what the page shows of a real one, in little time and without torch."""
+
+import math
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from tests import trainings
+from tests.trainings import read_weights, save, wait_for_gate
+
+
+def steer(spec, emit, should_stop):
+    """Does what `hyperparameters.do` names, here or in `trainings`."""
+    do = spec["hyperparameters"]["do"]
+    return (learn if do == "learn" else getattr(trainings, do))(spec, emit, should_stop)
+
+
+def learn(spec, emit, should_stop):
+    """Behaves as a training does towards the page: every kind of event, pictures, curves that bend, in little time.
+
+    `hyperparameters`: `epochs`, `pause` (seconds per epoch), `names` of classes, `say` (lines for the log), `gate` (a
+    file that the epoch after `until` waits for).
+    """
+    options, resume = spec["hyperparameters"], spec["resume"]
+    epochs, names = spec["epochs"] or options.get("epochs", 12), options.get("names", ["circle", "square", "triangle"])
+    done = read_weights(Path(resume["checkpoint"])) if resume else 0
+    told = _Told(spec, emit, epochs)
+    for line in options.get("say", ["Starting training", "Image sizes 96 train, 96 val"]):
+        print(line, flush=True)
+    told.phase("checking_data", 0)
+    told.picture("labels.jpg", "labels", 0)
+    for epoch in range(done + 1, epochs + 1):
+        if epoch == options.get("until", 0) + 1 and "gate" in options:
+            wait_for_gate(spec)
+        told.epoch(epoch, options.get("pause", 0.0))
+        if epoch <= 3:
+            told.picture(f"train_batch{epoch - 1}.jpg", "train_batch", epoch)
+        done = epoch
+        if should_stop():
+            break
+    told.end(names, done)
+    reason = "finished" if done == epochs else "stopped"
+    return {"reason": reason, "score": 0.61, "metrics": told.metrics(done), "save_dir": str(told.run)}
+
+
+class _Told:
+    """The events of `learn`, with numbers that look like a training's."""
+
+    def __init__(self, spec, emit, epochs):
+        self.spec, self.emit, self.epochs = spec, emit, epochs
+        self.run = Path(spec["folder"]) / "run"
+        self.run.mkdir(parents=True, exist_ok=True)
+        self.slope = spec["hyperparameters"].get("slope", 4)
+        self.began = time.monotonic()
+        self.best = 0.0
+
+    def where(self, epoch):
+        metrics = self.metrics(epoch) if epoch else {}
+        return {"epoch": epoch, "total_epochs": self.epochs, "metrics": metrics, "save_dir": str(self.run)}
+
+    def wave(self, epoch, seed):
+        return 0.02 * math.sin(epoch * 1.7 + seed * 2.3)
+
+    def rise(self, epoch, seed=0):
+        return max(0.0, min(1.0, 1 - math.exp(-self.slope * epoch / self.epochs) + self.wave(epoch, seed)))
+
+    def metrics(self, epoch):
+        rise = self.rise
+        return {
+            "metrics/precision(B)": 0.9 * rise(epoch, 1),
+            "metrics/recall(B)": 0.85 * rise(epoch, 2),
+            "metrics/mAP50(B)": 0.88 * rise(epoch, 3),
+            "metrics/mAP50-95(B)": 0.66 * rise(epoch, 4),
+        }
+
+    def losses(self, epoch, more=1.0):
+        sizes = {"box_loss": 3.1, "cls_loss": 4.4, "dfl_loss": 1.6}
+        return {
+            name: more * size * (1.1 - 0.9 * self.rise(epoch, seed)) for seed, (name, size) in enumerate(sizes.items())
+        }
+
+    def machine(self, epoch):
+        use = 0.7 + 3 * self.wave(epoch, 5)
+        memory = {"memory_used_bytes": 5_200_000_000 + epoch * 10_000_000, "memory_total_bytes": 16_000_000_000}
+        gpu = {"use": use, "memory_used_bytes": 2_400_000_000, "memory_total_bytes": 8_000_000_000}
+        own = {"process_cpu": 1.7, "process_memory_bytes": 1_900_000_000}
+        return {"cpu": 0.55 + self.wave(epoch, 6), **memory, **own, "gpu": gpu}
+
+    def phase(self, phase, epoch):
+        self.emit({"event": "phase", "phase": phase, **self.where(epoch)})
+
+    def epoch(self, epoch, pause):
+        self.phase("training", epoch - 1)
+        where = {**self.where(epoch - 1), "epoch": epoch}
+        rate = {f"lr/pg{group}": 0.002 * (1 - 0.95 * epoch / self.epochs) * (1 + group) for group in range(3)}
+        for batch in (3, 8) if pause else (8,):
+            time.sleep(pause / 2)
+            elapsed = time.monotonic() - self.began
+            left = elapsed / max(epoch - 1 + batch / 8, 0.1) * (self.epochs - epoch + 1 - batch / 8)
+            moment = {
+                "elapsed_seconds": elapsed,
+                "remaining_seconds": left,
+                "images_per_second": 205 + 9 * math.sin(epoch),
+            }
+            now = {
+                "batch": batch,
+                "batches": 8,
+                "losses": self.losses(epoch),
+                "lr": rate,
+                "machine": self.machine(epoch),
+            }
+            self.emit({"event": "tick", **where, **now, **moment})
+        fitness = self.metrics(epoch)["metrics/mAP50-95(B)"]
+        best = self.best = max(self.best, fitness)
+        results = {"train_losses": self.losses(epoch), "val_losses": self.losses(epoch, 1.12), "lr": rate}
+        speed = {"epoch_seconds": 1.4, "images_per_second": 205.0, "machine": self.machine(epoch)}
+        scores = {"fitness": fitness, "best_fitness": best}
+        save(Path(self.spec["folder"]), epoch, 10, lambda: None)
+        self.emit({"event": "checkpoint", **self.where(epoch)})
+        self.emit({"event": "epoch_end", **self.where(epoch), **results, **scores, **speed})
+        if self.spec["fit_params"].get("preview"):
+            self.picture(f"epoch_{epoch:04}.jpg", "preview", epoch)
+
+    def picture(self, name, kind, epoch):
+        """A picture with its name written into it."""
+        from PIL import Image, ImageDraw
+
+        image = Image.new("RGB", (480, 360), (38, 44 + 2 * epoch % 90, 70))
+        draw = ImageDraw.Draw(image)
+        for side in range(60, 240, 45):
+            draw.rectangle((side, side - 20, side + 90, side + 60), outline=(240, 180, 60), width=3)
+        draw.text((20, 20), f"{kind} {name}", fill=(255, 255, 255))
+        image.save(self.run / name)
+        address = f"/jobs/{self.spec['id']}/artifacts/{quote(name)}"
+        size = {"width": 480, "height": 360, "size_bytes": (self.run / name).stat().st_size}
+        path = {"path": str(self.run / name), "url": address, "name": name, "kind": kind}
+        self.emit({"event": "image", **self.where(epoch), **path, **size})
+
+    def end(self, names, epoch):
+        self.phase("finishing", epoch)
+        for name, kind in (
+            ("val_batch0_labels.jpg", "val_labels"),
+            ("val_batch0_pred.jpg", "val_predictions"),
+            ("BoxPR_curve.png", "curve"),
+            ("confusion_matrix.png", "confusion_matrix"),
+        ):
+            self.picture(name, kind, epoch)
+        classes = [
+            {"name": name, "images": 20 - i, "instances": 31 + i, "precision": 0.9 - i / 20, "recall": 0.85 - i / 30}
+            | {"map50": 0.9 - i / 25, "map50_95": 0.64 - i / 20}
+            for i, name in enumerate(names)
+        ]
+        self.emit({"event": "class_results", **self.where(epoch), "classes": classes})
+        end = {"score": 0.61, "reason": "finished", "best_epoch": epoch - 1, "elapsed_seconds": 42.0}
+        weights = {"best": str(self.run / "best.pt"), "last": str(self.run / "last.pt")}
+        self.emit({"event": "train_end", **self.where(epoch), **end, "weights": weights})

@@ -1,0 +1,269 @@
+"""The list, the form and the comparison in a real browser, and what holds for every view: access, width, keys."""
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from service.jobs import Job
+from tests.browser import Tab, at_epoch, start, tab
+from tests.conftest import Running, serve
+from tests.tiny import make_dataset, tiny_model
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+
+
+# The list
+
+
+async def test_the_list_is_live_filtered_and_searched(page: Tab, shown: Running, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    await page.open()
+    done = await start(shown, epochs=4, model="yolo11s.pt")
+    await shown.events(done)
+    running = await start(shown, epochs=8, until=4, gate=str(gate), pause=0.02, model="yolo11m.pt")
+    await at_epoch(shown, running, 4)
+    rows = page.page.locator(".job-row")
+    await expect(rows.first).to_contain_text("4/8")  # without a reload
+    assert "0.6" in await rows.nth(1).locator(".job-best").inner_text()
+    assert await page.page.title() == "1 running · Trainings"
+    await page.page.get_by_role("button", name="completed").click()
+    await expect(page.page.get_by_role("link", name="yolo11m")).to_have_count(0)
+    gate.touch()
+    await expect(page.page.get_by_role("link", name="yolo11m")).to_have_count(1)
+    await page.page.keyboard.press("/")
+    await page.page.keyboard.type("11s")
+    await expect(page.page.get_by_role("link", name="yolo11m")).to_have_count(0)
+    await expect(page.page.get_by_role("link", name="yolo11s")).to_have_count(1)
+
+
+async def test_places_in_the_queue_are_shown(page: Tab, shown: Running, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    for _ in range(2):
+        await start(shown, "wait", gate=str(gate))
+    waiting = await start(shown, epochs=2)
+    await page.open()
+    await page.sees("number 1 in the queue")
+    await page.open(waiting)
+    await page.sees("Waiting, number 1 in the queue")
+    gate.touch()
+    await page.sees("completed")
+
+
+# The comparison
+
+
+async def test_runs_are_compared_under_an_address_to_share(page: Tab, shown: Running) -> None:
+    one = await start(shown, epochs=5, lr0=0.01)
+    two = await start(shown, epochs=9, lr0=0.002, model="yolo11n.pt")
+    await shown.events(one)
+    await shown.events(two)
+    await page.open()
+    for job_id in (one, two):
+        await page.page.get_by_label(job_id).check()
+    await page.page.get_by_role("link", name="Compare 2").click()
+    assert page.page.url.endswith(f"#/compare/{one},{two}")
+    chart = "view._charts.get('metric:metrics/mAP50(B)')"
+    await page.until(f"{chart}?.data.xs.length === 9")
+    lines = await page.run(f"{chart}.data.lines.map(line => line.values.filter(v => v !== null).length)")
+    assert lines == [5, 9]
+    differing = page.page.locator("table", has_text="Arguments that differ").locator("tbody th")
+    assert await differing.all_inner_texts() == ["model", "epochs", "lr0"]
+    await page.page.get_by_role("button", name=f"Remove {one}").click()
+    await page.until(f"location.hash === '#/compare/{two}'")
+
+
+# The form
+
+
+async def test_only_what_differs_from_the_defaults_is_sent(page: Tab, shown: Running) -> None:
+    await page.open("/new")
+    await page.field("epochs").fill("7")
+    await page.field("data").fill("/sets/it's/data.yaml")
+    await page.page.get_by_text("More arguments").click()
+    await page.page.get_by_label("Search arguments").fill("cosine")
+    await page.field("cos_lr").select_option("true")
+    await page.page.get_by_label("Start from").select_option("config")
+    line = await page.page.locator(".curl").text_content() or ""
+    assert line.startswith(f"curl -s {shown.url}/train -H 'Content-Type: application/json' -d '")
+    assert '"model": "yolo11n.yaml"' in line
+    assert '"hyperparameters": { "epochs": 7, "cos_lr": true }' in line
+    assert r"/sets/it'\''s/data.yaml" in line
+
+
+async def test_faults_are_shown_at_their_fields(page: Tab) -> None:
+    await page.open("/new")
+    await page.field("model").fill("yolov8n.yaml")
+    await page.field("epochs").fill("0")
+    submit = page.page.get_by_role("button", name="Start training")
+    await submit.click()
+    await page.sees("must be at least 1", "[data-name=epochs]")  # known beforehand
+    assert await page.run("document.activeElement.name") == "epochs"
+    await page.field("epochs").fill("3")
+    await page.field("data").fill("/nowhere/data.yaml")
+    await submit.click()
+    await page.sees("there is no file /nowhere/data.yaml", "[data-name=data]")  # said by the service
+    assert await page.field("data").get_attribute("aria-invalid") == "true"
+    await page.field("model").fill("yolov8n.yml")
+    await submit.click()
+    await page.page.locator("[data-name=model] .fault").wait_for()
+
+
+async def test_a_training_is_started_again_from_its_arguments(page: Tab, shown: Running) -> None:
+    job_id = await start(shown, epochs=3, lr0=0.05, fit_params={"preview": 2})
+    await shown.events(job_id)
+    await page.open(job_id)
+    await page.page.get_by_role("link", name="Train again").click()
+    await expect(page.field("lr0")).to_have_value("0.05")
+    await expect(page.field("preview")).to_have_value("2")
+    await expect(page.field("model")).to_have_value("yolov8n.yaml")
+
+
+async def test_a_real_training_from_the_form_to_its_end(browser: Browser, tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "sets" / "squares")
+    model = tiny_model(tmp_path)
+    roots = (tmp_path / "sets",)
+    async with (
+        serve(tmp_path / "data", program="service.worker:train", data_root=roots) as service,
+        tab(browser, service.url) as page,
+    ):
+        await page.open("/new")
+        await page.page.get_by_role("button", name="squares 2 classes").click()
+        assert await page.field("data").input_value() == str(data)
+        for name, value in {"model": str(model), "epochs": "3", "imgsz": "32", "batch": "4", "preview": "2"}.items():
+            await page.field(name).fill(value)
+        await page.page.get_by_text("More arguments").click()
+        await page.field("workers").fill("0")
+        await page.page.get_by_role("button", name="Start training").click()
+        await page.sees("tiny on squares")
+        await page.until("view.run?.isOver", 50)
+        await page.sees("completed")
+        job_id = await page.run("view.id")
+        events = await service.events(job_id)
+        epochs = [event["epoch"] for event in events if event["event"] == "epoch_end"]
+        assert epochs == [1, 2, 3]
+        await page.until("view._open.get('charts')._charts.get('mapboxes')._plot?.data[0].join() === '1,2,3'")
+        maps = [event["metrics"]["metrics/mAP50(B)"] for event in events if event["event"] == "epoch_end"]
+        assert await page.run("view.run.epochs.get('metric:metrics/mAP50(B)')") == maps
+        assert await page.run("view.run.machine.xs.length") >= 3
+        await page.page.get_by_role("tab", name="Classes").click()
+        assert set(await page.page.locator("tbody th").all_inner_texts()) == {"red", "green"}
+        await page.page.get_by_role("tab", name="Pictures").click()
+        shown = {event["path"] for event in events if event["event"] == "image"}
+        await page.until(f"view.run.pictures.size === {len(shown)}")
+        await page.until("[...document.querySelectorAll('.picture img')].some(img => img.naturalWidth)")
+
+
+# Every view
+
+
+VIEWS = [
+    "",
+    "/new",
+    "{job}",
+    "{job}/pictures",
+    "{job}/classes",
+    "{job}/log",
+    "{job}/files",
+    "{job}/arguments",
+    "{job}/events",
+]
+
+
+async def filled(shown: Running) -> str:
+    job_id = await start(shown, epochs=6, fit_params={"preview": 1}, say=["one", "two"])
+    await shown.events(job_id)
+    return job_id
+
+
+async def settled(page: Tab, job_id: str, view: str) -> None:
+    await page.go(view.format(job=job_id))
+    ready = {"": "document.querySelector('.job-row')", "/new": "document.querySelector('.training-form:not([hidden])')"}
+    await page.until(ready.get(view, "view.run?.isOver ?? view.runs?.every(run => run.isOver)"))
+
+
+async def test_every_view_is_accessible_and_fits_a_phone(browser: Browser, shown: Running) -> None:
+    job_id = await filled(shown)
+    async with tab(browser, shown.url, bypass_csp=True) as page:
+        await page.open()
+        for view in [*VIEWS, f"/compare/{job_id}"]:
+            await settled(page, job_id, view)
+            if view.endswith("classes"):
+                await page.sees("circle")
+            assert await page.faults() == [], view
+            await page.page.set_viewport_size({"width": 390, "height": 844})
+            assert await page.run("document.documentElement.scrollWidth") == 390, view
+            await page.page.set_viewport_size({"width": 1280, "height": 860})
+        await page.page.emulate_media(color_scheme="dark")
+        for view in ("", "/new", "{job}", "{job}/log"):
+            await settled(page, job_id, view)
+            assert await page.faults() == [], f"{view}, dark"
+
+
+async def test_keys_lead_everywhere(page: Tab, shown: Running) -> None:
+    job_id = await filled(shown)
+    await page.open()
+    await page.until("document.querySelector('.job-row')")
+    press = page.page.keyboard.press
+    await page.page.locator(".job-name").first.focus()
+    await press("j")
+    assert await page.run("document.activeElement === document.querySelectorAll('.job-name')[1]")
+    await press("k")
+    await press("Enter")
+    await page.until(f"view.id === '{job_id}'")
+    await press("4")
+    await page.until("location.hash.endsWith('/log')")
+    await page.page.get_by_role("tab", name="Log").focus()
+    await press("ArrowRight")
+    await page.until("location.hash.endsWith('/files')")
+    await press("?")
+    await page.sees("all trainings", "dialog")
+    await press("Escape")
+    await press("n")
+    await page.until("location.hash === '#/new'")
+    await press("l")
+    await page.until("document.querySelector('.job-row')")
+    assert os.path.basename(page.page.url) == "#"
+
+
+async def test_the_theme_is_kept(page: Tab) -> None:
+    await page.open()
+    await page.badge("Live")
+    await page.page.keyboard.press("t")
+    await page.page.keyboard.press("t")
+    await page.page.reload()
+    await page.badge("Live")
+    assert await page.run("document.documentElement.dataset.theme") == "dark"
+    assert await page.run("getComputedStyle(document.body).colorScheme") == "dark"
+
+
+async def test_older_trainings_are_read_on_request(browser: Browser, tmp_path: Path) -> None:
+    async with serve(tmp_path / "data") as service, tab(browser, service.url) as page:
+        for number in range(230):
+            request = {"model": "yolov8n.yaml", "hyperparameters": {}, "fit_params": {"data": "/d.yaml"}}
+            service.state["store"].create(Job(id=f"job-{number}", request=request, created_at=1e9 + number))
+        await page.open()
+        rows = page.page.locator(".job-row")
+        more = page.page.get_by_role("button", name="Show older")
+        await expect(rows).to_have_count(100)
+        await more.click()
+        await expect(rows).to_have_count(200)
+        await more.click()
+        await expect(rows).to_have_count(230)
+        await expect(more).to_be_hidden()
+
+
+async def test_a_text_is_copied(browser: Browser, shown: Running) -> None:
+    job_id = await filled(shown)
+    async with tab(browser, shown.url, permissions=["clipboard-read", "clipboard-write"]) as page:
+        await page.open(f"{job_id}/log")
+        await page.until("view.run?.isOver")
+        copied = page.page.locator(".log-tools button", has_text="Copy")
+        await copied.click()
+        await expect(copied).to_have_attribute("data-done", "Copied")
+        assert await page.page.evaluate("navigator.clipboard.readText()") == "one\ntwo"
+        await page.run("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+        by_hand = page.page.locator("[title='Copy the id']")
+        await by_hand.click()
+        await expect(by_hand).to_have_attribute("data-done", "Copied")
