@@ -54,7 +54,7 @@ def test_names_that_are_known_are_taken(model: str) -> None:
 
 def test_a_file_of_one_s_own_is_taken_by_its_absolute_path(tmp_path: Any) -> None:
     for name in ("own.pt", "own.yaml"):
-        (tmp_path / name).write_text("nc: 1\n")
+        (tmp_path / name).write_text("head: [[-1, 1, Classify, [nc]]]\n")
         check(GOOD | {"model": str(tmp_path / name)})
     assert faults(GOOD | {"model": str(tmp_path / "other.pt")}) == [
         {"pointer": "/model", "detail": f"there is no .pt or .yaml file {tmp_path / 'other.pt'}"}
