@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     max_memory_bytes: int | None = Field(
         None,
         ge=200_000_000,
-        description="Private memory of each process of a training beyond its start, in bytes (Linux only); default: none.",
+        description="Private memory of a training's processes beyond their start, in bytes (Linux); default: no limit.",
     )
     max_file_bytes: int = Field(
         10_000_000_000, ge=1_000_000, description="Longest file that a training may write, in bytes."
