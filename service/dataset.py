@@ -22,8 +22,8 @@ from service.image_files import MAX_LABEL_BYTES, Survey, UnsoundFiles, is_image,
 POINTER = "/fit_params/data"
 MAX_CLASSES = 100_000
 MAX_NAME_CHARACTERS = 200
-#: A list file: a million images.
-MAX_LIST_BYTES = 200_000_000
+#: A list file: half a million images.
+MAX_LIST_BYTES = 50_000_000
 #: Images of a split whose labels are read before a job exists.
 SAMPLE = 16
 #: Where Ultralytics looks for a classification dataset's validation images, in its order.

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -69,6 +69,8 @@ class State(TypedDict):
     metrics: Metrics
     #: Done once workers can start and Ultralytics' arguments are known.
     catalog: "asyncio.Future[Catalog]"
+    #: Who looks at payloads and datasets, which may take seconds: all other requests have threads of their own.
+    checkers: CapacityLimiter
 
 
 def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -87,7 +89,8 @@ async def train(request: Request) -> Response:
     settings: Settings = request.state.settings
     weights = settings.folder / "weights" if settings.offline else None
     # In a thread: a large one takes a while.
-    checked = await to_thread.run_sync(payload.parse, body, catalog, weights, settings.model_roots)
+    checkers: CapacityLimiter = request.state.checkers
+    checked = await to_thread.run_sync(payload.parse, body, catalog, weights, settings.model_roots, limiter=checkers)
     return await _submit(request, checked, catalog)
 
 
@@ -141,7 +144,7 @@ async def _submit(request: Request, training: payload.TrainRequest, catalog: Cat
         return created
 
     made: list[str] = []
-    job = await to_thread.run_sync(submit)
+    job = await to_thread.run_sync(submit, limiter=request.state.checkers)
     accepted = {"job_id": job.id, "status": Status.QUEUED if made else job.status, "links": links(job.id)}
     headers = {"Location": links(job.id)["self"]}
     return answer(accepted, 202, headers) if made else answer(accepted, 200, {**headers, "Idempotent-Replayed": "true"})
