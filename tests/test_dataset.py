@@ -396,6 +396,17 @@ def test_no_line_of_a_list_leads_out_of_the_roots(folder: Path, outside: Path, l
     assert "--data-root" in rooted(write(folder, good(train="list.txt")), folder)
 
 
+def test_a_step_up_from_a_link_goes_where_it_seems_to(folder: Path, outside: Path) -> None:
+    """To the file system, the folder above a link is the one above its target."""
+    (outside / "deep").mkdir()
+    (folder / "link").symlink_to(outside / "deep")
+    (outside / "data.yaml").write_text("names: [outside]\ntrain: x\nval: x\n")
+    write(folder, good(train="link/../images/train"))
+    clean = dataset.read(f"{folder}/link/../data.yaml", None, [folder])
+    assert clean is not None
+    assert (clean.description["names"][0], clean.description["train"]) == ("a", [str(folder / "images/train")])
+
+
 @pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
 def test_what_ends_a_line_for_ultralytics_ends_it_here(folder: Path, outside: Path, end: str) -> None:
     (folder / "list.txt").write_text(f"images/train/a.PNG{end}{outside}/secret.png\n")
