@@ -322,6 +322,14 @@ def test_a_yaml_that_would_take_long_or_grow_is_refused(folder: Path, text: str)
     assert refusal(write(folder, text)).startswith(str(folder / "data.yaml"))
 
 
+def test_no_alias_is_followed(folder: Path) -> None:
+    """Nine lines that stand for a billion words, in places that would be told or counted."""
+    levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 10))
+    for place in ("names", "path", "train", "kpt_shape", "channels"):
+        bomb = f"l0: &l0 [x]\n{levels}{place}: *l9\n"
+        assert "aliases (*name) are not read" in refusal(write(folder, bomb), "pose")
+
+
 @pytest.mark.parametrize(
     "changes",
     [
