@@ -226,7 +226,7 @@ def _split(
             lists[places[-1]] = listed
         else:
             raise _invalid(f"{split}: there is no {path}")
-        if not images:
+        if not images and not survey.is_late():
             raise _invalid(f"{split}: no images in {path}")
         sample += images
     if not places:

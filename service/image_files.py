@@ -71,7 +71,7 @@ class Survey:
     def listed(self, paths: Sequence[str], count: int) -> list[str]:
         """The first `count` images among those of a list, each of which is looked at, and its labels."""
         for path in paths:
-            if self._is_late():
+            if self.is_late():
                 break
             for file in (path, label_of(path)):
                 if status := self.check(file):
@@ -96,7 +96,7 @@ class Survey:
 
     def _checked(self, entries: Iterable["os.DirEntry[str]"], folders: list[str]) -> Iterator[str]:
         for entry in entries:
-            if self._is_late():
+            if self.is_late():
                 folders.clear()
                 return
             status = self.check(entry.path) if entry.is_symlink() else _status(entry)
@@ -108,7 +108,8 @@ class Survey:
                 _check_file(entry.path, status)
                 yield entry.path
 
-    def _is_late(self) -> bool:
+    def is_late(self) -> bool:
+        """Whether the time is over: what was not found is not looked for any longer."""
         late = time.monotonic() > self._deadline
         if late and self._roots:
             raise UnsoundFiles(f"its files cannot all be checked within {SECONDS:g} seconds")

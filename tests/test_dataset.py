@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from service import dataset
 from service.errors import InvalidPayload
@@ -439,3 +441,39 @@ def test_what_cannot_be_checked_in_time_is_refused_where_roots_are_named(
 ) -> None:
     monkeypatch.setattr("service.image_files.SECONDS", -1)
     assert "cannot all be checked within" in rooted(write(folder, good()), folder)
+    described(write(folder, good()))  # elsewhere it is taken at its word
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers() | st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+PLACES = st.sampled_from(
+    ["images/train", ".", "..", "/", "/dev/null", "/proc/self/fd/0", "list.txt", "data.yaml", "\0"]
+)
+
+
+@given(
+    content=st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(("path", "train", "val", "test"), PLACES | ANYTHING),
+            **dict.fromkeys(("names", "nc", "channels", "kpt_shape", "flip_idx", "download"), ANYTHING),
+        },
+    ),
+    lines=st.binary(max_size=60),
+    task=st.sampled_from([None, "detect", "pose", "classify"]),
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+def test_whatever_a_dataset_says_it_is_read_or_refused(folder: Path, content: Any, lines: bytes, task: Any) -> None:
+    (folder / "list.txt").write_bytes(lines)
+    data = write(folder, yaml.safe_dump(content, allow_unicode=True))
+    for roots in ([], [folder]):
+        try:
+            found = dataset.read(data, task, roots)
+        except InvalidPayload as error:
+            assert len(str(error)) < 2_000
+        else:
+            assert found is not None
+            dataset.write(found, folder / "copy")
