@@ -74,8 +74,8 @@ class State(TypedDict):
 
 
 def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON response that nobody caches."""
-    headers = {"Cache-Control": "no-store", **(headers or {})}
+    """A JSON response that nobody caches, or takes for something else."""
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
     return Response(encode(content), status, headers, media_type="application/json")
 
 
@@ -250,7 +250,8 @@ async def _page(request: Request, job: Job, cursor: int, types: Types | None) ->
     shown = [record.data for record in records if types is None or record.type in types | UNFILTERED_TYPES]
     head = encode({"job_id": job.id, "last_seq": job.last_seq, "last_event_id": last})
     # The events are JSON already: as logged, not parsed and written again.
-    return Response(head[:-1] + b',"events":[' + b",".join(shown) + b"]}", media_type="application/json")
+    content = head[:-1] + b',"events":[' + b",".join(shown) + b"]}"
+    return Response(content, headers={"X-Content-Type-Options": "nosniff"}, media_type="application/json")
 
 
 async def logs(request: Request) -> Response:

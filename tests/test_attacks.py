@@ -225,7 +225,19 @@ async def test_a_client_that_leaves_amid_its_body_leaves_no_traceback(
     assert "Traceback" not in caplog.text
 
 
-# What a download brings
+# What is answered, and what a download brings
+
+
+async def test_no_answer_is_taken_for_something_else(service: Running) -> None:
+    job_id = await service.submit("count")
+    await service.events(job_id)
+    pages = {"Accept": "application/json"}
+    for path in ("/", "/jobs", f"/jobs/{job_id}", f"/jobs/{job_id}/logs", "/jobs/<script>", "/nothing", "/models"):
+        assert (await service.http.get(path)).headers["x-content-type-options"] == "nosniff", path
+    response = await service.http.get(f"/jobs/{job_id}/events", headers=pages)
+    assert response.headers["x-content-type-options"] == "nosniff"
+    async with service.http.stream("GET", f"/jobs/{job_id}/events") as stream:
+        assert stream.headers["x-content-type-options"] == "nosniff"
 
 
 async def test_a_zip_unpacks_below_its_folder_on_every_system(service: Running) -> None:
