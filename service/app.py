@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -38,6 +38,8 @@ from service.streaming import Hub
 
 log = logging.getLogger(__name__)
 
+#: Payloads and datasets that are looked at at once.
+CHECKERS = 2
 PRELOAD = ("AI.model_trainer.preload", "service.worker")
 
 
@@ -124,6 +126,7 @@ def create_app(settings: Settings | None = None) -> Service:
                     retention=retention,
                     metrics=metrics,
                     catalog=catalog,
+                    checkers=CapacityLimiter(CHECKERS),
                 )
         finally:
             hub.close()

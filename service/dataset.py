@@ -6,6 +6,7 @@ absolute paths.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,14 +23,15 @@ from service.image_files import MAX_LABEL_BYTES, Survey, UnsoundFiles, is_image,
 POINTER = "/fit_params/data"
 MAX_CLASSES = 100_000
 MAX_NAME_CHARACTERS = 200
-#: A list file: a million images.
-MAX_LIST_BYTES = 200_000_000
+#: A list file: half a million images.
+MAX_LIST_BYTES = 50_000_000
 #: Images of a split whose labels are read before a job exists.
 SAMPLE = 16
 #: Where Ultralytics looks for a classification dataset's validation images, in its order.
 VAL_FOLDERS = ("val", "validation", "valid", "test")
 #: Folders of classes, and files in one of them, that are looked at.
 MAX_ENTRIES = 10_000
+_WILD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def read(data: Any, task: str | None = None, roots: Sequence[Path] = ()) -> Data
     """
     with _refusing():
         source, survey = _path(data), Survey(roots)
-        survey.check(source)
+        survey.check(str(source))
         if task == "classify" or (task is None and source.is_dir()):
             _check_class_folders(source)
             survey.images(str(source), 0)
@@ -92,7 +94,7 @@ def _refusing() -> Iterator[None]:
 def _read(source: Path, task: str | None, survey: Survey) -> Dataset:
     content = _load(source)
     root = Path(os.path.abspath(source.parent / _text(content.get("path") or ".", "path")))
-    survey.check(root)
+    survey.check(str(root))
     clean = Dataset({"path": str(root)})
     samples = {}
     for split in ("train", "val", "test"):
@@ -152,7 +154,7 @@ def _path(data: Any) -> Path:
     source = Path(data)
     if not source.is_absolute():
         raise _invalid(f"must be an absolute path, or a name that Ultralytics knows, got {data!r}")
-    return source
+    return Path(os.path.abspath(source))
 
 
 def _check_class_folders(root: Path) -> None:
@@ -213,7 +215,7 @@ def _split(
     sample: list[str] = []
     for entry in value if isinstance(value, list) else [value]:
         path = Path(os.path.abspath(root / _text(entry, split)))
-        survey.check(path)
+        survey.check(str(path))
         if path.is_dir():
             images = survey.images(str(path), SAMPLE)
             places.append(str(path))
@@ -224,7 +226,7 @@ def _split(
             lists[places[-1]] = listed
         else:
             raise _invalid(f"{split}: there is no {path}")
-        if not images:
+        if not images and not survey.is_late():
             raise _invalid(f"{split}: no images in {path}")
         sample += images
     if not places:
@@ -244,7 +246,7 @@ def _listed(source: Path, root: Path, split: str) -> list[str]:
     for line in filter(None, map(str.strip, lines)):
         if not _is_plain(line) or "://" in line:
             raise _invalid(f"{source} must name one image a line, got {line[:100]!r}")
-        listed.append(os.path.abspath((source.parent if line.startswith("./") else root) / line))
+        listed.append(os.path.abspath(os.path.join(source.parent if line.startswith("./") else root, line)))
     return listed
 
 
@@ -313,9 +315,7 @@ def _text(value: Any, key: str) -> str:
 
 def _is_plain(text: str) -> bool:
     """No control characters, none that end a line for somebody, no halves of surrogates."""
-    return len(text.splitlines()) <= 1 and not any(
-        character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff" for character in text
-    )
+    return _WILD.search(text) is None
 
 
 def _invalid(detail: str) -> InvalidPayload:

@@ -18,8 +18,8 @@ IMAGE_SUFFIXES = frozenset(
 #: Sizes of one image, compressed, and of one image's labels, in bytes: beyond any camera and any annotator.
 MAX_IMAGE_BYTES = 500_000_000
 MAX_LABEL_BYTES = 50_000_000
-#: Seconds that looking at a dataset may take; a million files take about four.
-SECONDS = 10.0
+#: Seconds that looking at a dataset may take; half a million images with their labels take about ten on two busy cores.
+SECONDS = 20.0
 
 
 class UnsoundFiles(ValueError):
@@ -38,16 +38,25 @@ class Survey:
         self._real: dict[str, str] = {}  # folder → where it really is
         self._deadline = time.monotonic() + SECONDS
 
-    def check(self, path: str | os.PathLike[str]) -> None:
-        """A file or folder that need not exist must lie in a root, whatever links lead to it."""
-        folder, name = os.path.split(os.path.abspath(path))
+    def check(self, path: str) -> os.stat_result | None:
+        """What a path leads to, None when that is not there: it must lie in a root, whatever links are on the way.
+
+        The path is absolute and without `..`, and it is used as it is: the folder above a link is not where it seems.
+        """
+        folder, _, name = path.rpartition(os.sep)
         if folder not in self._real:
-            self._real[folder] = os.path.realpath(folder)
+            self._real[folder] = os.path.realpath(folder or os.sep)
         real = os.path.join(self._real[folder], name)
-        if os.path.islink(real):
-            real = os.path.realpath(real)
+        try:
+            status = os.lstat(real)
+            if stat.S_ISLNK(status.st_mode):
+                real = os.path.realpath(real)
+                status = os.stat(real)
+        except OSError:  # not there, or not for us: Ultralytics will say so
+            status = None
         if self._roots and not any(_is_inside(real, root) for root in self._roots):
-            raise UnsoundFiles(f"{os.fspath(path)} is outside of the folders that --data-root names")
+            raise UnsoundFiles(f"{path} is outside of the folders that --data-root names")
+        return status
 
     def images(self, folder: str, count: int) -> list[str]:
         """The first `count` images in a folder and those below it, all of which are looked at; so are their labels."""
@@ -62,11 +71,10 @@ class Survey:
     def listed(self, paths: Sequence[str], count: int) -> list[str]:
         """The first `count` images among those of a list, each of which is looked at, and its labels."""
         for path in paths:
-            if self._is_late():
+            if self.is_late():
                 break
             for file in (path, label_of(path)):
-                self.check(file)
-                if status := _status(file):
+                if status := self.check(file):
                     _check_file(file, status)
         return [path for path in islice(paths, count) if is_image(path) and os.path.isfile(path)]
 
@@ -75,8 +83,7 @@ class Survey:
         waiting = [folder]
         while waiting:
             current = waiting.pop()
-            self.check(current)
-            status = _status(current)
+            status = self.check(current)
             if status is None or (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
@@ -89,18 +96,20 @@ class Survey:
 
     def _checked(self, entries: Iterable["os.DirEntry[str]"], folders: list[str]) -> Iterator[str]:
         for entry in entries:
-            if self._is_late():
+            if self.is_late():
                 folders.clear()
                 return
-            if entry.is_symlink():
-                self.check(entry.path)
-            if _is_folder(entry):
+            status = self.check(entry.path) if entry.is_symlink() else _status(entry)
+            if status is None:
+                continue
+            if stat.S_ISDIR(status.st_mode):
                 folders.append(entry.path)
-            elif (is_image(entry.name) or entry.name.endswith(".txt")) and (status := _status(entry.path)):
+            elif is_image(entry.name) or entry.name.endswith(".txt"):
                 _check_file(entry.path, status)
                 yield entry.path
 
-    def _is_late(self) -> bool:
+    def is_late(self) -> bool:
+        """Whether the time is over: what was not found is not looked for any longer."""
         late = time.monotonic() > self._deadline
         if late and self._roots:
             raise UnsoundFiles(f"its files cannot all be checked within {SECONDS:g} seconds")
@@ -127,17 +136,10 @@ def _check_file(path: str, status: os.stat_result) -> None:
         raise UnsoundFiles(f"{path} has {status.st_size} bytes, more than the {limit} that are read")
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
+def _status(entry: "os.DirEntry[str]") -> os.stat_result | None:
     try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _status(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)
-    except OSError:  # not there, or not for us: Ultralytics will say so
+        return entry.stat(follow_symlinks=False)
+    except OSError:  # it has gone
         return None
 
 

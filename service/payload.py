@@ -21,6 +21,8 @@ from service.schema import OWN_ARGUMENTS, REFUSED, train_schema
 MAX_LEVELS = 8
 #: Items of a list where its argument says nothing.
 MAX_ITEMS = 10_000
+#: Layers that a model file may ask for; the largest packaged one has some hundred.
+MAX_LAYERS = 10_000
 #: Faults that are answered; a payload with more of them is not a typing error.
 MAX_FAULTS = 50
 
@@ -166,11 +168,18 @@ def _wrong_file(path: Path, roots: Sequence[Path]) -> str | None:
     try:
         if not path.suffix or not path.is_file():
             return f"there is no .pt or .yaml file {path}"
-        if path.suffix != ".pt" and not isinstance(yaml_file.read(path), dict):
-            return f"{path} describes no model"
+        if path.suffix != ".pt" and not 0 < (layers := _layers(yaml_file.read(path))) <= MAX_LAYERS:
+            return f"{path} describes a model of {layers} layers, expected 1 to {MAX_LAYERS}"
     except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be read; a wild YAML
         return error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
     return None
+
+
+def _layers(content: Any) -> int:
+    """How many layers a model file asks for: each of its rows is [from, repeats, layer, arguments]."""
+    parts = [content.get(part) for part in ("backbone", "head")] if isinstance(content, dict) else []
+    rows = [row for part in parts if isinstance(part, list) for row in part if isinstance(row, list) and len(row) == 4]
+    return sum(row[1] for row in rows if isinstance(row[1], int))
 
 
 def _check_arguments(request: TrainRequest, catalog: Catalog) -> Iterator[Fault]:

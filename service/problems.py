@@ -27,4 +27,5 @@ def problem_response(status: int, detail: str, *, errors: object = None) -> Resp
     body = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
     if errors is not None:
         body["errors"] = errors
-    return Response(encode(body), status_code=status, media_type=MEDIA_TYPE)
+    headers = {"X-Content-Type-Options": "nosniff"}  # it repeats what was sent
+    return Response(encode(body), status_code=status, headers=headers, media_type=MEDIA_TYPE)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -61,11 +61,13 @@ class State(TypedDict):
     metrics: Metrics
     #: Done once workers can start and Ultralytics' arguments are known.
     catalog: "asyncio.Future[Catalog]"
+    #: Who looks at payloads and datasets, which may take seconds: all other requests have threads of their own.
+    checkers: CapacityLimiter
 
 
 def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON response that nobody caches."""
-    headers = {"Cache-Control": "no-store", **(headers or {})}
+    """A JSON response that nobody caches, or takes for something else."""
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
     return Response(encode(content), status, headers, media_type="application/json")
 
 
@@ -79,7 +81,8 @@ async def train(request: Request) -> Response:
     settings: Settings = request.state.settings
     weights = settings.folder / "weights" if settings.offline else None
     # In a thread: a large one takes a while.
-    checked = await to_thread.run_sync(payload.parse, body, catalog, weights, settings.model_roots)
+    checkers: CapacityLimiter = request.state.checkers
+    checked = await to_thread.run_sync(payload.parse, body, catalog, weights, settings.model_roots, limiter=checkers)
     return await _submit(request, checked, catalog)
 
 
@@ -133,7 +136,7 @@ async def _submit(request: Request, training: payload.TrainRequest, catalog: Cat
         return created
 
     made: list[str] = []
-    job = await to_thread.run_sync(submit)
+    job = await to_thread.run_sync(submit, limiter=request.state.checkers)
     accepted = {"job_id": job.id, "status": Status.QUEUED if made else job.status, "links": links(job.id)}
     headers = {"Location": links(job.id)["self"]}
     return answer(accepted, 202, headers) if made else answer(accepted, 200, {**headers, "Idempotent-Replayed": "true"})
@@ -248,7 +251,8 @@ async def _page(request: Request, job: Job, cursor: int, types: Types | None) ->
     shown = [record.data for record in records if types is None or record.type in types | UNFILTERED_TYPES]
     head = encode({"job_id": job.id, "last_seq": job.last_seq, "last_event_id": last})
     # The events are JSON already: as logged, not parsed and written again.
-    return Response(head[:-1] + b',"events":[' + b",".join(shown) + b"]}", media_type="application/json")
+    content = head[:-1] + b',"events":[' + b",".join(shown) + b"]}"
+    return Response(content, headers={"X-Content-Type-Options": "nosniff"}, media_type="application/json")
 
 
 async def logs(request: Request) -> Response:

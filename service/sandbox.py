@@ -44,16 +44,27 @@ def withheld(environment: Iterable[str], passed: Iterable[str] = ()) -> dict[str
 def enter(limits: Mapping[str, int | None]) -> None:
     """Limit this process and all that it starts, for good.
 
-    `memory_bytes` bounds the private memory of each process: more is refused, and the training fails as out of memory.
+    `memory_bytes` bounds the private memory of each process beyond what this one begins with (a fork of the forkserver
+    has its libraries loaded already): more is refused, and the training fails.
     `file_bytes` bounds each file that is written. No core dumps: they hold what the memory holds. On Linux, programs
     with more rights than the worker (sudo) do not get them.
     """
     if resource is not None:
         _limit(resource.RLIMIT_CORE, 0)
-        _limit(resource.RLIMIT_DATA, limits.get("memory_bytes"))
+        memory = limits.get("memory_bytes")
+        _limit(resource.RLIMIT_DATA, None if memory is None else _private_bytes() + memory)
         _limit(resource.RLIMIT_FSIZE, limits.get("file_bytes"))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _private_bytes() -> int:
+    """What counts against RLIMIT_DATA of this process; 0 where it cannot be told."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmData:"))
+    except (OSError, StopIteration):
+        return 0
 
 
 def _limit(kind: int, value: int | None) -> None:

@@ -66,7 +66,9 @@ class Settings(BaseSettings):
         False, description="Get datasets that Ultralytics knows by name (coco8.yaml) from the net."
     )
     max_memory_bytes: int | None = Field(
-        None, ge=500_000_000, description="Private memory of each process of a training, in bytes; default: no limit."
+        None,
+        ge=200_000_000,
+        description="Private memory of a training's processes beyond their start, in bytes (Linux); default: no limit.",
     )
     max_file_bytes: int = Field(
         10_000_000_000, ge=1_000_000, description="Longest file that a training may write, in bytes."

@@ -3,13 +3,17 @@
 import asyncio
 import io
 import logging
+import threading
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service import dataset
 from service.__main__ import MAX_HEAD_BYTES
+from tests.client import until
 from tests.conftest import Running, serve
 from tests.test_fuzz import send
 
@@ -179,6 +183,29 @@ async def test_a_body_that_is_announced_too_long_is_not_waited_for(service: Runn
     assert await status(service, post(JSON[:-2], b"Content-Length: 10000000000")) == 413
 
 
+async def test_datasets_that_take_long_to_look_at_hold_up_nobody_else(
+    service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await service.submit("count")
+    await service.events(job_id)
+    gate = threading.Event()
+
+    def read(*_: Any) -> None:
+        gate.wait()
+
+    monkeypatch.setattr(dataset, "read", read)
+    body = {"model": "yolov8n.yaml", "fit_params": {"data": "/d.yaml"}}
+    posts = [asyncio.create_task(service.http.post("/train", json=body)) for _ in range(60)]
+    try:
+        await until(lambda: service.state["checkers"].statistics().tasks_waiting >= 50)
+        async with asyncio.timeout(10):
+            assert (await service.http.get(f"/jobs/{job_id}")).status_code == 200
+            assert (await service.http.get(f"/jobs/{job_id}/artifacts")).status_code == 200
+    finally:
+        gate.set()
+    assert {response.status_code for response in await asyncio.gather(*posts)} == {202}
+
+
 async def test_what_is_answered_repeats_little_of_what_was_sent(service: Running) -> None:
     for path in (f"/jobs/{'x' * 50_000}", f"/jobs/x/events?types={'x' * 50_000}", f"/jobs?status={'x' * 50_000}"):
         assert len((await service.http.get(path)).content) < 1_000
@@ -198,7 +225,19 @@ async def test_a_client_that_leaves_amid_its_body_leaves_no_traceback(
     assert "Traceback" not in caplog.text
 
 
-# What a download brings
+# What is answered, and what a download brings
+
+
+async def test_no_answer_is_taken_for_something_else(service: Running) -> None:
+    job_id = await service.submit("count")
+    await service.events(job_id)
+    pages = {"Accept": "application/json"}
+    for path in ("/", "/jobs", f"/jobs/{job_id}", f"/jobs/{job_id}/logs", "/jobs/<script>", "/nothing", "/models"):
+        assert (await service.http.get(path)).headers["x-content-type-options"] == "nosniff", path
+    response = await service.http.get(f"/jobs/{job_id}/events", headers=pages)
+    assert response.headers["x-content-type-options"] == "nosniff"
+    async with service.http.stream("GET", f"/jobs/{job_id}/events") as stream:
+        assert stream.headers["x-content-type-options"] == "nosniff"
 
 
 async def test_a_zip_unpacks_below_its_folder_on_every_system(service: Running) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from service import dataset
 from service.errors import InvalidPayload
@@ -322,6 +324,14 @@ def test_a_yaml_that_would_take_long_or_grow_is_refused(folder: Path, text: str)
     assert refusal(write(folder, text)).startswith(str(folder / "data.yaml"))
 
 
+def test_no_alias_is_followed(folder: Path) -> None:
+    """Nine lines that stand for a billion words, in places that would be told or counted."""
+    levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 10))
+    for place in ("names", "path", "train", "kpt_shape", "channels"):
+        bomb = f"l0: &l0 [x]\n{levels}{place}: *l9\n"
+        assert "aliases (*name) are not read" in refusal(write(folder, bomb), "pose")
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -396,6 +406,17 @@ def test_no_line_of_a_list_leads_out_of_the_roots(folder: Path, outside: Path, l
     assert "--data-root" in rooted(write(folder, good(train="list.txt")), folder)
 
 
+def test_a_step_up_from_a_link_goes_where_it_seems_to(folder: Path, outside: Path) -> None:
+    """To the file system, the folder above a link is the one above its target."""
+    (outside / "deep").mkdir()
+    (folder / "link").symlink_to(outside / "deep")
+    (outside / "data.yaml").write_text("names: [outside]\ntrain: x\nval: x\n")
+    write(folder, good(train="link/../images/train"))
+    clean = dataset.read(f"{folder}/link/../data.yaml", None, [folder])
+    assert clean is not None
+    assert (clean.description["names"][0], clean.description["train"]) == ("a", [str(folder / "images/train")])
+
+
 @pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
 def test_what_ends_a_line_for_ultralytics_ends_it_here(folder: Path, outside: Path, end: str) -> None:
     (folder / "list.txt").write_text(f"images/train/a.PNG{end}{outside}/secret.png\n")
@@ -420,3 +441,39 @@ def test_what_cannot_be_checked_in_time_is_refused_where_roots_are_named(
 ) -> None:
     monkeypatch.setattr("service.image_files.SECONDS", -1)
     assert "cannot all be checked within" in rooted(write(folder, good()), folder)
+    described(write(folder, good()))  # elsewhere it is taken at its word
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers() | st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+PLACES = st.sampled_from(
+    ["images/train", ".", "..", "/", "/dev/null", "/proc/self/fd/0", "list.txt", "data.yaml", "\0"]
+)
+
+
+@given(
+    content=st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(("path", "train", "val", "test"), PLACES | ANYTHING),
+            **dict.fromkeys(("names", "nc", "channels", "kpt_shape", "flip_idx", "download"), ANYTHING),
+        },
+    ),
+    lines=st.binary(max_size=60),
+    task=st.sampled_from([None, "detect", "pose", "classify"]),
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+def test_whatever_a_dataset_says_it_is_read_or_refused(folder: Path, content: Any, lines: bytes, task: Any) -> None:
+    (folder / "list.txt").write_bytes(lines)
+    data = write(folder, yaml.safe_dump(content, allow_unicode=True))
+    for roots in ([], [folder]):
+        try:
+            found = dataset.read(data, task, roots)
+        except InvalidPayload as error:
+            assert len(str(error)) < 2_000
+        else:
+            assert found is not None
+            dataset.write(found, folder / "copy")

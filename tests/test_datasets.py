@@ -3,6 +3,7 @@
 import os
 import stat
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -59,6 +60,16 @@ def test_a_dataset_is_downloaded_once(tmp_path, releases, monkeypatch):  # noqa:
     assert downloads(events)[-1] == ("coco8.zip", *[len(releases.files["coco8.zip"])] * 2)
     assert fetch("coco8.yaml", tmp_path / "datasets") == data
     assert releases.requests == ["/coco8.zip"]
+
+
+def test_several_may_get_the_same_dataset_at_once(tmp_path):
+    (tmp_path / "datasets").mkdir()
+    os.replace(archived(tmp_path), tmp_path / "datasets" / "coco8.zip")
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: fetch("coco8.yaml", tmp_path / "datasets", offline=True), range(8)))
+    assert found == {tmp_path / "datasets" / "coco8" / "data.yaml"}
+    assert os.listdir(tmp_path / "datasets") == ["coco8"]
+    assert len(list((tmp_path / "datasets").rglob("*.png"))) == 12
 
 
 def test_what_cannot_be_downloaded_says_where_to_put_it(tmp_path, net):  # noqa: F811

@@ -63,6 +63,7 @@ def readable(text: str) -> str:
 
 def check(events: list[tuple[str, str, str]], expected: list[tuple[str, str, str]]) -> None:
     for (_, key, value), (name, data, _) in zip(events, expected, strict=True):
+        assert data.splitlines() == [data], "httpx's iter_lines breaks lines where Python does"
         value = readable(value)
         assert json.loads(data) == {"event": name} | {readable(key): value} | {"list": [value]}
 

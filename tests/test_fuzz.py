@@ -153,7 +153,7 @@ def listing(folder: Path, apart: Path) -> dict[str, Any]:
     return {str(path): path.lstat().st_mtime_ns for path in folder.rglob("*") if apart not in path.parents}
 
 
-async def fuzz(tmp_path: Path, count: int) -> None:
+async def fuzz(tmp_path: Path, count: int, caplog: pytest.LogCaptureFixture) -> None:
     make_dataset(tmp_path / "set")
     places = ("/", ".")
     names = [sorted(os.listdir(place)) for place in places]
@@ -176,6 +176,7 @@ async def fuzz(tmp_path: Path, count: int) -> None:
                 assert b"root:" not in answer, content
                 statuses[status] = statuses.get(status, 0) + 1
         assert {b"200", b"400", b"403", b"404", b"405", b"422"} <= statuses.keys(), statuses
+        assert [record.getMessage() for record in caplog.records if record.exc_info] == []
         await healthy(service, str(tmp_path / "set" / "data.yaml"))
         assert {path: when for path, when in listing(tmp_path, data).items() if path not in before} == {}
         assert [sorted(os.listdir(place)) for place in places] == names
@@ -192,11 +193,15 @@ async def healthy(service: Running, data: str) -> None:
     assert (await service.events(response.json()["job_id"]))[-1]["event"] == "completed"
 
 
-async def test_a_thousand_wild_requests_leave_the_service_healthy(tmp_path: Path) -> None:
-    await fuzz(tmp_path, 1_000)
+async def test_a_thousand_wild_requests_leave_the_service_healthy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fuzz(tmp_path, 1_000, caplog)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_ten_thousand_wild_requests_leave_the_service_healthy(tmp_path: Path) -> None:
-    await fuzz(tmp_path, 10_000)
+async def test_ten_thousand_wild_requests_leave_the_service_healthy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fuzz(tmp_path, 10_000, caplog)

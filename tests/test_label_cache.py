@@ -108,6 +108,23 @@ def test_changed_labels_are_scanned_again(cache, fit, data):
     assert sum(path.read_bytes() != content for path, content in before.items()) == 1
 
 
+def test_the_cache_of_another_dataset_is_not_trusted(cache, fit, data, tmp_path):
+    """Put in the place of this one's, as if it were this one's."""
+    other = make_dataset(tmp_path / "other")
+    for path in (other.parent / "labels").rglob("*.txt"):
+        path.write_text("1 0.1 0.1 0.1 0.1\n")
+    fit(data=other)
+    strange = listing(cache)
+    for path in strange:
+        path.unlink()
+    fit()
+    own = listing(cache)
+    for path, content in zip(sorted(own), sorted(strange.values()), strict=True):
+        path.write_bytes(content)
+    fit()
+    assert {path: content for path, content in listing(cache).items() if path in own} == own
+
+
 def test_npy_files_beside_the_images_are_left_alone(cache, fit, data):
     images = sorted((data.parent / "images" / "train").glob("*.png"))
     images[0].with_suffix(".npy").write_bytes(b"damaged")

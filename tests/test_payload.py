@@ -1,9 +1,12 @@
 """What `POST /train` takes, against a table of arguments as small as it can be."""
 
+import json
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.catalog import Catalog
 from service.errors import InvalidJson, InvalidPayload
@@ -54,7 +57,7 @@ def test_names_that_are_known_are_taken(model: str) -> None:
 
 def test_a_file_of_one_s_own_is_taken_by_its_absolute_path(tmp_path: Any) -> None:
     for name in ("own.pt", "own.yaml"):
-        (tmp_path / name).write_text("nc: 1\n")
+        (tmp_path / name).write_text("head: [[-1, 1, Classify, [nc]]]\n")
         check(GOOD | {"model": str(tmp_path / name)})
     assert faults(GOOD | {"model": str(tmp_path / "other.pt")}) == [
         {"pointer": "/model", "detail": f"there is no .pt or .yaml file {tmp_path / 'other.pt'}"}
@@ -245,3 +248,31 @@ def test_a_name_too_long_for_the_file_system_is_a_fault() -> None:
 def test_what_is_not_json_is_told_apart(body: bytes) -> None:
     with pytest.raises(InvalidJson):
         parse(body, CATALOG)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+NAMES = st.sampled_from([*CATALOG.arguments, "tick_interval", "preview", "epoch", ""])
+
+
+@given(
+    st.fixed_dictionaries(
+        {"model": st.sampled_from(["yolov8n", "/", "/\x7f.pt", "a" * 300]) | JSON},
+        optional={
+            "hyperparameters": st.dictionaries(NAMES, JSON, max_size=3) | JSON,
+            "fit_params": st.dictionaries(NAMES, JSON, max_size=3) | JSON,
+        },
+    )
+    | JSON
+)
+def test_whatever_is_sent_is_a_request_or_a_fault(payload: Any) -> None:
+    body = json.dumps(payload).encode()
+    try:
+        request = parse(body, CATALOG)
+    except (InvalidJson, InvalidPayload) as error:
+        assert len(str(error)) < 20_000
+    else:
+        assert request.model

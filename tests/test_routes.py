@@ -76,6 +76,13 @@ async def test_the_worker_trains_on_a_clean_copy_of_the_dataset(service: Running
     assert str(source.parent) in copy
 
 
+async def test_a_job_whose_folder_cannot_be_written_is_none(service: Running, data: str) -> None:
+    (service.data / "jobs").touch()
+    response = await service.http.post("/train", json=payload(data))
+    assert (response.status_code, "cannot be written" in response.json()["detail"]) == (503, True)
+    assert (await service.http.get("/jobs")).json()["jobs"] == []
+
+
 async def test_jobs_are_listed_newest_first_with_pages_and_a_filter(service: Running, data: str) -> None:
     ids = [(await service.http.post("/train", json=payload(data))).json()["job_id"] for _ in range(3)]
     for job_id in ids:

@@ -68,7 +68,10 @@ async def test_a_worker_has_no_more_than_it_needs(tmp_path: Path, monkeypatch: p
         assert [name for name, value in final["environment"].items() if "hunter2" in value] == ["X"]
         assert final["environment"]["ULTRALYTICS_SAFE_LOAD"] == "1"
         assert final["environment"]["PATH"] == os.environ["PATH"]
-        assert final["limits"] == {"CORE": [0, 0], "DATA": [3_000_000_000] * 2, "FSIZE": [50_000_000] * 2}
+        data = final["limits"].pop("DATA")
+        assert final["limits"] == {"CORE": [0, 0], "FSIZE": [50_000_000] * 2}
+        assert data[0] == data[1]
+        assert 3_000_000_000 <= data[0] < 5_000_000_000, "with what it began with"
         assert (final["no_new_privs"], final["own_session"]) == ("1", True)
         everything = b"".join(path.read_bytes() for path in service.data.rglob("*") if path.is_file())
         assert set(re.findall(rb"hunter2-\w+", everything)) == {b"hunter2-X"}
@@ -77,7 +80,7 @@ async def test_a_worker_has_no_more_than_it_needs(tmp_path: Path, monkeypatch: p
 @linux
 @pytest.mark.parametrize("by", ["python", "torch"])
 async def test_memory_beyond_the_limit_fails_the_training_alone(tmp_path: Path, by: str) -> None:
-    async with serve(tmp_path / "data", max_memory_bytes=1_000_000_000) as service:
+    async with serve(tmp_path / "data", max_memory_bytes=500_000_000) as service:
         final = (await service.events(await service.submit("use_memory", by=by)))[-1]
         assert (final["event"], final["reason"]) == ("failed", "out_of_memory"), final
         assert (await service.events(await service.submit("count")))[-1]["event"] == "completed"
@@ -92,6 +95,6 @@ async def test_a_file_beyond_the_limit_fails_the_training(tmp_path: Path) -> Non
 @linux
 async def test_a_training_fits_into_limits(tmp_path: Path) -> None:
     data, model = make_dataset(tmp_path / "set"), tiny_model(tmp_path)
-    options: dict[str, Any] = {"max_memory_bytes": 2_000_000_000, "max_file_bytes": 100_000_000}
+    options: dict[str, Any] = {"max_memory_bytes": 700_000_000, "max_file_bytes": 100_000_000}
     async with serve(tmp_path / "data", program="service.worker:train", **options) as service:
         assert (await train(service, data, model, epochs=1))[-1]["event"] == "completed"

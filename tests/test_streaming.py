@@ -207,7 +207,7 @@ async def test_nan_reaches_a_reader_as_null(service: Running) -> None:
     finish(service)
     event = (await service.events("job"))[1]
     assert (event["loss"], event["gain"]) == (None, None)
-    assert event["names"] == ["?", "a\r\nb"]
+    assert event["names"] == ["\ufffd", "a\r\nb"]
     assert event["size"] == float(2**80)
 
 

@@ -108,6 +108,28 @@ async def test_weights_that_would_run_code_fail_the_job(service: Running, tmp_pa
     assert "outside the supported Ultralytics checkpoint format" in events[-1]["error"]
 
 
+async def test_a_checkpoint_that_would_run_code_fails_the_resume(service: Running, tmp_path: Path) -> None:
+    import pickle
+
+    marker = tmp_path / "ran"
+
+    class Hostile:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {marker}",)
+
+    events = await train(service, make_dataset(tmp_path / "set"), tiny_model(tmp_path), epochs=2)
+    job_id = events[-1]["job_id"]
+    planted = list((service.data / "jobs" / job_id).rglob("*.pt"))
+    assert planted
+    for path in planted:
+        path.write_bytes(pickle.dumps({"model": Hostile()}, protocol=2))
+    response = await service.http.post(f"/jobs/{job_id}/resume", json={"epochs": 3})
+    assert response.status_code == 202, response.text
+    final = (await service.events(job_id, events[-1]["seq"]))[-1]
+    assert (final["event"], marker.exists()) == ("failed", False)
+    assert "outside the supported Ultralytics checkpoint format" in final["error"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

@@ -6,7 +6,6 @@ address in the installed package or nothing, and the archive is unpacked with ca
 
 import os
 import re
-import shutil
 import stat
 import tempfile
 import zipfile
@@ -43,23 +42,32 @@ def packaged() -> dict[str, str | None]:
 def fetch(name: str, folder: Path, listener: Listener | None = None, offline: bool = False) -> Path:
     """The data.yaml of a dataset in `folder`, which is got and unpacked if need be; `listener` hears of the download.
 
-    An archive that lies in `folder` already is taken. Raises KeyError: when the name is none that has an archive.
-    Raises WeightsUnavailable: when the archive is not there and cannot be downloaded. Raises BadArchive.
+    An archive that lies in `folder` already is taken. Processes may share a folder.
+
+    Raises KeyError: when the name is none that has an archive. Raises WeightsUnavailable: when the archive is not there
+    and cannot be downloaded. Raises BadArchive.
     """
     address = packaged()[name]
     if address is None:
         raise KeyError(name)
-    home = folder / Path(name).stem
-    if not (home / "data.yaml").is_file():
-        archive = WeightsFolder(folder, offline, listener).get(PurePosixPath(address).name, address)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".unpack-") as part:
-            unpacked = Path(part) / "unpacked"
-            unpack(archive, unpacked)
-            _describe(name, unpacked, home)
-            shutil.rmtree(home, ignore_errors=True)  # half of one: data.yaml is written before the folder gets its name
-            os.replace(unpacked, home)
-        archive.unlink(missing_ok=True)
-    return home / "data.yaml"
+    data = folder / Path(name).stem / "data.yaml"
+    if not data.is_file():
+        try:
+            _get(name, address, data.parent, WeightsFolder(folder, offline, listener))
+        except OSError:
+            if not data.is_file():  # another process was faster
+                raise
+    return data
+
+
+def _get(name: str, address: str, home: Path, folder: WeightsFolder) -> None:
+    archive = folder.get(PurePosixPath(address).name, address)
+    with tempfile.TemporaryDirectory(dir=folder.path, prefix=".unpack-") as part:
+        unpacked = Path(part) / "unpacked"
+        unpack(archive, unpacked)
+        _describe(name, unpacked, home)
+        os.replace(unpacked, home)  # whole, or not at all
+    archive.unlink(missing_ok=True)
 
 
 def unpack(archive: Path, folder: Path) -> None:
