@@ -66,6 +66,8 @@ class Job:
     checkpoint: dict[str, Any] | None = None
     #: The newest `checkpoint` event's epoch and total, before its `epoch_end`.
     saved: dict[str, Any] | None = None
+    #: Length of the log's text so far, in bytes, over all attempts.
+    log_bytes: int = 0
     #: Total epochs that a resume asked for; None: what the request says.
     epochs: int | None = None
     #: Nothing is left but the final evaluation: the attempt has come to it, or is to do it and nothing else.
@@ -244,6 +246,10 @@ def _phase(job: Job, event: Event) -> dict[str, Any]:
     return {"phase": phase, **({"finishing": True} if phase == "finishing" else {})}
 
 
+def _log(job: Job, event: Event) -> dict[str, Any]:
+    return {"log_bytes": job.log_bytes + sum(len(str(line).encode()) + 1 for line in event.get("lines") or ())}
+
+
 def _checkpoint(job: Job, event: Event) -> dict[str, Any]:
     told = {name: event.get(name) for name in ("epoch", "total_epochs")}
     return {"saved": told} if all(isinstance(value, int) for value in told.values()) else {}
@@ -278,6 +284,7 @@ _CHANGES: dict[str, Callable[[Job, Event], dict[str, Any]]] = {
     "queued": _queued,
     "started": _started,
     "phase": _phase,
+    "log": _log,
     "checkpoint": _checkpoint,
     "queue_position": lambda job, event: {"queue_position": event.get("queue_position")},
     "tick": _progress,

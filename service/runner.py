@@ -285,7 +285,7 @@ class Runner:
             "weights_dir": str(self._data_dir / "weights"),
             "offline": self._offline,
             "threads": self._threads,
-            "max_log_bytes": self._max_log_bytes,
+            "max_log_bytes": max(0, self._max_log_bytes - job.log_bytes),
             "limits": self._limits,
             "device": device,
         }

@@ -39,6 +39,7 @@ LOG_SECONDS = 0.1
 #: Lines in one `log` event, and characters in one line.
 LOG_LINES = 200
 LINE_CHARACTERS = 4_000
+LOG_IS_FULL = "[the log is full: what follows is not kept]"
 #: Lines that a `failed` event repeats from the log.
 TAIL_LINES = 20
 #: Lines in which a reason is looked for.
@@ -370,13 +371,12 @@ class Supervisor(threading.Thread):
 class LogLines:
     """Gathers log lines into `log` events: one per stream and level, about ten a second however many lines come.
 
-    It keeps `limit_bytes` of an attempt's log, then says so and keeps the last lines only, for its failure.
+    It keeps `limit_bytes`, then says so and keeps the last lines only, for its failure.
     """
 
     def __init__(self, publish: Publish, limit_bytes: int) -> None:
         self._publish = publish
         self._room = limit_bytes
-        self._limit_bytes = limit_bytes
         self._batch: list[str] = []
         self._key = ("", "")
         self._batch_bytes = 0
@@ -404,8 +404,7 @@ class LogLines:
         size = len(text.encode("utf-8", "replace")) + 1
         self._batch_bytes += size
         self._room -= size
-        full = f"[the log is full: {self._limit_bytes} bytes are kept of a run; what follows is not]"
-        self._batch.append(text if self._room >= 0 else full)
+        self._batch.append(text if self._room >= 0 else LOG_IS_FULL)
 
     def due(self, deadline: float | None) -> float | None:
         """Seconds until something must be done: flush, or give up waiting at `deadline`. None: nothing."""

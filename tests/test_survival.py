@@ -236,6 +236,19 @@ def test_more_epochs_after_the_end_and_only_with_more(house: House) -> None:
     ]
 
 
+def test_the_log_is_bounded_over_all_attempts(tmp_path: Path) -> None:
+    house = House(tmp_path / "data", max_log_bytes=1_000)
+    job_id = house.submit("rehearse", epochs=3, lines=30, fault=["training", 2, "raise"])
+    house.end(job_id)
+    house.runner.resume(job_id)
+    house.end(job_id)
+    kept = house.lines(job_id)
+    assert kept.count("[the log is full: what follows is not kept]") in (1, 2)  # by an attempt that found it full, too
+    assert sum(len(line) + 1 for line in kept if "full" not in line) <= 1_000
+    assert house.store.job(job_id).log_bytes >= 900
+    house.close()
+
+
 def test_a_resume_without_its_checkpoints_is_refused(house: House) -> None:
     job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "kill"])
     house.end(job_id)

@@ -213,6 +213,8 @@ def rehearse(spec, emit, should_stop):
     folder = Path(spec["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     done = read_weights(Path(resume["checkpoint"])) if resume else 0
+    for number in range(wanted.get("lines", 0)):
+        print(f"line {number} of attempt {spec['attempt']}", flush=True)
     come_to("starting", done)
     reason = "finished"
     for epoch in range(done + 1, total + 1) if not (resume and resume["finish"]) else ():
