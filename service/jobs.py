@@ -266,7 +266,8 @@ def _epoch_end(job: Job, event: Event) -> dict[str, Any]:
 
 
 def _interrupted(job: Job, event: Event) -> dict[str, Any]:
-    return {"interrupted": True, "fruitless_attempts": 0 if job.saved else job.fruitless_attempts + 1}
+    got_on = job.saved is not None and job.saved == job.checkpoint
+    return {"interrupted": True, "fruitless_attempts": 0 if got_on else job.fruitless_attempts + 1}
 
 
 def _ended(job: Job, event: Event) -> dict[str, Any]:

@@ -465,6 +465,19 @@ def test_a_group_of_the_same_number_after_a_boot_is_left_alone() -> None:
     assert ours.end(10)
 
 
+def test_a_checkpoint_counts_once_its_epoch_is_in_the_log(tmp_path: Path) -> None:
+    """A service that died exactly between the two each time would else be resumed for ever."""
+    house = House(tmp_path / "data")
+    job = house.store.create(Job(id="torn", request={}))
+    for attempt in range(1, 4):
+        told = [{"event": "started"}, {"event": "checkpoint", "epoch": 1, "total_epochs": 2}, {"event": "interrupted"}]
+        for event in told:
+            job = house.store.append("torn", attempt, event).result()
+        assert job.fruitless_attempts == attempt
+        house.store.append("torn", attempt + 1, job.next_attempt(reason="interrupted")).result()
+    house.close()
+
+
 async def first(service: Process, job_id: str, **wanted: Any) -> dict[str, Any]:
     """The first event of a job that has these fields."""
     async for event in follow(service.http, f"/jobs/{job_id}/events"):
