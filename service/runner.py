@@ -21,9 +21,10 @@ from service.events import Event
 from service.failures import failed
 from service.jobs import MAX_FRUITLESS_ATTEMPTS, Job
 from service.launcher import Launcher
+from service.lines import TAIL_LINES
 from service.processes import ProcessGroup
 from service.store import Store
-from service.supervisor import LEAVE_SECONDS, TAIL_LINES, Bounds, Supervisor
+from service.supervisor import LEAVE_SECONDS, Bounds, Supervisor
 from service.waiting import WaitingLine
 
 log = logging.getLogger(__name__)

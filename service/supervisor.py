@@ -7,12 +7,9 @@ believes the operating system, not multiprocessing, about whether the worker is 
 import contextlib
 import logging
 import math
-import os
-import re
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from multiprocessing.connection import Connection, Pipe, wait
@@ -26,6 +23,7 @@ from service.errors import StoreUnavailable
 from service.events import FINAL_TYPES, Event, is_deeper
 from service.failures import HINTS, failed, reason_in
 from service.launcher import EventQueue, Launcher
+from service.lines import LogLines, Publish, TextSplitter, clean
 from service.processes import ProcessGroup, out_of_memory_kills
 
 log = logging.getLogger(__name__)
@@ -34,16 +32,6 @@ log = logging.getLogger(__name__)
 WORKER_TYPES = frozenset(
     {"phase", "tick", "epoch_end", "checkpoint", "image", "log", "class_results", "train_end", "completed", "failed"}
 )
-#: Seconds for which log lines are gathered into one event.
-LOG_SECONDS = 0.1
-#: Lines in one `log` event, and characters in one line.
-LOG_LINES = 200
-LINE_CHARACTERS = 4_000
-LOG_IS_FULL = "[the log is full: what follows is not kept]"
-#: Lines that a `failed` event repeats from the log.
-TAIL_LINES = 20
-#: Lines in which a reason is looked for.
-RECENT_LINES = 200
 #: Messages taken from a queue before the other ends get their turn.
 DRAIN_MESSAGES = 1_000
 #: Seconds in which a worker that has told its outcome must be gone, and in which a killed group must be.
@@ -52,9 +40,8 @@ LEAVE_SECONDS = 10.0
 TERMINATE_SECONDS = 2.0
 #: Seconds for which a dead worker's pipes are still read where something outside of its session holds them.
 LAST_WORDS_SECONDS = 0.5
-#: Levels of objects and arrays in an event, and bytes of text in one `log` event.
+#: Levels of objects and arrays in an event.
 MAX_LEVELS = 16
-LOG_BYTES = 64_000
 #: Signals that mean a fault of the worker's own; any other one came from outside.
 CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"})
 
@@ -71,10 +58,6 @@ class Bounds(NamedTuple):
     stalled: float = 0.0
     #: From its start to its end.
     runtime: float | None = None
-
-
-#: Takes an event of this attempt for the log.
-Publish = Callable[[Event], "Future[Any]"]
 
 
 class Supervisor(threading.Thread):
@@ -366,98 +349,6 @@ class Supervisor(threading.Thread):
         if name == "SIGXFSZ":
             return "disk_full"
         return (reason_in(self._lines.recent()) or "crashed") if name in CRASHES else "killed"
-
-
-class LogLines:
-    """Gathers log lines into `log` events: one per stream and level, about ten a second however many lines come.
-
-    It keeps `limit_bytes`, then says so and keeps the last lines only, for its failure.
-    """
-
-    def __init__(self, publish: Publish, limit_bytes: int) -> None:
-        self._publish = publish
-        self._room = limit_bytes
-        self._batch: list[str] = []
-        self._key = ("", "")
-        self._batch_bytes = 0
-        self._since = 0.0
-        self._recent: deque[str] = deque(maxlen=RECENT_LINES)
-
-    def add(self, stream: str, level: str, lines: list[str]) -> None:
-        for line in lines:
-            text = clean(str(line))
-            if not text:
-                continue
-            if self._key != (stream, level) or len(self._batch) >= LOG_LINES or self._batch_bytes >= LOG_BYTES:
-                self.flush()
-                self._key = (stream, level)
-            if not self._batch:
-                self._since = time.monotonic()
-                self._batch_bytes = 0
-            self._recent.append(text)
-            self._keep(text)
-
-    def _keep(self, text: str) -> None:
-        """Put a line into the log, or, once, that the log is full."""
-        if self._room < 0:
-            return
-        size = len(text.encode("utf-8", "replace")) + 1
-        self._batch_bytes += size
-        self._room -= size
-        self._batch.append(text if self._room >= 0 else LOG_IS_FULL)
-
-    def due(self, deadline: float | None) -> float | None:
-        """Seconds until something must be done: flush, or give up waiting at `deadline`. None: nothing."""
-        times = [self._since + LOG_SECONDS] if self._batch else []
-        times += [] if deadline is None else [deadline]
-        return max(0.0, min(times) - time.monotonic()) if times else None
-
-    def flush_if_due(self) -> None:
-        if self._batch and time.monotonic() >= self._since + LOG_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._batch:
-            stream, level = self._key
-            self._publish({"event": "log", "stream": stream, "level": level, "lines": self._batch})
-            self._batch = []
-
-    def tail(self) -> list[str]:
-        """The last lines, whatever their stream."""
-        return self.recent()[-TAIL_LINES:]
-
-    def recent(self) -> list[str]:
-        """More of them: a dying process may print a long stack after the line that counts."""
-        return list(self._recent)
-
-
-class TextSplitter:
-    """Cuts what arrives on a pipe into lines."""
-
-    def __init__(self, stream: str, lines: LogLines) -> None:
-        self._stream = stream
-        self._level = "error" if stream == "stderr" else "info"
-        self._lines = lines
-        self._rest = b""
-
-    def read(self, pipe: Connection) -> bool:
-        """Take what waits; False at the end."""
-        data = os.read(pipe.fileno(), 65536)
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        if not data or len(self._rest) > 4 * LINE_CHARACTERS:
-            whole, self._rest = [*whole, self._rest], b""
-        self._lines.add(self._stream, self._level, [line.decode("utf-8", "replace") for line in whole])
-        return bool(data)
-
-
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-
-
-def clean(line: str) -> str:
-    """The line as a terminal would leave it: the last frame of a bar, no colours, no control characters."""
-    frames = [frame for frame in _ESCAPES.sub("", line).split("\r") if frame.strip()]
-    return _CONTROLS.sub("", frames[-1]).rstrip()[:LINE_CHARACTERS] if frames else ""
 
 
 def _parse(message: bytes) -> Event | None:

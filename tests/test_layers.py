@@ -24,7 +24,7 @@ LAYERS = [
     ["worker"],
     ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox"],
     ["shelf", "page"],
-    ["failures"],
+    ["failures", "lines"],
     ["image_files", "yaml_file"],
     ["events", "errors"],
 ]
