@@ -46,6 +46,8 @@ PRELOAD = ("AI.model_trainer.preload", "service.worker")
 #: Seconds that open responses get when the service leaves; then their connections are cut. Uvicorn by itself waits
 #: for as long as a reader takes to take nothing.
 LEAVE_SECONDS = 4.0
+#: Seconds for which the first request waits until what the last life left is settled.
+START_SECONDS = 5.0
 
 
 class Service(Starlette):
@@ -114,7 +116,7 @@ def create_app(settings: Settings | None = None) -> Service:
         metrics.watch(store, hub, runner, launcher)
         try:
             await to_thread.run_sync(config_dir.prepare, settings.folder / "config")
-            await to_thread.run_sync(runner.start)
+            await _start(runner)
             retention.start()
             catalog = _prepare(launcher, settings.folder)
             with _on_exit_signal(lambda: _leave(hub, service)):
@@ -143,6 +145,20 @@ def create_app(settings: Settings | None = None) -> Service:
         middleware.append(Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=headers))
     service = Service(routes=ROUTES, middleware=middleware, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
     return service
+
+
+async def _start(runner: Runner) -> None:
+    """Start the runner. Where that takes long (a full disk), the service answers meanwhile, and what can end does."""
+
+    def told(task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()):  # asked for here: nobody waits for it any more
+            log.error("the jobs of the last life are not settled: %s", error, extra={"action": "settling_failed"})
+
+    starting = asyncio.create_task(to_thread.run_sync(runner.start))
+    await asyncio.wait([starting], timeout=START_SECONDS)
+    if starting.done():
+        return await starting
+    starting.add_done_callback(told)
 
 
 def _leave(hub: Hub, service: Service) -> None:

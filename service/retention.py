@@ -11,8 +11,9 @@ from service.store import Store
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for jobs that are too old or too many.
+#: Seconds between two looks for jobs that are too old or too many, and until what could not be deleted is tried again.
 ROUND_SECONDS = 3_600.0
+RETRY_SECONDS = 60.0
 DAY_SECONDS = 86_400.0
 
 
@@ -48,14 +49,16 @@ class Retention(threading.Thread):
 
     def run(self) -> None:
         while not self._closed:
+            done = False
             try:
                 self._expire()
-                self._finish()
-            except (OSError, StoreUnavailable) as error:
+                done = self._finish()
+            except StoreUnavailable as error:
                 log.warning("deleting waits: %s", error, extra={"action": "retention_waits"})
             except Exception:
                 log.exception("deleting failed", extra={"action": "retention_failed"})
-            self._wake.wait(ROUND_SECONDS)
+            self._store.keep_reserve()
+            self._wake.wait(ROUND_SECONDS if done else RETRY_SECONDS)
             self._wake.clear()
 
     def _expire(self) -> None:
@@ -69,12 +72,20 @@ class Retention(threading.Thread):
                 continue
             log.info("expired", extra={"action": "expired", "job_id": job_id})
 
-    def _finish(self) -> None:
-        """Delete what is left of deleted jobs, files first: as long as the note is there, a restart goes on."""
+    def _finish(self) -> bool:
+        """Delete what is left of deleted jobs, files first: as long as the note is there, a restart goes on.
+
+        Whether nothing is left; one job's files that cannot be removed do not keep the others.
+        """
         for number, job_id in self._store.deletions():
             if self._closed:
-                return
+                break
             folder = self._folder / job_id
-            if folder.exists():
-                shutil.rmtree(folder)
-            self._store.purge(number)
+            try:
+                if folder.exists():
+                    shutil.rmtree(folder)
+            except OSError as error:
+                log.warning("deleting waits: %s", error, extra={"action": "retention_waits", "job_id": job_id})
+            else:
+                self._store.purge(number)
+        return not self._store.deletions()

@@ -333,6 +333,8 @@ async def readyz(request: Request) -> Response:
     await _ready(request)
     if request.state.store.failing:
         raise NotReady(request.state.store.failing)
+    if not request.state.runner.is_settled:
+        raise NotReady("what the last life of the service left is being settled")
     return answer({"status": "ready"})
 
 

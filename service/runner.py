@@ -74,6 +74,8 @@ class Runner:
         self._entering = 0
         self._running: dict[str, Supervisor] = {}
         self._free: list[str | None] = list(devices)
+        #: What the last life left is settled; before that nothing is changed by request.
+        self.is_settled = False
         self._closed = False
 
     def start(self) -> None:
@@ -81,6 +83,7 @@ class Runner:
         for job in self._store.unfinished():
             if (not job.cancel_requested and job.status == "queued") or self._settle(job):
                 self._waiting.add(self._store.job(job.id))
+        self.is_settled = True
         self._fill()
 
     def _settle(self, job: Job) -> bool:
@@ -119,8 +122,8 @@ class Runner:
         """Take a job into the queue; returns it once it is on the disk. Blocks: not for the event loop.
 
         With a `key` that came before (see `Store.create`) the first job is returned, and nothing is queued.
-        Raises NotReady: when the service is shutting down. Raises QueueFull. Raises StoreUnavailable: when the log
-        cannot be written. Raises KeyReused.
+        Raises NotReady: when the service is starting or shutting down. Raises QueueFull. Raises StoreUnavailable:
+        when the log cannot be written. Raises KeyReused.
         """
         with self._entry():
             created = self._store.create(job, key, digest)
@@ -132,6 +135,7 @@ class Runner:
     @contextmanager
     def _entry(self) -> Iterator[None]:
         """Room for one more job that waits. Raises NotReady, QueueFull."""
+        self._check_settled()
         with self._lock:
             if self._closed:
                 raise NotReady("the service is shutting down")
@@ -145,6 +149,10 @@ class Runner:
             with self._lock:
                 self._entering -= 1
 
+    def _check_settled(self) -> None:
+        if not self.is_settled:
+            raise NotReady("what the last life of the service left is being settled")
+
     def _enqueue(self, job: Job) -> None:
         with self._lock:
             if not self._store.job(job.id).cancel_requested:
@@ -155,8 +163,9 @@ class Runner:
     def cancel(self, job_id: str) -> Job:
         """End a job; returns once a restart would honour that too. Its `cancelled` follows when its processes are gone.
 
-        Raises JobNotFound, StoreUnavailable. Raises JobFinal: when it has completed or failed already.
+        Raises JobNotFound, StoreUnavailable, NotReady. Raises JobFinal: when it has completed or failed already.
         """
+        self._check_settled()
         self._store.request_cancel(job_id)
         self._end_if_cancelled(job_id)
         return self._store.job(job_id)
@@ -176,8 +185,9 @@ class Runner:
     def stop(self, job_id: str) -> Job:
         """Have a running job end after its epoch, best weights kept; returns once a restart would honour that.
 
-        Raises JobNotFound, StoreUnavailable. Raises JobNotRunning: when it waits or has ended.
+        Raises JobNotFound, StoreUnavailable, NotReady. Raises JobNotRunning: when it waits or has ended.
         """
+        self._check_settled()
         job = self._store.request_stop(job_id)
         with self._lock:
             supervisor = self._running.get(job_id)

@@ -7,6 +7,7 @@ only then answers and announces it, so nobody sees what a restart would forget. 
 
 import fcntl
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -77,6 +78,8 @@ BUSY_SECONDS = 1.0
 REQUEST_SECONDS = 10.0
 #: Seconds between tries to write while the disk refuses.
 RETRY_SECONDS = 0.5
+#: Room that is kept for when the disk is full: so that the service can start, and jobs can be deleted.
+RESERVE_BYTES = 1_000_000
 
 
 class _Replayed(Exception):
@@ -128,16 +131,15 @@ class Store:
         self._pending: queue.Queue[_Pending | None] = queue.Queue(QUEUE_SIZE)
         self._lock_file = claim(data_dir)
         self._path = data_dir / "log.db"
-        self._writing = _connect(data_dir)
+        self._reserve = data_dir / "reserve"
         try:
-            _prepare(self._writing, self._path)
+            self._writing = self._open()
         except BaseException:
-            self._writing.close()
             self._lock_file.close()
             raise
         self._inode = self._path.stat().st_ino
         # Read connections are cheap and WAL lets them read during a commit; one lock keeps them to one.
-        self._reading = _connect(data_dir)
+        self._reading = _connect(self._path)
         self._read_lock = threading.Lock()
         #: Jobs that have not ended, as committed. Written by the writer only; other threads read single keys.
         self._live: dict[str, Job] = {job.id: job for job in self._unfinished()}
@@ -146,6 +148,30 @@ class Store:
         self.failing: str | None = None
         self._writer = threading.Thread(target=self._write, name="log-writer", daemon=True)
         self._writer.start()
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return _prepare(self._path)
+        except sqlite3.OperationalError:
+            if not self._give_up_reserve():
+                raise
+            return _prepare(self._path)
+
+    def keep_reserve(self) -> None:
+        """Keep the room of RESERVE_BYTES, where there is as much. Repeatable."""
+        try:
+            if not self._reserve.exists():
+                self._reserve.write_bytes(os.urandom(RESERVE_BYTES))  # what no file system makes smaller
+        except OSError:
+            self._give_up_reserve()
+
+    def _give_up_reserve(self) -> bool:
+        """Make room; whether there was any."""
+        try:
+            self._reserve.unlink()
+        except OSError:
+            return False
+        return True
 
     # Changes
 
@@ -191,7 +217,12 @@ class Store:
             self._writing.execute("DELETE FROM jobs WHERE number = ?", (job.number,))
             return replace(job, deleted=True), None
 
-        self._ask(job_id, change)
+        try:
+            self._ask(job_id, change)
+        except StoreUnavailable:  # on a full disk this is what helps: it has room of its own
+            if not self._give_up_reserve():
+                raise
+            self._ask(job_id, change, though_failing=True)
 
     def deletions(self) -> list[tuple[int, str]]:
         """Number and id of the deleted jobs of which something is left."""
@@ -284,8 +315,14 @@ class Store:
         self._put(pending)
         return pending.done
 
-    def _ask(self, job_id: str, change: Callable[[Job | None], tuple[Job, Event | None] | None]) -> Any:
-        if self.failing:
+    def _ask(
+        self,
+        job_id: str,
+        change: Callable[[Job | None], tuple[Job, Event | None] | None],
+        *,
+        though_failing: bool = False,
+    ) -> Any:
+        if self.failing and not though_failing:
             raise StoreUnavailable(self.failing)
         pending = _Pending(job_id, change, acknowledged=True, request=True)
         self._put(pending, REQUEST_SECONDS)
@@ -545,12 +582,23 @@ def claim(data_dir: Path) -> IO[str]:
     return lock_file
 
 
-def _connect(data_dir: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     """A connection in autocommit mode, for one thread at a time but not always the same."""
-    return sqlite3.connect(data_dir / "log.db", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _prepare(path: Path) -> sqlite3.Connection:
+    """A connection to a file that has the tables."""
+    connection = _connect(path)
+    try:
+        _make_tables(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
     """Make the tables, or bring those of an older version up to date; a backup of the file stays beside it."""
     connection.execute("PRAGMA journal_mode = WAL")
     (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from anyio import to_thread
 
+from service.errors import JobNotFound
 from service.events import UNFILTERED_TYPES, Record, encode, frame
 from service.jobs import Job
 from service.store import Change
@@ -152,7 +153,12 @@ class Topic:
             return list(itertools.islice(self.tail, after + 1 - first, None))
         shown = self.last_seq
         self.hub.replays += 1
-        records, final_seq = await to_thread.run_sync(self.hub.log.page, self.name, after, PAGE_EVENTS)
+        try:
+            records, final_seq = await to_thread.run_sync(self.hub.log.page, self.name, after, PAGE_EVENTS)
+        except JobNotFound:  # deleted meanwhile: the streams end without a final event, and who comes back is told
+            self.tail.clear()
+            self.last_seq = self._final_seq = 0
+            return []
         if self.last_seq == shown:  # else what was shown meanwhile is newer than what the disk said
             self._final_seq = final_seq
         return [(record, frame(record)) for record in records]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +108,48 @@ async def test_requests_are_refused_with_the_reason_and_leave_nothing(small: Pat
         assert taken.status_code == 202, taken.text
         assert (await service.events(taken.json()["job_id"]))[-1]["event"] == "completed"
         assert await service.events(first) == before
+
+
+async def test_a_start_without_room_answers_and_goes_on_once_there_is_some(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.app.START_SECONDS", 0.1)
+    house = House(small / "data")
+    cut_off = house.submit("rehearse", epochs=2, gate=str(tmp_path / "gate"))
+    house.until(lambda: house.store.job(cut_off).checkpoint)
+    left = sqlite3.connect(small / "data" / "log.db")
+    left.execute("SELECT * FROM jobs").fetchall()  # as after a crash, the log's files stay as they are
+    house.close()
+    filler = fill(small)
+    (tmp_path / "gate").touch()
+    async with serve(small / "data") as service:  # it can also leave without room
+        assert (await service.http.get("/healthz")).status_code == 200
+    async with serve(small / "data") as service:
+        assert (await service.snapshot(cut_off))["status"] == "running", "as it was left"
+        asked = ["/jobs/x/cancel", f"/jobs/{cut_off}/cancel", f"/jobs/{cut_off}/stop"]
+        assert [(await service.http.post(path)).status_code for path in asked] == [503] * 3
+        assert (await service.http.get("/readyz")).status_code == 503
+        filler.unlink()
+        assert (await service.events(cut_off))[-1]["event"] == "completed"
+        await until(lambda: service.state["runner"].is_settled)
+    left.close()
+
+
+async def test_a_full_disk_is_no_reason_not_to_delete(small: Path) -> None:
+    async with serve(small / "data") as service:
+        jobs = [await service.submit("rehearse", epochs=2, bytes=MEGABYTE // 4) for _ in range(2)]
+        for job_id in jobs:
+            await service.events(job_id)
+        await until(lambda: (small / "data" / "reserve").exists())
+        fill(small)
+        for job_id in jobs:
+            assert (await service.http.delete(f"/jobs/{job_id}")).status_code == 204
+        await until(lambda: not list((small / "data" / "jobs").iterdir()))
+        await until(lambda: not service.state["store"].deletions())
+        await until(lambda: (small / "data" / "reserve").exists())
+        fill(small)
+    async with serve(small / "data") as service:  # nor not to start
+        assert (await service.http.get("/jobs")).json()["jobs"] == []
 
 
 async def test_the_data_folder_is_removed_under_a_running_service(tmp_path: Path) -> None:
