@@ -64,6 +64,8 @@ MIGRATIONS = {
 }
 #: Seconds for which an Idempotency-Key is known.
 KEY_SECONDS = 24 * 3600.0
+#: Events that change nothing on the disk: a restart tells the positions anew, and each start of a job moves all of them.
+UNSTORED_TYPES = frozenset({"queue_position"})
 #: Events that are deleted in one transaction.
 PURGE_EVENTS = 5_000
 #: Changes that may wait for the writer; a thread that appends waits for room (and so, in the end, its training).
@@ -372,8 +374,8 @@ class Store:
         """Jobs, newest first; `before` continues below the job of that number."""
         where = "number < ?" + (" AND status = ?" if status else "")
         arguments: list[Any] = [2**62 if before is None else before, *([status] if status else []), limit]
-        rows = self._query(f"SELECT state FROM jobs WHERE {where} ORDER BY number DESC LIMIT ?", *arguments)  # noqa: S608 (two literals)
-        return [Job.from_json(state) for (state,) in rows]
+        rows = self._query(f"SELECT id, state FROM jobs WHERE {where} ORDER BY number DESC LIMIT ?", *arguments)  # noqa: S608 (two literals)
+        return [self._live.get(job_id) or Job.from_json(state) for job_id, state in rows]
 
     def unfinished(self) -> list[Job]:
         """Jobs without a final event, oldest first."""
@@ -469,6 +471,7 @@ class Store:
     def _commit(self, batch: list[_Pending]) -> None:
         """All of the batch in one transaction; a refused change is left out and its future says why."""
         jobs: dict[str, Job] = {}
+        stored: set[str] = set()  # whose row is to be written
         done: list[tuple[_Pending, Change | None]] = []
         refused: list[tuple[_Pending, Exception]] = []
         self._check_file()
@@ -487,8 +490,10 @@ class Store:
                 else:
                     if change is not None:
                         jobs[pending.job_id] = change.job
+                        if change.record is None or change.record.type not in UNSTORED_TYPES:
+                            stored.add(pending.job_id)
                     done.append((pending, change))
-            for job in jobs.values():
+            for job in (jobs[job_id] for job_id in stored):
                 self._writing.execute(
                     "UPDATE jobs SET status = ?, state = ? WHERE number = ?",
                     (job.status, job.to_json(), job.number),
