@@ -93,7 +93,7 @@ async def demo(request: Request) -> Response:
     catalog = await _ready(request)
     settings: Settings = request.state.settings
     data = await to_thread.run_sync(shapes.generate, settings.folder / "demo")
-    fit_params = {"data": str(data)}
+    fit_params = {"data": str(data), "preview": 4}  # a tenth of a second an epoch, and the page has something to show
     content = payload.TrainRequest(
         model=shapes.MODEL, hyperparameters=dict(shapes.HYPERPARAMETERS), fit_params=fit_params
     )

@@ -19,7 +19,7 @@ export class Controls {
   constructor(name, changed) {
     this.byTime = false;
     const place = (/** @type {number} */ x) => (this.byTime ? duration(x) : `${Math.round(x)}`);
-    const group = new ChartGroup(name, place, (x) => (this.byTime ? `after ${duration(x)}` : `epoch ${Math.round(x)}`));
+    const group = new ChartGroup(name, place, (x) => (this.byTime ? `after ${duration(x)}` : `epoch ${Number(x.toFixed(1))}`));
     this.group = group;
     const weight = Number(localStorage.getItem(SMOOTHING) ?? 0);
     group.look.smoothing = weight;
@@ -121,16 +121,26 @@ export class Panel {
     });
   }
 
-  /** One chart for each loss: training and validation side by side. */
+  /** Where the epoch that runs now has come to, and its losses so far: a point of its own until the epoch has ended. */
+  _running() {
+    const { tick, job, epochs } = this.run;
+    const isNow = job?.status === "running" && job.progress?.event === "tick" && !this.controls.byTime;
+    if (!isNow || !tick?.batch || tick.epoch <= (epochs.xs.at(-1) ?? Infinity)) return null;
+    return { x: tick.epoch - 1 + tick.batch / tick.batches, losses: tick.losses ?? {} };
+  }
+
+  /** One chart for each loss: training and validation side by side, and the epoch that runs now. */
   _losses() {
     const { epochs } = this.run;
+    const running = this._running();
     const names = new Set([...epochs.names("train:"), ...epochs.names("val:")].map((name) => name.replace(/^\w+:/, "")));
-    return [...names].map((name) =>
-      this._chart(`loss:${name}`, `${metric(name)} loss`.replace(/^loss loss$/, "Loss"), [
-        this._line(`train:${name}`, "train", 0),
-        ...(epochs.get(`val:${name}`).some((v) => v !== null) ? [this._line(`val:${name}`, "val", 1, true)] : []),
-      ]),
-    );
+    return [...names].map((name) => {
+      const lines = [this._line(`train:${name}`, "train", 0)];
+      if (epochs.get(`val:${name}`).some((v) => v !== null)) lines.push(this._line(`val:${name}`, "val", 1, true));
+      if (running) lines.forEach((line, i) => (line.values = [...line.values, i ? null : (running.losses[name] ?? null)]));
+      const title = `${metric(name)} loss`.replace(/^loss loss$/, "Loss");
+      return this._chart(`loss:${name}`, title, lines, {}, running?.x);
+    });
   }
 
   _rates() {
@@ -172,14 +182,18 @@ export class Panel {
     return { name, values: this.run.epochs.get(column), colour, dash };
   }
 
-  /** @param {string} key @param {string} title @param {Line[]} lines @param {Record<string, any>} [options] */
-  _chart(key, title, lines, options = {}) {
+  /**
+   * @param {string} key @param {string} title @param {Line[]} lines @param {Record<string, any>} [options]
+   * @param {number} [more] one more place, after the epochs
+   */
+  _chart(key, title, lines, options = {}, more = undefined) {
     const { epochs, attempts } = this.run;
     let xs = epochs.xs;
     if (this.controls.byTime) {
       let sum = 0;
       xs = epochs.get("seconds").map((seconds) => (sum += seconds ?? 0));
     }
+    if (more !== undefined) xs = [...xs, more];
     const marks = this.controls.byTime ? [] : attempts.map(({ epoch, attempt }) => ({ x: epoch + 0.5, label: `attempt ${attempt}` }));
     return this._shown(key, this.group, { title, ...options }, { xs, lines, marks });
   }

@@ -12,7 +12,7 @@ from tests.trainings import read_weights, save, wait_for_gate
 def steer(spec, emit, should_stop):
     """Does what `hyperparameters.do` names, here or in `trainings`."""
     do = spec["hyperparameters"]["do"]
-    return (learn if do == "learn" else getattr(trainings, do))(spec, emit, should_stop)
+    return (globals().get(do) or getattr(trainings, do))(spec, emit, should_stop)
 
 
 def learn(spec, emit, should_stop):
@@ -41,6 +41,19 @@ def learn(spec, emit, should_stop):
     told.end(names, done)
     reason = "finished" if done == epochs else "stopped"
     return {"reason": reason, "score": 0.61, "metrics": told.metrics(done), "save_dir": str(told.run)}
+
+
+def learn_and_wait(spec, emit, should_stop):
+    """As `learn`, but amid the third epoch it waits for the file `gate`, ticking on."""
+    told = _Told(spec, emit, spec["hyperparameters"]["epochs"])
+    for epoch in (1, 2):
+        told.epoch(epoch, 0.0)
+    while not Path(spec["hyperparameters"]["gate"]).exists():
+        told.tick(3, 4)
+        time.sleep(0.05)
+    for epoch in (3, 4):
+        told.epoch(epoch, 0.0)
+    return {}
 
 
 class _Told:
@@ -89,27 +102,23 @@ class _Told:
     def phase(self, phase, epoch):
         self.emit({"event": "phase", "phase": phase, **self.where(epoch)})
 
+    def rate(self, epoch):
+        return {f"lr/pg{group}": 0.002 * (1 - 0.95 * epoch / self.epochs) * (1 + group) for group in range(3)}
+
+    def tick(self, epoch, batch):
+        elapsed = time.monotonic() - self.began
+        left = elapsed / max(epoch - 1 + batch / 8, 0.1) * (self.epochs - epoch + 1 - batch / 8)
+        times = {"elapsed_seconds": elapsed, "remaining_seconds": left, "images_per_second": 205 + 9 * math.sin(epoch)}
+        numbers = {"losses": self.losses(epoch), "lr": self.rate(epoch), "machine": self.machine(epoch)}
+        where = {**self.where(epoch - 1), "epoch": epoch, "batch": batch, "batches": 8}
+        self.emit({"event": "tick", **where, **times, **numbers})
+
     def epoch(self, epoch, pause):
         self.phase("training", epoch - 1)
-        where = {**self.where(epoch - 1), "epoch": epoch}
-        rate = {f"lr/pg{group}": 0.002 * (1 - 0.95 * epoch / self.epochs) * (1 + group) for group in range(3)}
         for batch in (3, 8) if pause else (8,):
             time.sleep(pause / 2)
-            elapsed = time.monotonic() - self.began
-            left = elapsed / max(epoch - 1 + batch / 8, 0.1) * (self.epochs - epoch + 1 - batch / 8)
-            moment = {
-                "elapsed_seconds": elapsed,
-                "remaining_seconds": left,
-                "images_per_second": 205 + 9 * math.sin(epoch),
-            }
-            now = {
-                "batch": batch,
-                "batches": 8,
-                "losses": self.losses(epoch),
-                "lr": rate,
-                "machine": self.machine(epoch),
-            }
-            self.emit({"event": "tick", **where, **now, **moment})
+            self.tick(epoch, batch)
+        rate = self.rate(epoch)
         fitness = self.metrics(epoch)["metrics/mAP50-95(B)"]
         best = self.best = max(self.best, fitness)
         results = {"train_losses": self.losses(epoch), "val_losses": self.losses(epoch, 1.12), "lr": rate}

@@ -13,9 +13,9 @@ from tests.conftest import Running
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
 
-#: The charts, and the epochs that are drawn in the first.
+#: The charts, and the epochs that are drawn in that of mAP.
 CHARTS = "[...(view._open?.get('charts')?._charts.values() ?? [])]"
-DRAWN = f"{CHARTS}[0]?._plot?.data[0]"
+DRAWN = "view._open?.get('charts')?._charts.get('mapboxes')?._plot?.data[0]"
 
 
 # One training
@@ -105,6 +105,17 @@ async def test_charts_zoom_smooth_and_share_a_cursor(page: Tab, shown: Running) 
     await page.page.locator(".chart").first.focus()
     await page.page.keyboard.press("ArrowRight")
     assert await page.page.locator(".chart-at").first.inner_text() == "epoch 1"
+
+
+async def test_the_epoch_that_runs_is_drawn_until_it_has_ended(page: Tab, shown: Running, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job_id = await start(shown, "learn_and_wait", epochs=4, gate=str(gate))
+    await page.open(job_id)
+    box = "view._open?.get('charts')?._charts.get('loss:box_loss')?._plot?.data[0].join()"
+    await page.until(f"{box} === '1,2,2.5'")
+    assert await page.run(f"{DRAWN}.join()") == "1,2"
+    gate.touch()
+    await page.until(f"view.run.isOver && {box} === '1,2,3,4'")
 
 
 async def test_the_log_is_followed_searched_and_filtered(page: Tab, shown: Running, tmp_path: Path) -> None:
