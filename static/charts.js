@@ -18,6 +18,8 @@ const uPlot = await import(UPLOT).then(
 );
 
 const HEIGHT = 190;
+/** Pixels between two labels of an axis of times: "12:34:56 PM" must not touch the next. */
+const TIME_SPACE = 88;
 export const COLOURS = 8;
 
 /** A colour of the style sheet, as it is in the theme of now. */
@@ -215,7 +217,7 @@ export class Chart {
         y: { distr: isLogged ? 3 : 1, range: isLogged ? undefined : (_, low, high) => this._spanY(low, high) },
       },
       axes: [
-        { ...look, size: 26, space: 56, values: (_, places) => places.map((x) => this._tickX(x)) },
+        { ...look, size: 26, space: this.options.isTime ? TIME_SPACE : 56, values: (_, places) => places.map((x) => this._tickX(x)) },
         { ...look, size: 46, values: (_, places) => places.map((y) => (y === null ? "" : short(y))) },
       ],
       series,

@@ -2,7 +2,7 @@
 
 import { jobPath } from "./api.js";
 import { button, copy, fill, h, write } from "./dom.js";
-import { clock, count } from "./format.js";
+import { clock, count, plural } from "./format.js";
 import { VirtualList } from "./virtual.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -48,7 +48,7 @@ export class EventList {
       if (![...this._type.options].some(({ value }) => value === name)) this._type.append(h("option", { value: name }, name));
     this._shown = (type ? events.filter(({ event }) => event === type) : [...events]).reverse();
     const isCut = events.length < cursor ? `, the newest of ${count(cursor)}` : "";
-    write(this._size, `${count(this._shown.length)} events${isCut}`);
+    write(this._size, `${plural(this._shown.length, "event")}${isCut}`);
     this._list.show(this._shown.length);
   }
 

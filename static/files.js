@@ -2,7 +2,7 @@
 
 import { ask, jobPath, Problem } from "./api.js";
 import { h, icon, write } from "./dom.js";
-import { ago, bytes, moment } from "./format.js";
+import { ago, bytes, moment, plural } from "./format.js";
 
 /** @typedef {import("./run.js").Run} Run */
 
@@ -65,7 +65,7 @@ export class Files {
     write(this._note, "No files yet.");
     this._note.hidden = files.length > 0;
     this._box.hidden = files.length === 0;
-    write(this._sum, `${files.length} files, ${bytes(files.reduce((sum, file) => sum + file.size_bytes, 0))}`);
+    write(this._sum, `${plural(files.length, "file")}, ${bytes(files.reduce((sum, file) => sum + file.size_bytes, 0))}`);
     this._rows.replaceChildren(
       ...files.map((file) =>
         h(

@@ -2,7 +2,7 @@
 
 import { jobPath } from "./api.js";
 import { button, copy, fill, h, icon, iconButton, write } from "./dom.js";
-import { clock, count } from "./format.js";
+import { clock, count, plural } from "./format.js";
 import { VirtualList } from "./virtual.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -86,7 +86,7 @@ export class LogView {
   _show() {
     const rows = this._shown?.length ?? this.run.log.length;
     this.list.show(rows);
-    write(this._size, `${count(rows)} lines`);
+    write(this._size, plural(rows, "line"));
     this._say();
     if (this._follows) this.list.toEnd();
   }

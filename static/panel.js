@@ -1,7 +1,7 @@
 /** The charts of one job: what its events hold, each in the chart where it belongs, and the controls above them. */
 
 import { Chart, ChartGroup } from "./charts.js";
-import { arrange, h, iconButton } from "./dom.js";
+import { arrange, h, iconButton, write } from "./dom.js";
 import { clock, duration, family, metric } from "./format.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -63,7 +63,7 @@ export class Panel {
     this._epochs = h("div", { class: "charts" });
     this._machines = h("div", { class: "charts" });
     this._machineTitle = h("h3", {}, "Machine");
-    this._empty = h("p", { class: "empty" }, "Curves begin with the end of the first epoch.");
+    this._empty = h("p", { class: "empty" });
     this.element = h("div", {}, this.controls.element, this._empty, this._epochs, this._machineTitle, this._machines);
     this._drawn = 0;
     this._later = 0;
@@ -90,6 +90,7 @@ export class Panel {
     const machines = [...this._speed(), ...this._machineCharts()];
     arrange(this._epochs, shown.map((chart) => chart.element));
     arrange(this._machines, machines.map((chart) => chart.element));
+    write(this._empty, this.run.isOver ? "It ended before its first epoch did." : "Curves begin with the end of the first epoch.");
     this._empty.hidden = epochs.xs.length > 0;
     this.controls.element.hidden = epochs.xs.length === 0;
     this._machineTitle.hidden = machines.length === 0;

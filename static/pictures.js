@@ -27,12 +27,13 @@ export class Pictures {
       const grid = h("div", { class: "pictures" });
       return { kinds, grid, element: h("section", {}, h("h3", {}, title), grid) };
     });
-    this._empty = h("p", { class: "empty" }, "Pictures appear here as the training draws them.");
+    this._empty = h("p", { class: "empty" });
     this.element = h("div", {}, this._empty, this._previews.element, ...this._sections.map(({ element }) => element));
   }
 
   draw() {
     const all = [...this.run.pictures.values()];
+    write(this._empty, this.run.isOver ? "It drew no pictures." : "Pictures appear here as the training draws them.");
     this._empty.hidden = all.length > 0;
     this._previews.show(all.filter(({ kind }) => kind === "preview").sort((a, b) => a.epoch - b.epoch));
     for (const { kinds, grid, element } of this._sections) {

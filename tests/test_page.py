@@ -147,6 +147,9 @@ async def test_why_a_job_failed_stands_first(page: Tab, shown: Running) -> None:
     await page.open(job_id)
     await page.sees("ValueError: no such luck", ".failure")
     await page.sees("about to fail", ".failure pre")
+    await page.sees("It ended before its first epoch did.")
+    await page.page.get_by_role("tab", name="Pictures").click()
+    await page.sees("It drew no pictures.")
 
 
 async def test_a_job_that_is_not_there_says_so(page: Tab) -> None:
