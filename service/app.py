@@ -250,6 +250,9 @@ def _on_exit_signal(act: Callable[[], None]) -> Iterator[None]:
         original = before[signal.Signals(number)]
         if callable(original):
             original(number, at)
+        elif original == signal.SIG_DFL:  # nobody else would end this process
+            signal.signal(number, original)
+            signal.raise_signal(number)
 
     for number in before:
         signal.signal(number, handle)

@@ -64,7 +64,7 @@ MIGRATIONS = {
 }
 #: Seconds for which an Idempotency-Key is known.
 KEY_SECONDS = 24 * 3600.0
-#: Events that change nothing on the disk: a restart tells the positions anew, and each start of a job moves all of them.
+#: Events that change nothing on the disk: a restart tells the positions anew, and each start of a job moves them all.
 UNSTORED_TYPES = frozenset({"queue_position"})
 #: Events that are deleted in one transaction.
 PURGE_EVENTS = 5_000

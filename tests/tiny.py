@@ -16,7 +16,9 @@ OFFLINE = {
     "YOLO_OFFLINE": "1",
     "YOLO_AUTOINSTALL": "false",
     "ULTRALYTICS_SKIP_REQUIREMENTS_CHECKS": "1",
-    "YOLO_CONFIG_DIR": os.path.join(tempfile.gettempdir(), "yolo-trainer-tests"),
+    "YOLO_CONFIG_DIR": os.path.join(
+        tempfile.gettempdir(), "yolo-trainer-tests", os.environ.get("PYTEST_XDIST_WORKER", "")
+    ),
 }
 for _name, _value in OFFLINE.items():
     os.environ.setdefault(_name, _value)
