@@ -113,7 +113,7 @@ class Tab:
         code = f"async () => {{ const view = (await import('/static/main.js')).current(); return {script}; }}"
         return await self.page.evaluate(code)
 
-    async def until(self, script: str, seconds: float = 20) -> Any:
+    async def until(self, script: str, seconds: float = 45) -> Any:
         """Wait for an expression in the page to be true; its value."""
         deadline = time.monotonic() + seconds
         while not (value := await self.run(script)):

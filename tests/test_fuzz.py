@@ -181,7 +181,7 @@ async def fuzz(tmp_path: Path, count: int, caplog: pytest.LogCaptureFixture) -> 
         assert {path: when for path, when in listing(tmp_path, data).items() if path not in before} == {}
         assert [sorted(os.listdir(place)) for place in places] == names
         assert {path.name for path in data.iterdir()} <= {
-            *("log.db", "log.db-wal", "log.db-shm", "lock", "jobs", "cache", "config", "weights", "demo")
+            *("log.db", "log.db-wal", "log.db-shm", "lock", "jobs", "cache", "config", "weights", "demo", "reserve")
         }
 
 
