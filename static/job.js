@@ -109,7 +109,7 @@ export class JobView {
     write(this._trouble, trouble);
     this._body.hidden = !job;
     this._loading.hidden = Boolean(job || trouble);
-    if (!job) return title("Training");
+    if (!job) return this._attendNone();
     const name = nameOf(job);
     write(this._name, name);
     this._pill.show(job, true);
@@ -135,6 +135,13 @@ export class JobView {
       this._panel.setAttribute("aria-labelledby", `tab-${entry[0]}`);
     }
     tab.draw();
+  }
+
+  /** It is not known yet, or was deleted: what it said of itself must not stay. */
+  _attendNone() {
+    title("Training");
+    favicon(null);
+    this._badge.show(null);
   }
 
   /** Title, icon, notification, voice, badge. */
