@@ -204,7 +204,7 @@ export class Chart {
     return {
       width: this._canvas.clientWidth,
       height: HEIGHT,
-      padding: [8, 10, 0, 0],
+      padding: [8, this.options.isTime ? 30 : 20, 0, 0], // half of a label that stands at the end
       legend: { show: false },
       cursor: {
         sync: { key: this.group.name, setSeries: false },

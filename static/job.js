@@ -252,7 +252,7 @@ class Summary {
       elapsed !== null && elapsed !== undefined && `${duration(elapsed)} ${final ? "in all" : "elapsed"}`,
       !final && remaining !== null && remaining !== undefined && `${duration(remaining)} left`,
     ];
-    const left = total === null ? (final ? "No epoch" : waiting(run, job)) : epoch === 0 ? waiting(run, job) : `Epoch ${epoch} of ${total}`;
+    const left = total === null ? (final ? "No epoch" : waiting(run, job)) : epoch === 0 ? waiting(run, job) : `Epoch ${count(epoch)} of ${count(total)}`;
     this._epochs.show(final || job.status === "queued" ? (shareOf(job) ?? 0) : shareOf(job), left, right.filter(Boolean).join(" · "), job.status);
     this._batches.element.hidden = final || !tick?.batches;
     if (!tick?.batches || final) return;

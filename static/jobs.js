@@ -180,7 +180,7 @@ class JobRow {
     const { epoch, total_epochs: total, remaining_seconds: left } = job.progress ?? /** @type {any} */ ({});
     const right = job.status === "running" && left ? `${duration(left)} left` : job.ended_at && job.started_at ? duration(job.ended_at - job.started_at) : "";
     this._bar.element.hidden = job.status === "queued";
-    this._bar.show(job.status === "running" ? shareOf(job) : (shareOf(job) ?? 0), total ? `${epoch}/${total}` : "", right, job.status);
+    this._bar.show(job.status === "running" ? shareOf(job) : (shareOf(job) ?? 0), total ? `${count(epoch)}/${count(total)}` : "", right, job.status);
     const key = headline(job.best?.metrics);
     write(this._best, key ? share(job.best?.metrics?.[key]) : "");
     write(this._bestName, key ? metric(key) : "");
