@@ -38,6 +38,22 @@ async def test_the_list_is_live_filtered_and_searched(page: Tab, shown: Running,
     await expect(page.page.get_by_role("link", name="yolo11s")).to_have_count(1)
 
 
+async def test_who_comes_back_finds_the_list_as_it_was_left(page: Tab, shown: Running) -> None:
+    job_id = await start(shown, epochs=2)
+    await shown.events(job_id)
+    await page.open()
+    await page.page.get_by_role("button", name="completed").click()
+    await page.page.get_by_label("Search trainings").fill(job_id)
+    await page.page.get_by_label(job_id).check()
+    await page.go(job_id)
+    await page.sees("yolov8n on shapes")
+    await page.go("")
+    await expect(page.page.get_by_label(job_id)).to_be_checked()
+    await expect(page.page.get_by_role("link", name="Compare 1")).to_be_visible()
+    await expect(page.page.locator(".job-row")).to_have_count(1)
+    assert await page.page.get_by_role("button", name="completed").get_attribute("aria-pressed") == "true"
+
+
 async def test_places_in_the_queue_are_shown(page: Tab, shown: Running, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     for _ in range(2):
