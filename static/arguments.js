@@ -59,7 +59,7 @@ export class Settings {
         "tr",
         {},
         h("th", { scope: "row" }, h("code", {}, name)),
-        h("td", { class: isChanged ? "changed" : "" }, shown(value)),
+        h("td", { class: isChanged ? "value changed" : "value" }, shown(value)),
         h("td", { class: "quiet" }, standard === undefined ? "" : shown(standard)),
         h("td", { class: "quiet meaning" }, description),
       );

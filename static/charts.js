@@ -204,7 +204,7 @@ export class Chart {
     return {
       width: this._canvas.clientWidth,
       height: HEIGHT,
-      padding: [8, 10, 0, 0],
+      padding: [8, this.options.isTime ? 30 : 20, 0, 0], // half of a label that stands at the end
       legend: { show: false },
       cursor: {
         sync: { key: this.group.name, setSeries: false },
@@ -262,6 +262,7 @@ export class Chart {
   /** Vertical lines where something happened, such as a resume. */
   _drawMarks(/** @type {import("uplot")} */ plot) {
     const { ctx, bbox } = plot;
+    let named = 0; // names end here: one that would run into another is left out
     for (const { x, label } of this.data.marks ?? []) {
       const at = plot.valToPos(x, "x", true);
       if (at < bbox.left || at > bbox.left + bbox.width) continue;
@@ -276,7 +277,12 @@ export class Chart {
       ctx.font = `${10 * devicePixelRatio}px system-ui, sans-serif`;
       const isLeft = at > bbox.left + bbox.width * 0.7;
       ctx.textAlign = isLeft ? "right" : "left";
-      ctx.fillText(label, at + (isLeft ? -4 : 4) * devicePixelRatio, bbox.top + 10 * devicePixelRatio);
+      const width = ctx.measureText(label).width + 8 * devicePixelRatio;
+      const [from, to] = isLeft ? [at - width, at] : [at, at + width];
+      if (from >= named) {
+        ctx.fillText(label, at + (isLeft ? -4 : 4) * devicePixelRatio, bbox.top + 10 * devicePixelRatio);
+        named = to;
+      }
       ctx.restore();
     }
   }

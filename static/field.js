@@ -19,11 +19,12 @@ export class Field {
       changed();
     });
     this._fault = h("p", { class: "fault", id: `${id}-fault`, hidden: true });
-    const hint = [argument.description, boundsOf(argument)].filter(Boolean).join(" · ");
+    const [meaning, bounds] = [argument.description ?? "", boundsOf(argument)];
+    const hint = bounds ? [meaning.replace(/\.$/, ""), bounds].filter(Boolean).join(" · ") : meaning;
     this.element = h(
       "div",
       { class: "field", data: { name } },
-      h("label", { for: id }, label ?? words(name), label ? null : h("code", {}, name)),
+      h("label", { for: id }, label ?? words(name), label || words(name) === name ? null : h("code", {}, name)),
       this.control,
       hint ? h("p", { class: "hint", id: `${id}-hint` }, hint) : null,
       this._fault,

@@ -73,7 +73,7 @@ export class Files {
           {},
           h("th", { scope: "row" }, h("a", { href: file.url, target: "_blank", rel: "noopener" }, file.name)),
           h("td", { class: "number" }, bytes(file.size_bytes)),
-          h("td", { class: "quiet", title: moment(file.modified_at) }, ago(file.modified_at)),
+          h("td", { class: "quiet time", title: moment(file.modified_at) }, ago(file.modified_at)),
         ),
       ),
     );

@@ -67,8 +67,8 @@ export const clock = (/** @type {number} */ time) => new Date(time * 1000).toLoc
 /** The last part of a path that says something: `/sets/coco8/data.yaml` is "coco8". */
 export function dataset(/** @type {string|null|undefined} */ path) {
   const parts = (path ?? "").split(/[\\/]/).filter(Boolean);
-  const last = (parts.pop() ?? "").replace(/\.ya?ml$/, "");
-  return (["data", "dataset", ""].includes(last) && parts.pop()) || last || "–";
+  const names = parts.map((part) => part.replace(/\.ya?ml$/, "")).reverse();
+  return names.find((name) => !["data", "dataset", ""].includes(name)) ?? names[0] ?? "–";
 }
 
 /** A model by its name: `/models/tiny.yaml` is "tiny". */

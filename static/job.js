@@ -6,7 +6,7 @@ import { ClassTable } from "./classes.js";
 import { copy, h, iconButton, mark, oncePerFrame, write } from "./dom.js";
 import { EventList } from "./events.js";
 import { Files } from "./files.js";
-import { ago, bytes, count, duration, headline, metric, moment, plural, share, short, spoken, words } from "./format.js";
+import { ago, bytes, count, duration, family, headline, metric, moment, plural, share, short, spoken, words } from "./format.js";
 import { LogView } from "./log.js";
 import { Panel } from "./panel.js";
 import { Pictures } from "./pictures.js";
@@ -109,7 +109,7 @@ export class JobView {
     write(this._trouble, trouble);
     this._body.hidden = !job;
     this._loading.hidden = Boolean(job || trouble);
-    if (!job) return title("Training");
+    if (!job) return this._attendNone();
     const name = nameOf(job);
     write(this._name, name);
     this._pill.show(job, true);
@@ -135,6 +135,13 @@ export class JobView {
       this._panel.setAttribute("aria-labelledby", `tab-${entry[0]}`);
     }
     tab.draw();
+  }
+
+  /** It is not known yet, or was deleted: what it said of itself must not stay. */
+  _attendNone() {
+    title("Training");
+    favicon(null);
+    this._badge.show(null);
   }
 
   /** Title, icon, notification, voice, badge. */
@@ -245,7 +252,7 @@ class Summary {
       elapsed !== null && elapsed !== undefined && `${duration(elapsed)} ${final ? "in all" : "elapsed"}`,
       !final && remaining !== null && remaining !== undefined && `${duration(remaining)} left`,
     ];
-    const left = total === null ? (final ? "No epoch" : waiting(run, job)) : epoch === 0 ? waiting(run, job) : `Epoch ${epoch} of ${total}`;
+    const left = total === null ? (final ? "No epoch" : waiting(run, job)) : epoch === 0 ? waiting(run, job) : `Epoch ${count(epoch)} of ${count(total)}`;
     this._epochs.show(final || job.status === "queued" ? (shareOf(job) ?? 0) : shareOf(job), left, right.filter(Boolean).join(" · "), job.status);
     this._batches.element.hidden = final || !tick?.batches;
     if (!tick?.batches || final) return;
@@ -261,18 +268,19 @@ class Summary {
     const key = headline(job.best?.metrics);
     if (!key) return [];
     const note = job.best?.epoch ? `epoch ${job.best.epoch}` : "";
-    return [[`Best ${metric(key)}`, share(job.best?.metrics?.[key]), note]];
+    return [[`Best ${nameWith(Object.keys(job.best?.metrics ?? {}))(key)}`, share(job.best?.metrics?.[key]), note]];
   }
 
   /** @returns {[string, string, string][]} */
   _newest(/** @type {Run} */ run) {
-    const names = run.epochs.names("metric:metrics/").filter((name) => /\(B\)$|accuracy/.test(name));
-    return names.slice(0, 4).map((name) => {
+    const all = run.epochs.names("metric:metrics/");
+    const [named, own] = [nameWith(all), all.filter((name) => /\(B\)$|accuracy/.test(name))];
+    return (own.length < all.length ? all.filter((name) => name.includes("mAP")) : own).map((name) => {
       const values = run.epochs.get(name).filter((value) => value !== null);
       const [before, now] = [values.at(-2), values.at(-1)];
       const change = before === undefined || now === undefined ? null : /** @type {number} */ (now) - /** @type {number} */ (before);
       const note = change === null ? "" : Math.abs(change) < 0.0005 ? "±0" : `${change > 0 ? "▲" : "▼"} ${Math.abs(change).toFixed(3)}`;
-      return [metric(name.slice(7)), share(now), note];
+      return [named(name.slice(7)), share(now), note];
     });
   }
 
@@ -288,6 +296,12 @@ class Summary {
     write(made.value, value);
     write(made.note, note);
   }
+}
+
+/** How to name each of these metrics: with what it is of where several things are found, such as boxes and keypoints. */
+function nameWith(/** @type {string[]} */ all) {
+  const isMany = new Set(all.map(family)).size > 1;
+  return (/** @type {string} */ name) => (isMany ? `${metric(name)}, ${family(name)}` : metric(name));
 }
 
 /** Seconds that the epochs to come take if they are as long as the newest ones; null before the first. */

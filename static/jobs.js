@@ -13,22 +13,24 @@ import { startDemo } from "./demo.js";
 const STATUSES = ["all", "running", "queued", "completed", "failed", "cancelled"];
 /** Rows that are made at first; the rest on request, so that a long list opens at once. */
 const ROWS = 100;
+/** What was searched and chosen, for whoever comes back from a training. */
+const kept = { status: "all", text: "", chosen: /** @type {Set<string>} */ (new Set()) };
 
 export class JobList {
   constructor(/** @type {import("./connection.js").Connection} */ connection) {
     this._connection = connection;
-    this._status = "all";
+    this._status = kept.status;
     this._limit = ROWS;
     /** Where older jobs are read from; null: there are none. @type {string|null} */
     this._older = "jobs?limit=200";
-    /** @type {Set<string>} */
-    this._chosen = new Set();
+    this._chosen = kept.chosen;
     /** @type {Map<string, JobRow>} */
     this._rows = new Map();
     this._search = h("input", { type: "search", placeholder: "Model, dataset or id", "aria-label": "Search trainings", class: "search", data: { search: "" } });
+    this._search.value = kept.text;
     this._search.addEventListener("input", () => this.draw());
     this._filters = STATUSES.map((status) =>
-      h("button", { type: "button", "aria-pressed": String(status === "all"), data: { status }, onclick: () => this._filter(status) }, h("span", {}, status), h("span", { class: "tab-count" })),
+      h("button", { type: "button", "aria-pressed": String(status === this._status), data: { status }, onclick: () => this._filter(status) }, h("span", {}, status), h("span", { class: "tab-count" })),
     );
     this._compare = h("a", { class: "button primary", hidden: true }, icon("compare"), h("span"));
     this._list = h("ul", { class: "jobs", "aria-label": "Trainings" });
@@ -66,6 +68,7 @@ export class JobList {
   }
 
   close() {
+    Object.assign(kept, { status: this._status, text: this._search.value });
     this._stop();
     clearInterval(this._clock);
   }
@@ -107,7 +110,7 @@ export class JobList {
   _row(/** @type {Job} */ job) {
     let row = this._rows.get(job.job_id);
     if (!row) {
-      row = new JobRow(job.job_id, (isChosen) => {
+      row = new JobRow(job.job_id, this._chosen.has(job.job_id), (isChosen) => {
         if (isChosen) this._chosen.add(job.job_id);
         else this._chosen.delete(job.job_id);
         this._drawChosen();
@@ -147,10 +150,10 @@ export class JobList {
 }
 
 class JobRow {
-  constructor(/** @type {string} */ id, /** @type {(isChosen: boolean) => void} */ choose) {
+  constructor(/** @type {string} */ id, /** @type {boolean} */ isChosen, /** @type {(isChosen: boolean) => void} */ choose) {
     this._pill = new StatusPill();
     this._bar = new Bar("Epochs", "thin");
-    this._box = h("input", { type: "checkbox", onchange: () => choose(this._box.checked) });
+    this._box = h("input", { type: "checkbox", checked: isChosen, onchange: () => choose(this._box.checked) });
     this._name = h("a", { class: "job-name", href: jobAddress(id) });
     this._data = h("span", { class: "job-data quiet" });
     this._best = h("b");
@@ -180,7 +183,7 @@ class JobRow {
     const { epoch, total_epochs: total, remaining_seconds: left } = job.progress ?? /** @type {any} */ ({});
     const right = job.status === "running" && left ? `${duration(left)} left` : job.ended_at && job.started_at ? duration(job.ended_at - job.started_at) : "";
     this._bar.element.hidden = job.status === "queued";
-    this._bar.show(job.status === "running" ? shareOf(job) : (shareOf(job) ?? 0), total ? `${epoch}/${total}` : "", right, job.status);
+    this._bar.show(job.status === "running" ? shareOf(job) : (shareOf(job) ?? 0), total ? `${count(epoch)}/${count(total)}` : "", right, job.status);
     const key = headline(job.best?.metrics);
     write(this._best, key ? share(job.best?.metrics?.[key]) : "");
     write(this._bestName, key ? metric(key) : "");

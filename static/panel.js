@@ -2,7 +2,7 @@
 
 import { Chart, ChartGroup } from "./charts.js";
 import { arrange, h, iconButton, write } from "./dom.js";
-import { clock, duration, family, metric } from "./format.js";
+import { clock, count, duration, family, metric } from "./format.js";
 
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {import("./charts.js").Line} Line */
@@ -18,8 +18,8 @@ export class Controls {
   /** @param {string} name of the group @param {() => void} changed called when x has another meaning */
   constructor(name, changed) {
     this.byTime = false;
-    const place = (/** @type {number} */ x) => (this.byTime ? duration(x) : `${Math.round(x)}`);
-    const group = new ChartGroup(name, place, (x) => (this.byTime ? `after ${duration(x)}` : `epoch ${Number(x.toFixed(1))}`));
+    const place = (/** @type {number} */ x) => (this.byTime ? duration(x) : count(Math.round(x)));
+    const group = new ChartGroup(name, place, (x) => (this.byTime ? `after ${duration(x)}` : `epoch ${count(Number(x.toFixed(1)))}`));
     this.group = group;
     const weight = Number(localStorage.getItem(SMOOTHING) ?? 0);
     group.look.smoothing = weight;

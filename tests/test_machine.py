@@ -1,12 +1,17 @@
 """What ticks tell of the machine."""
 
+from collections import namedtuple
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pynvml
 import pytest
 
 from service.machine import Machine
+
+Times = namedtuple("Times", "user system idle")
 
 
 @pytest.fixture
@@ -35,6 +40,18 @@ def test_the_processor_and_the_memory_are_told_without_a_gpu() -> None:
     assert 0 <= told["cpu"] <= 1
     assert 0 < told["process_memory_bytes"] < told["memory_total_bytes"]
     assert told["gpu"] is None
+
+
+def test_a_thread_that_reads_first_is_told_the_use_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "cpu_times", lambda: Times(10.0, 0.0, 90.0))
+    machine = Machine(None)
+    monkeypatch.setattr(psutil, "cpu_times", lambda: Times(13.0, 0.0, 91.0))
+    told: list[float] = []
+    thread = Thread(target=lambda: told.append(machine.read()["cpu"]))
+    thread.start()
+    thread.join()
+    assert told == [0.75]
+    assert machine.read()["cpu"] == 0.75  # no time has passed
 
 
 def test_a_gpu_is_told(gpu: dict[str, Any]) -> None:

@@ -77,6 +77,15 @@ async def test_each_tab_shows_what_the_training_left(page: Tab, shown: Running) 
     assert page.page.url.endswith(f"#{job_id}/charts")
 
 
+async def test_figures_say_what_they_are_of(page: Tab, shown: Running) -> None:
+    job_id = await start(shown, epochs=2, marks="BP")
+    await shown.events(job_id)
+    await page.open(job_id)
+    await page.sees("Best mAP50-95, boxes")
+    names = await page.page.locator(".tile dt").all_inner_texts()
+    assert names[1:] == ["mAP50, boxes", "mAP50-95, boxes", "mAP50, keypoints", "mAP50-95, keypoints"]
+
+
 async def test_charts_zoom_smooth_and_share_a_cursor(page: Tab, shown: Running) -> None:
     job_id = await start(shown, epochs=30)
     await shown.events(job_id)

@@ -156,6 +156,7 @@ async def test_a_job_is_deleted_for_good_after_a_question(page: Tab, shown: Runn
     assert await page.page.locator(".job-row", has_text=job_id).count() == 0
     assert (await shown.http.get(f"/jobs/{job_id}")).status_code == 404
     await other.sees(f"There is no training {job_id}.")
+    await other.badge("Live")
 
 
 async def test_an_end_is_told_to_who_looks_elsewhere(browser: Browser, shown: Running, tmp_path: Path) -> None:

@@ -38,6 +38,22 @@ async def test_the_list_is_live_filtered_and_searched(page: Tab, shown: Running,
     await expect(page.page.get_by_role("link", name="yolo11s")).to_have_count(1)
 
 
+async def test_who_comes_back_finds_the_list_as_it_was_left(page: Tab, shown: Running) -> None:
+    job_id = await start(shown, epochs=2)
+    await shown.events(job_id)
+    await page.open()
+    await page.page.get_by_role("button", name="completed").click()
+    await page.page.get_by_label("Search trainings").fill(job_id)
+    await page.page.get_by_label(job_id).check()
+    await page.go(job_id)
+    await page.sees("yolov8n on shapes")
+    await page.go("")
+    await expect(page.page.get_by_label(job_id)).to_be_checked()
+    await expect(page.page.get_by_role("link", name="Compare 1")).to_be_visible()
+    await expect(page.page.locator(".job-row")).to_have_count(1)
+    assert await page.page.get_by_role("button", name="completed").get_attribute("aria-pressed") == "true"
+
+
 async def test_places_in_the_queue_are_shown(page: Tab, shown: Running, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     for _ in range(2):
@@ -49,6 +65,13 @@ async def test_places_in_the_queue_are_shown(page: Tab, shown: Running, tmp_path
     await page.sees("Waiting, number 1 in the queue")
     gate.touch()
     await page.sees("completed")
+
+
+async def test_a_dataset_has_the_name_that_tells_it_from_others(page: Tab) -> None:
+    await page.open()
+    paths = ["/sets/coco8/data.yaml", "/sets/pose/data/data.yaml", "/sets/dataset", "/sets/roads.yml", "/data", ""]
+    names = await page.run(f"{paths}.map((await import('/static/format.js')).dataset)")
+    assert names == ["coco8", "pose", "sets", "roads", "data", "–"]
 
 
 # The comparison
