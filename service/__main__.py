@@ -16,7 +16,7 @@ from service.app import create_app
 from service.errors import DataDirInUse
 from service.events import encode
 from service.settings import Settings
-from service.store import claim
+from service.tables import claim
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 

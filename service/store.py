@@ -5,7 +5,6 @@ only then answers and announces it, so nobody sees what a restart would forget. 
 `on_commit` gets every committed change.
 """
 
-import fcntl
 import logging
 import os
 import queue
@@ -16,52 +15,17 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
-from service.errors import DataDirInUse, JobFinal, JobNotFinal, JobNotFound, JobNotRunning, KeyReused, StoreUnavailable
+from service.errors import JobFinal, JobNotFinal, JobNotFound, JobNotRunning, KeyReused, StoreUnavailable
 from service.events import FINAL_TYPES, VOLATILE_TYPES, Event, Record, encode
 from service.jobs import Job
+from service.tables import SCHEMA_VERSION, claim, connect, prepare
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2
-SCHEMA = """
-CREATE TABLE jobs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    id     TEXT NOT NULL UNIQUE,
-    status TEXT NOT NULL,
-    state  BLOB NOT NULL              -- the Job, as JSON
-);
-CREATE INDEX jobs_by_status ON jobs (status, number);
-CREATE TABLE events (
-    job    INTEGER NOT NULL REFERENCES jobs (number),
-    seq    INTEGER NOT NULL,          -- 1, 2, 3, … per job, no holes
-    type   TEXT NOT NULL,
-    data   BLOB NOT NULL,             -- the event, as JSON in one line
-    PRIMARY KEY (job, seq)
-) WITHOUT ROWID;
-CREATE TABLE keys (                   -- Idempotency-Key of requests
-    key        TEXT PRIMARY KEY,
-    digest     TEXT NOT NULL,         -- of the body that came with it
-    job        TEXT NOT NULL,
-    created_at REAL NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE deletions (              -- jobs that are gone, with something left of them to be deleted
-    number INTEGER PRIMARY KEY,
-    job    TEXT NOT NULL
-);
-"""
-#: From a version of the schema to the next one.
-MIGRATIONS = {
-    1: """
-        CREATE TABLE keys (
-            key TEXT PRIMARY KEY, digest TEXT NOT NULL, job TEXT NOT NULL, created_at REAL NOT NULL
-        ) WITHOUT ROWID;
-        CREATE TABLE deletions (number INTEGER PRIMARY KEY, job TEXT NOT NULL);
-    """
-}
 #: Seconds for which an Idempotency-Key is known.
 KEY_SECONDS = 24 * 3600.0
 #: Events that change nothing on the disk: a restart tells the positions anew, and each start of a job moves them all.
@@ -74,8 +38,6 @@ QUEUE_SIZE = 10_000
 BATCH_SIZE = 1_000
 #: Bytes of events in one page; a log event can have 64 KB.
 PAGE_BYTES = 256_000
-#: Seconds for which a commit waits while somebody else (a backup, a shell) holds the file.
-BUSY_SECONDS = 1.0
 #: Seconds for which a request waits for its change to be written.
 REQUEST_SECONDS = 10.0
 #: Seconds between tries to write while the disk refuses.
@@ -141,7 +103,7 @@ class Store:
             raise
         self._inode = self._path.stat().st_ino
         # Read connections are cheap and WAL lets them read during a commit; one lock keeps them to one.
-        self._reading = _connect(self._path)
+        self._reading = connect(self._path)
         self._read_lock = threading.Lock()
         #: Jobs that have not ended, as committed. Written by the writer only; other threads read single keys.
         self._live: dict[str, Job] = {job.id: job for job in self._unfinished()}
@@ -153,11 +115,11 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            return _prepare(self._path)
+            return prepare(self._path)
         except sqlite3.OperationalError:
             if not self._give_up_reserve():
                 raise
-            return _prepare(self._path)
+            return prepare(self._path)
 
     def keep_reserve(self) -> None:
         """Keep the room of RESERVE_BYTES, where there is as much. Repeatable."""
@@ -570,55 +532,6 @@ def _stamp(event: Event, job: Job, seq: int | None) -> Event:
     stamp |= {} if seq is None else {"seq": seq}
     own = {name: value for name, value in event.items() if name not in ("event", "job_id", "attempt", "seq", "time")}
     return {**stamp, "time": event.get("time") or time.time(), **own}
-
-
-def claim(data_dir: Path) -> IO[str]:
-    """Own the data folder until the returned file is closed.
-
-    Raises DataDirInUse: when another process has it.
-    """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    lock_file = (data_dir / "lock").open("w")
-    try:
-        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock_file.close()
-        raise DataDirInUse(f"another process runs on {data_dir}: one process owns one data folder") from None
-    return lock_file
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode, for one thread at a time but not always the same."""
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-
-
-def _prepare(path: Path) -> sqlite3.Connection:
-    """A connection to a file that has the tables."""
-    connection = _connect(path)
-    try:
-        _make_tables(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables, or bring those of an older version up to date; a backup of the file stays beside it."""
-    connection.execute("PRAGMA journal_mode = WAL")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        return
-    if version > SCHEMA_VERSION:
-        raise StoreUnavailable(f"log.db has schema version {version}, this service knows {SCHEMA_VERSION}")
-    if version < SCHEMA_VERSION:
-        backup = path.with_name(f"log.v{version}.db")
-        backup.unlink(missing_ok=True)  # of a migration that was cut off
-        connection.execute("VACUUM INTO ?", (str(backup),))
-        log.info("log.db is brought to version %d, a backup is in %s", SCHEMA_VERSION, backup.name)
-    for before in range(version, SCHEMA_VERSION):
-        connection.executescript(f"BEGIN; {MIGRATIONS[before]} PRAGMA user_version = {before + 1}; COMMIT;")
 
 
 def _job_of_key(connection: sqlite3.Connection, key: str, digest: str) -> str | None:

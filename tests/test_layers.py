@@ -24,7 +24,7 @@ LAYERS = [
     ["worker"],
     ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox"],
     ["shelf", "page"],
-    ["failures", "lines"],
+    ["failures", "lines", "tables"],
     ["image_files", "yaml_file"],
     ["events", "errors"],
 ]

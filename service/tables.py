@@ -1,0 +1,99 @@
+"""The file of the log: its tables, how those of older versions become today's, and who owns the folder."""
+
+import fcntl
+import logging
+import sqlite3
+from pathlib import Path
+from typing import IO
+
+from service.errors import DataDirInUse, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 2
+SCHEMA = """
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id     TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL,
+    state  BLOB NOT NULL              -- the Job, as JSON
+);
+CREATE INDEX jobs_by_status ON jobs (status, number);
+CREATE TABLE events (
+    job    INTEGER NOT NULL REFERENCES jobs (number),
+    seq    INTEGER NOT NULL,          -- 1, 2, 3, … per job, no holes
+    type   TEXT NOT NULL,
+    data   BLOB NOT NULL,             -- the event, as JSON in one line
+    PRIMARY KEY (job, seq)
+) WITHOUT ROWID;
+CREATE TABLE keys (                   -- Idempotency-Key of requests
+    key        TEXT PRIMARY KEY,
+    digest     TEXT NOT NULL,         -- of the body that came with it
+    job        TEXT NOT NULL,
+    created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE deletions (              -- jobs that are gone, with something left of them to be deleted
+    number INTEGER PRIMARY KEY,
+    job    TEXT NOT NULL
+);
+"""
+#: From a version of the schema to the next one.
+MIGRATIONS = {
+    1: """
+        CREATE TABLE keys (
+            key TEXT PRIMARY KEY, digest TEXT NOT NULL, job TEXT NOT NULL, created_at REAL NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE deletions (number INTEGER PRIMARY KEY, job TEXT NOT NULL);
+    """
+}
+#: Seconds for which a commit waits while somebody else (a backup, a shell) holds the file.
+BUSY_SECONDS = 1.0
+
+
+def claim(data_dir: Path) -> IO[str]:
+    """Own the data folder until the returned file is closed.
+
+    Raises DataDirInUse: when another process has it.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    lock_file = (data_dir / "lock").open("w")
+    try:
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock_file.close()
+        raise DataDirInUse(f"another process runs on {data_dir}: one process owns one data folder") from None
+    return lock_file
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode, for one thread at a time but not always the same."""
+    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def prepare(path: Path) -> sqlite3.Connection:
+    """A connection to a file that has the tables."""
+    connection = connect(path)
+    try:
+        _make_tables(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables, or bring those of an older version up to date; a backup of the file stays beside it."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        return
+    if version > SCHEMA_VERSION:
+        raise StoreUnavailable(f"log.db has schema version {version}, this service knows {SCHEMA_VERSION}")
+    if version < SCHEMA_VERSION:
+        backup = path.with_name(f"log.v{version}.db")
+        backup.unlink(missing_ok=True)  # of a migration that was cut off
+        connection.execute("VACUUM INTO ?", (str(backup),))
+        log.info("log.db is brought to version %d, a backup is in %s", SCHEMA_VERSION, backup.name)
+    for before in range(version, SCHEMA_VERSION):
+        connection.executescript(f"BEGIN; {MIGRATIONS[before]} PRAGMA user_version = {before + 1}; COMMIT;")
