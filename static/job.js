@@ -248,8 +248,9 @@ class Summary {
     const since = job.started_at && job.status === "running" ? job.updated_at - job.started_at : null;
     const elapsed = final ? took : (now?.elapsed_seconds ?? tick?.elapsed_seconds ?? since);
     const remaining = now?.remaining_seconds ?? tick?.remaining_seconds ?? (since && remainingOf(run, job));
+    const ended = job.attempt > 1 ? `in attempt ${job.attempt}` : "in all";
     const right = [
-      elapsed !== null && elapsed !== undefined && `${duration(elapsed)} ${final ? "in all" : "elapsed"}`,
+      elapsed !== null && elapsed !== undefined && `${duration(elapsed)} ${final ? ended : "elapsed"}`,
       !final && remaining !== null && remaining !== undefined && `${duration(remaining)} left`,
     ];
     const left = total === null ? (final ? "No epoch" : waiting(run, job)) : epoch === 0 ? waiting(run, job) : `Epoch ${count(epoch)} of ${count(total)}`;
