@@ -8,6 +8,8 @@ PYTHON ?= python3
 # Where torch and torchvision come from, if not from the usual registry: the address of PyTorch's own index of CPU builds
 # saves a machine without a GPU 5 GB.
 TORCH_INDEX ?=
+# Processes that run tests beside each other.
+PROCESSES ?= 2
 BIN := .venv/bin
 .PHONY: install browser demo serve test test-slow check bench clean
 
@@ -43,10 +45,10 @@ serve: install
 	@$(BIN)/python -m service serve
 
 test: install browser
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 
 test-slow: install browser
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow -n $(PROCESSES) --dist loadfile
 
 check: install
 	@$(BIN)/ruff format --check .

@@ -216,7 +216,7 @@ async def test_every_view_is_accessible_and_fits_a_phone(browser: Browser, shown
                 await page.sees("circle")
             assert await page.faults() == [], view
             await page.page.set_viewport_size({"width": 390, "height": 844})
-            assert await page.run("document.documentElement.scrollWidth") == 390, view
+            await page.until("document.documentElement.scrollWidth === 390")  # charts follow a frame later
             await page.page.set_viewport_size({"width": 1280, "height": 860})
         await page.page.emulate_media(color_scheme="dark")
         for view in ("", "/new", "{job}", "{job}/log"):
