@@ -25,12 +25,21 @@ MAX_CLASSES = 100_000
 MAX_NAME_CHARACTERS = 200
 #: A list file: half a million images.
 MAX_LIST_BYTES = 50_000_000
+#: What the lists of one split may take in memory, in bytes: an image is its path and what Python needs for it.
+MAX_LISTED_BYTES = 200_000_000
+_ENTRY_BYTES = 100
+#: Folders and lists of a split.
+MAX_PLACES = 1_000
 #: Images of a split whose labels are read before a job exists.
 SAMPLE = 16
 #: Where Ultralytics looks for a classification dataset's validation images, in its order.
 VAL_FOLDERS = ("val", "validation", "valid", "test")
 #: Folders of classes, and files in one of them, that are looked at.
 MAX_ENTRIES = 10_000
+#: Lines of one image's labels that are read.
+MAX_LABEL_LINES = 10_000
+#: Where `str.splitlines` ends a line.
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _WILD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -55,11 +64,11 @@ def read(data: Any, task: str | None = None, roots: Sequence[Path] = ()) -> Data
     Raises InvalidPayload: when there is no such dataset, or training on it could not work.
     """
     with _refusing():
-        source, survey = _path(data), Survey(roots)
+        source, survey = _path(data), Survey(roots, task)
         survey.check(str(source))
         if task == "classify" or (task is None and source.is_dir()):
+            survey.images(str(source), 0)  # first: what a refusal names may lie outside of the roots
             _check_class_folders(source)
-            survey.images(str(source), 0)
             return None
         return _read(source, task, survey)
 
@@ -104,7 +113,7 @@ def _read(source: Path, task: str | None, survey: Survey) -> Dataset:
             raise _invalid(f"{source} names no {split} images")
     names = clean.description["names"] = _names(content)
     for split, images in samples.items():
-        _check_labels(split, images, len(names))
+        _check_labels(split, images, len(names), survey)
     if "channels" in content:
         clean.description["channels"] = _channels(content["channels"])
     if task == "pose" or (task is None and "kpt_shape" in content):
@@ -213,14 +222,19 @@ def _split(
     """
     places: list[str] = []
     sample: list[str] = []
-    for entry in value if isinstance(value, list) else [value]:
+    room = MAX_LISTED_BYTES
+    entries = value if isinstance(value, list) else [value]
+    if len(entries) > MAX_PLACES:
+        raise _invalid(f"{split} names {len(entries)} folders and lists, more than the {MAX_PLACES} that are read")
+    for entry in entries:
         path = Path(os.path.abspath(root / _text(entry, split)))
         survey.check(str(path))
         if path.is_dir():
             images = survey.images(str(path), SAMPLE)
             places.append(str(path))
         elif path.exists():
-            listed = _listed(path, root, split)
+            listed = _listed(path, root, split, room)
+            room -= sum(map(len, listed)) + _ENTRY_BYTES * len(listed)
             images = survey.listed(listed, SAMPLE)
             places.append(f"{split}.{len(places)}.txt")
             lists[places[-1]] = listed
@@ -234,26 +248,37 @@ def _split(
     return places, sample
 
 
-def _listed(source: Path, root: Path, split: str) -> list[str]:
-    """The images that a list file names, absolute."""
+def _listed(source: Path, root: Path, split: str, room: int) -> list[str]:
+    """The images that a list file names, absolute; they may take `room` bytes."""
     if source.suffix != ".txt":
         raise _invalid(f"{split} must be a folder or a .txt that lists images, got {source.name!r}")
     try:
-        lines = yaml_file.read_bytes(source, MAX_LIST_BYTES).decode().splitlines()  # as Ultralytics splits it
+        text = yaml_file.read_bytes(source, MAX_LIST_BYTES).decode()
     except ValueError as error:
         raise _invalid(f"{source} cannot be read: {error}") from None
+    # A file of 50 MB has up to 50 million lines, each of which is to become a path.
+    if (room := room - _ENTRY_BYTES * sum(map(text.count, _LINE_ENDS))) < 0:
+        raise _too_many(split)
     listed = []
-    for line in filter(None, map(str.strip, lines)):
+    for line in filter(None, map(str.strip, text.splitlines())):  # as Ultralytics splits it
         if not _is_plain(line) or "://" in line:
             raise _invalid(f"{source} must name one image a line, got {line[:100]!r}")
         listed.append(os.path.abspath(os.path.join(source.parent if line.startswith("./") else root, line)))
+        if (room := room - len(listed[-1])) < 0:
+            raise _too_many(split)
     return listed
 
 
-def _check_labels(split: str, images: list[str], classes: int) -> None:
+def _too_many(split: str) -> InvalidPayload:
+    return _invalid(f"{split}: its lists name more images than are read: name folders instead")
+
+
+def _check_labels(split: str, images: list[str], classes: int, survey: Survey) -> None:
     """Of a few labels at least one must be of this dataset: Ultralytics drops images whose labels are not."""
     faults = []
     for path in map(label_of, images):
+        if survey.is_late():
+            return
         if os.path.isfile(path):
             fault = _label_fault(path, classes)
             if fault is None:
@@ -269,7 +294,7 @@ def _label_fault(path: str, classes: int) -> str | None:
         lines = yaml_file.read_bytes(Path(path), MAX_LABEL_BYTES).decode().splitlines()
     except ValueError:
         return "it is no text"
-    for number, line in enumerate(filter(None, map(str.strip, lines)), 1):
+    for number, line in enumerate(filter(None, map(str.strip, lines[:MAX_LABEL_LINES])), 1):
         try:
             kind, *numbers = map(float, line.split())
         except ValueError:

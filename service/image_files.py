@@ -15,6 +15,14 @@ IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpeg2000", ".jpg", ".mpo", ".png", ".tif", ".tiff"}
     | {".webp"}
 )  # ultralytics.data.utils.IMG_FORMATS of 8.4
+#: Names of the files that a training opens: torchvision takes pictures of more kinds, by the end of their names alone.
+_READ = (*IMAGE_SUFFIXES, ".ppm", ".pgm", ".npy", ".txt")
+#: Task → the folders that stand in for `images` in the paths of what belongs to an image; None: it is not known.
+_BESIDE: dict[str | None, tuple[str, ...]] = {
+    "semantic": ("labels", "masks"),
+    "depth": ("labels", "depth"),
+    None: ("labels", "masks", "depth"),
+}
 #: Sizes of one image, compressed, and of one image's labels, in bytes: beyond any camera and any annotator.
 MAX_IMAGE_BYTES = 500_000_000
 MAX_LABEL_BYTES = 50_000_000
@@ -30,10 +38,12 @@ class Survey:
     """One look at a dataset's files: `roots` are the folders that all of them must lie in, links resolved.
 
     Without roots the file system's permissions alone decide. A dataset that takes longer than SECONDS to look at is
-    taken at its word then; with roots it is refused. Raises UnsoundFiles in every method.
+    taken at its word then; with roots it is refused. `task` says what lies beside the images: None is for any.
+    Raises UnsoundFiles in every method.
     """
 
-    def __init__(self, roots: Sequence[Path] = ()) -> None:
+    def __init__(self, roots: Sequence[Path] = (), task: str | None = None) -> None:
+        self._beside = _BESIDE.get(task, ("labels",))
         self._roots = [os.path.realpath(root) for root in roots]
         self._real: dict[str, str] = {}  # folder → where it really is
         self._deadline = time.monotonic() + SECONDS
@@ -60,9 +70,10 @@ class Survey:
 
     def images(self, folder: str, count: int) -> list[str]:
         """The first `count` images in a folder and those below it, all of which are looked at; so are their labels."""
-        labels = os.path.dirname(label_of(os.path.join(folder, "x.jpg")))
+        image = os.path.join(folder, "x.jpg")
+        places = [folder, *(os.path.dirname(label_of(image, beside)) for beside in self._beside)]
         seen: set[tuple[int, int]] = set()
-        files = chain(self._files(folder, seen), self._files(labels, seen))
+        files = chain.from_iterable(self._files(place, seen) for place in places)
         found = list(islice(filter(is_image, files), count))
         for _ in files:  # looked at, no more
             pass
@@ -73,7 +84,8 @@ class Survey:
         for path in paths:
             if self.is_late():
                 break
-            for file in (path, label_of(path)):
+            masks = [os.path.splitext(label_of(path, beside))[0] for beside in self._beside[1:]]
+            for file in (path, label_of(path), *(mask + suffix for mask in masks for suffix in (".png", ".npy"))):
                 if status := self.check(file):
                     _check_file(file, status)
         return [path for path in islice(paths, count) if is_image(path) and os.path.isfile(path)]
@@ -104,7 +116,7 @@ class Survey:
                 continue
             if stat.S_ISDIR(status.st_mode):
                 folders.append(entry.path)
-            elif is_image(entry.name) or entry.name.endswith(".txt"):
+            elif entry.name.lower().endswith(_READ):
                 _check_file(entry.path, status)
                 yield entry.path
 
@@ -121,15 +133,15 @@ def is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
-def label_of(image: str) -> str:
+def label_of(image: str, beside: str = "labels") -> str:
     """Where Ultralytics looks for an image's labels (`img2label_paths`): the last `/images/` is `/labels/`."""
     before, images, after = image.rpartition(f"{os.sep}images{os.sep}")
-    path = f"{before}{os.sep}labels{os.sep}{after}" if images else image
+    path = f"{before}{os.sep}{beside}{os.sep}{after}" if images else image
     return os.path.splitext(path)[0] + ".txt"
 
 
 def _check_file(path: str, status: os.stat_result) -> None:
-    limit = MAX_IMAGE_BYTES if is_image(path) else MAX_LABEL_BYTES
+    limit = MAX_LABEL_BYTES if path.endswith(".txt") else MAX_IMAGE_BYTES
     if not stat.S_ISREG(status.st_mode):
         raise UnsoundFiles(f"{path} is no file")
     if status.st_size > limit:

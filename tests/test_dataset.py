@@ -288,6 +288,50 @@ def test_a_pipe_or_a_device_is_not_waited_for(folder: Path, name: str) -> None:
     assert "cannot be read: it is no file" in refusal(str(data))
 
 
+@pytest.mark.parametrize("name", ["x.ppm", ".jpg", "x.npy"])
+def test_whatever_torchvision_opens_is_looked_at(classes: Path, name: str) -> None:
+    os.mkfifo(classes / "train" / "cat" / name)
+    assert "is no file" in refusal(str(classes), "classify")
+
+
+@pytest.mark.parametrize(("task", "target"), [("semantic", "masks/train/a.png"), ("depth", "depth/train/a.npy")])
+def test_masks_and_depths_are_looked_at_as_labels_are(folder: Path, outside: Path, task: str, target: str) -> None:
+    path = folder / target
+    path.parent.mkdir(parents=True)
+    (folder / "train.txt").write_text("images/train/a.PNG\n")
+    os.mkfifo(path)
+    for train in ("images/train", "train.txt"):
+        data = write(folder, good(train=train))
+        assert "is no file" in refusal(data, task)
+        assert "is no file" in refusal(data)  # a .pt may be for any task
+        described(data, "detect")
+    path.unlink()
+    path.symlink_to(outside / "secret.png")
+    for train in ("images/train", "train.txt"):
+        assert "--data-root" in rooted(write(folder, good(train=train)), folder)
+
+
+def test_lists_together_have_a_bound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "MAX_LISTED_BYTES", 100_000)
+    (folder / "train.txt").write_text("images/train/a.PNG\n" * 100)
+    described(write(folder, good(train=["train.txt"] * 2)))
+    assert "more images than are read" in refusal(write(folder, good(train=["train.txt"] * 20)))
+    assert "1001 folders and lists" in refusal(write(folder, good(train=["images/train"] * 1_001)))
+    for end in ("\n", "\x85", "\u2028"):
+        (folder / "train.txt").write_text("images/train/a.PNG\n" + end * 2_000)
+        assert "more images than are read" in refusal(write(folder, good(train="train.txt")))
+
+
+def test_labels_are_not_read_for_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "labels" / "train").mkdir(parents=True)
+    (folder / "labels" / "train" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n" * dataset.MAX_LABEL_LINES + "no label\n")
+    described(write(folder, good()))
+    (folder / "labels" / "train" / "a.txt").write_text("no label\n")
+    assert "line 1" in refusal(write(folder, good()))
+    monkeypatch.setattr("service.image_files.SECONDS", -1)
+    described(write(folder, good()))
+
+
 def test_links_in_a_circle_end(folder: Path) -> None:
     (folder / "images" / "train" / "again").symlink_to(folder / "images")
     (folder / "images" / "train" / "self").symlink_to(folder / "images" / "train" / "self")
@@ -433,6 +477,12 @@ def test_labels_beside_a_root_are_outside_of_it(folder: Path) -> None:
 def test_a_class_folder_may_not_lead_out_either(classes: Path, outside: Path) -> None:
     assert dataset.read(str(classes), "classify", [classes]) is None
     (classes / "train" / "cat" / "b.jpg").symlink_to(outside / "secret.png")
+    assert "--data-root" in rooted(str(classes), classes)
+    (classes / "val" / "dog" / "a.jpg").unlink()
+    (classes / "val" / "dog").rmdir()
+    (outside / "private").mkdir()
+    (classes / "val" / "dog").symlink_to(outside / "private")
+    (classes / "val" / "elsewhere").symlink_to(outside / "private")
     assert "--data-root" in rooted(str(classes), classes)
 
 
