@@ -199,7 +199,8 @@ export class Chart {
       const dash = line.dash ? [5, 4] : undefined;
       const isShown = !this._hidden.has(line.name);
       if (smoothing) series.push({ stroke: faint(stroke), width: 1, points: { show: false }, show: isShown });
-      series.push({ stroke, width: 1.75, dash, points: { show: this._points, size: 5 }, show: isShown, spanGaps: true });
+      const spanGaps = !this.options.isTime; // epochs that were not validated are spanned, pauses are not
+      series.push({ stroke, width: 1.75, dash, points: { show: this._points, size: 5 }, show: isShown, spanGaps });
     }
     return {
       width: this._canvas.clientWidth,

@@ -183,7 +183,9 @@ const prefixed = (/** @type {string} */ prefix, /** @type {Record<string, number
 /** What each type of event adds. @type {Record<string, (run: Run, event: JobEvent) => void>} */
 const TAKE = {
   queued(run, event) {
-    if (event.attempt > 1) run.attempts.push({ epoch: run.epochs.xs.at(-1) ?? 0, attempt: event.attempt });
+    if (event.attempt === 1) return;
+    run.attempts.push({ epoch: run.epochs.xs.at(-1) ?? 0, attempt: event.attempt });
+    run.machine.set(event.time, {}); // a gap: nothing is known of the time between
   },
   epoch_end(run, event) {
     run.epochs.set(event.epoch, {

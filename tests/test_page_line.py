@@ -129,6 +129,7 @@ async def test_a_job_is_cancelled_after_a_question_and_resumed_with_more_epochs(
     await page.badge("Ended")
     await page.sees("attempt 2")
     assert await page.run("view.run.epochs.xs") == await logged_epochs(shown, job_id) == [1, 2, 3, 4, 5, 6]
+    assert await page.run("view.run.machine.get('cpu').filter((use) => use === null).length") == 1, "a gap between them"
 
 
 async def test_a_job_is_stopped_after_its_epoch(page: Tab, shown: Running, tmp_path: Path) -> None:
