@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from service import artifacts, dataset, page, payload, shelf
+from service import artifacts, dataset, openapi, page, payload, shelf
 from service import logs as log_text
 from service.catalog import Catalog
 from service.errors import (
@@ -42,6 +42,11 @@ from service.streaming import BUSY_RETRY_MS, Hub, Types, retry_line
 
 #: Seconds for which a training that is POSTed while the service warms up waits for it.
 WARM_UP_SECONDS = 120.0
+#: A page without anything that could run or be framed.
+DOCS_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
 #: Characters of an Idempotency-Key.
 MAX_KEY = 255
 #: Events in one page of JSON, and jobs in one page of the list, at most.
@@ -343,6 +348,16 @@ async def metrics(request: Request) -> Response:
     return Response(await to_thread.run_sync(request.state.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
+async def openapi_document(request: Request) -> Response:
+    """`GET /openapi.json`: these calls, for programs that make clients."""
+    return answer(openapi.document(ROUTES))
+
+
+async def docs(request: Request) -> Response:
+    """`GET /docs`: these calls, for people."""
+    return Response(openapi.page(ROUTES), headers=DOCS_HEADERS, media_type="text/html")
+
+
 # What several routes need
 
 
@@ -429,10 +444,10 @@ class Streaming:
     """
 
     def __init__(self, handler: Callable[[Request], Awaitable[Response]]) -> None:
-        self._handler = handler
+        self.handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._handler(Request(scope, receive))
+        response = await self.handler(Request(scope, receive))
         await response(scope, receive, send)
 
 
@@ -465,6 +480,8 @@ ROUTES = [
     Route("/healthz", healthz),
     Route("/readyz", readyz),
     Route("/metrics", metrics),
+    Route("/openapi.json", openapi_document),
+    Route("/docs", docs),
     Mount("/static", page.PageFiles(page.STATIC)),
     Mount("/vendor/uplot", page.PageFiles(page.UPLOT)),
 ]

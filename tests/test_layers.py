@@ -24,7 +24,7 @@ LAYERS = [
     ["worker"],
     ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox"],
     ["shelf", "page"],
-    ["failures", "lines", "tables"],
+    ["failures", "lines", "tables", "openapi"],
     ["image_files", "yaml_file"],
     ["events", "errors"],
 ]

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.routing import Route
 
+from service.routes import ROUTES
 from tests.client import until
 from tests.conftest import Running, serve
 from tests.tiny import make_dataset
@@ -318,3 +320,29 @@ async def test_datasets_under_the_roots_are_listed(tmp_path: Path) -> None:
         answer = (await service.http.get("/datasets")).json()
     assert [entry["path"] for entry in answer["datasets"]] == [str(data)]
     assert answer["roots"] == [str(tmp_path / "sets")]
+
+
+# The calls, described
+
+
+async def test_every_call_is_in_the_openapi_document_and_on_its_page(service: Running) -> None:
+    document = (await service.http.get("/openapi.json")).json()
+    described = {(path, method) for path, calls in document["paths"].items() for method in calls}
+    there = {
+        (route.path.replace("{job_id}", "{id}").replace("{path:path}", "{path}"), method.lower())
+        for route in ROUTES
+        if isinstance(route, Route) and route.path != "/"
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert described == there
+    train = document["paths"]["/train"]["post"]
+    assert {"in": "header", "name": "Idempotency-Key", "required": False, "schema": {"type": "string"}} in train[
+        "parameters"
+    ]
+    reference = train["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    assert (await service.http.get(reference)).json()["required"] == ["model", "fit_params"]
+    assert set(train["responses"]) == {"202", "default"}
+    page = await service.http.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "<code>/jobs/&lt;id&gt;/resume</code>" in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
