@@ -91,7 +91,7 @@ def _calls(routes: Iterable[BaseRoute]) -> Iterable[tuple[str, dict[str, Any]]]:
         handler = getattr(route, "endpoint", None)
         handler = getattr(handler, "handler", handler)
         found = _LINE.match(getattr(handler, "__doc__", None) or "") if isinstance(route, Route) else None
-        if found:
+        if handler is not None and found:
             yield handler.__name__, found.groupdict()
 
 
