@@ -26,6 +26,9 @@ MAX_LAYERS = 10_000
 #: Faults that are answered; a payload with more of them is not a typing error.
 MAX_FAULTS = 50
 
+#: For a model file of such a name Ultralytics reads another one: `yolov8n-p6.yaml` for `yolov8n6.yaml`.
+_RENAMED = re.compile(r"yolov[58][nsmlx]6")
+
 _TYPES: dict[str, tuple[type, ...]] = {
     "integer": (int,),
     "number": (int, float),
@@ -168,6 +171,10 @@ def _wrong_file(path: Path, roots: Sequence[Path]) -> str | None:
     try:
         if not path.suffix or not path.is_file():
             return f"there is no .pt or .yaml file {path}"
+        if path.suffix != ".pt" and _RENAMED.fullmatch(path.stem):
+            return (
+                f"{path} would not be read: Ultralytics looks for {path.stem[:-1]}-p6{path.suffix}, give it that name"
+            )
         if path.suffix != ".pt" and not 0 < (layers := _layers(yaml_file.read(path))) <= MAX_LAYERS:
             return f"{path} describes a model of {layers} layers, expected 1 to {MAX_LAYERS}"
     except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be read; a wild YAML

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from service import yaml_file
 MAX_FOUND = 200
 MAX_FOLDERS = 10_000
 MAX_DEPTH = 4
-#: Classes that are named of each.
+#: Seconds that looking takes: a folder may hold any number of files, and parsing one of a megabyte takes a second.
+SECONDS = 5.0
+#: Classes that are named of each, and characters of a name.
 MAX_NAMES = 20
+MAX_NAME_CHARACTERS = 200
 #: Where thousands of files lie and no descriptions.
 _SKIPPED = frozenset({"images", "labels", "train", "val", "test"})
 
@@ -23,31 +27,45 @@ def find(roots: Sequence[Path]) -> list[dict[str, Any]]:
 
     Links are not followed and nothing hidden is entered.
     """
-    found = itertools.chain.from_iterable(map(_below, roots))
+    deadline = time.monotonic() + SECONDS
+    found = itertools.chain.from_iterable(_below(root, deadline) for root in roots)
     return list({entry["path"]: entry for entry in itertools.islice(found, MAX_FOUND)}.values())
 
 
-def _below(root: Path) -> Iterator[dict[str, Any]]:
+def _below(root: Path, deadline: float) -> Iterator[dict[str, Any]]:
     for folder, folders, files in itertools.islice(os.walk(root, followlinks=False), MAX_FOLDERS):
         path = Path(folder)
         for name in sorted(file for file in files if file.endswith((".yaml", ".yml"))):
+            if time.monotonic() > deadline:
+                return
             if classes := _classes_of_yaml(path / name):
                 title = path.name if name.startswith(("data.", "dataset.")) else Path(name).stem
                 yield _entry(path / name, title, "yaml", classes)
-        if {"train", "val"} <= set(folders) and (classes := _class_folders(path / "train")):
+        # A link's names, of files or of folders, are those of another place.
+        if (
+            {"train", "val"} <= set(folders)
+            and not (path / "train").is_symlink()
+            and (classes := _class_folders(path / "train"))
+        ):
             yield _entry(path, path.name, "folder", classes)
         is_deep = len(path.relative_to(root).parts) >= MAX_DEPTH
         folders[:] = [] if is_deep else sorted(f for f in folders if f[0] != "." and f not in _SKIPPED)
 
 
 def _entry(path: Path, name: str, kind: str, classes: list[str]) -> dict[str, Any]:
-    return {"path": str(path), "name": name, "kind": kind, "classes": len(classes), "names": classes[:MAX_NAMES]}
+    return {
+        "path": str(path),
+        "name": name,
+        "kind": kind,
+        "classes": len(classes),
+        "names": [n[:MAX_NAME_CHARACTERS] for n in classes[:MAX_NAMES]],
+    }
 
 
 def _classes_of_yaml(path: Path) -> list[str]:
     """The classes of a YAML that describes a dataset; none where it describes something else."""
     try:
-        if b"train" not in yaml_file.read_bytes(path, yaml_file.MAX_BYTES):
+        if path.is_symlink() or b"train" not in yaml_file.read_bytes(path, yaml_file.MAX_BYTES):
             return []  # most are something else, and parsing takes its time
         content = yaml_file.read(path)
     except (OSError, ValueError):

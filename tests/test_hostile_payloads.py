@@ -223,6 +223,10 @@ MODELS: list[tuple[str, ...]] = [
     ("{here}/empty.yaml", "{here}/empty.yaml describes a model of 0 layers, expected 1 to 10000"),
     ("{here}/huge.yaml", "{here}/huge.yaml describes a model of 100000001 layers, expected 1 to 10000"),
     ("{here}/bomb.yaml", "{here}/bomb.yaml is not YAML that is read here: aliases (*name) are not read"),
+    (
+        "{here}/yolov8n6.yaml",
+        "{here}/yolov8n6.yaml would not be read: Ultralytics looks for yolov8n-p6.yaml, give it that name",
+    ),
 ]
 
 #: A dataset's path and what is wrong with it.
@@ -270,6 +274,7 @@ def here(tmp_path: Path) -> Path:
     for name in ("loop.pt", "loop.yaml"):
         (folder / name).symlink_to(folder / name)
     (folder / "empty.yaml").touch()
+    (folder / "yolov8n6.yaml").write_text("backbone: [[-1, 1, Conv, [8]]]\n")
     (folder / "huge.yaml").write_text("backbone: [[-1, 100000000, Conv, [8, 3, 2]]]\nhead: [[-1, 1, Classify, [nc]]]\n")
     levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 10))
     (folder / "bomb.yaml").write_text(f"l0: &l0 [x]\n{levels}head: [[1, 1, *l9]]\nnames: *l9\n")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service import logs
+from service import lines, logs
 from service.events import Record
 from service.jobs import Job
 from service.store import Store
@@ -101,3 +101,9 @@ async def test_a_log_is_bounded_and_says_so_and_the_failure_still_has_its_end(tm
         assert lines[-1] == "[the log is full: what follows is not kept]"
         assert sum(len(line) + 1 for line in lines[:-1]) <= 2_000
         assert final["failure"]["log_tail"][-1] == "ValueError: no such luck"
+
+
+def test_no_control_character_reaches_a_terminal() -> None:
+    controls = "".join(chr(number) for number in (*range(9), *range(11, 32), *range(127, 160)) if number != 13)
+    assert lines.clean(f"a{controls}\x9b31mb\tc") == "a31mb\tc"
+    assert lines.clean("a\x1b]0;title\x07b\x1b[31mc") == "abc"

@@ -8,7 +8,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from service import page
 from tests.conftest import Running
@@ -34,6 +37,13 @@ async def test_every_file_of_the_page_goes_out_under_its_policy(service: Running
         (304 if path != "/" else 200),
         answer.headers["content-security-policy"],
     )
+
+
+async def test_a_folder_that_is_not_there_is_a_404(tmp_path: Path) -> None:
+    app = Starlette(routes=[Mount("/vendor", page.PageFiles(tmp_path / "nowhere"))])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        for _ in range(2):
+            assert (await client.get("/vendor/a.js")).status_code == 404
 
 
 async def test_nothing_beside_them_is_served(service: Running) -> None:

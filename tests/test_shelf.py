@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from service import shelf
 from tests.tiny import make_dataset
 
@@ -26,3 +28,21 @@ def test_many_are_cut_off(tmp_path: Path) -> None:
     for number in range(shelf.MAX_FOUND + 5):
         (tmp_path / f"{number}.yaml").write_text("train: a\nval: b\nnc: 3\n")
     assert len(shelf.find([tmp_path])) == shelf.MAX_FOUND
+
+
+def test_links_out_of_a_root_tell_nothing(tmp_path: Path) -> None:
+    secret = make_dataset(tmp_path / "outside" / "secret", "classify")
+    (tmp_path / "outside" / "data.yaml").write_text("train: a\nval: b\nnames: [private]\n")
+    root = tmp_path / "root"
+    (root / "val").mkdir(parents=True)
+    (root / "train").symlink_to(secret / "train")
+    (root / "data.yaml").symlink_to(tmp_path / "outside" / "data.yaml")
+    assert shelf.find([root]) == []
+
+
+def test_looking_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data.yaml").write_text(f"train: a\nval: b\nnames: [[{'name, ' * 1_000}]]\n")
+    (found,) = shelf.find([tmp_path])
+    assert len(found["names"][0]) == shelf.MAX_NAME_CHARACTERS
+    monkeypatch.setattr(shelf, "SECONDS", -1)
+    assert shelf.find([tmp_path]) == []
