@@ -10,7 +10,7 @@ import torch
 
 from AI.model_trainer import build_model, resume_training, train_from_payload, train_model
 from AI.model_trainer.checkpoints import generations
-from AI.model_trainer.safe_load import UnsafeFile, restricted
+from AI.model_trainer.safe_load import ForeignWeights, UnsafeFile, restricted
 from tests.tiny import TINY, make_dataset, tiny_model
 
 
@@ -160,6 +160,16 @@ def test_a_hostile_model_file_is_not_run(old, new, proof, tmp_path):
     with pytest.raises((TypeError, KeyError, AttributeError)):
         build_model(path, safe=True)
     assert not proof.exists()
+
+
+def test_a_layer_gets_no_weights_from_the_net(tmp_path):
+    path = tmp_path / "model.yaml"
+    layers = "backbone: [[-1, 1, TorchVision, [512, resnet18, {weights}, True, 2]]]\nhead: [[-1, 1, Classify, [nc]]]\n"
+    path.write_text("nc: 2\n" + layers.format(weights="DEFAULT"))
+    with pytest.raises(ForeignWeights, match=r"https://download\.pytorch\.org/.* were not got"):
+        build_model(path, safe=True)
+    path.write_text("nc: 2\n" + layers.format(weights="null"))
+    build_model(path, safe=True)
 
 
 def test_it_would_be_run_otherwise(proof, tmp_path):

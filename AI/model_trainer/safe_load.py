@@ -23,6 +23,14 @@ class UnsafeFile(ValueError):
         self.path = path
 
 
+class ForeignWeights(ValueError):
+    """Raised when a layer of a model file would get weights from the net: from `url`."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"a layer asks for the weights at {url}, they were not got: give it null for them")
+        self.url = url
+
+
 def restricted() -> AbstractContextManager[None]:
     """Have Ultralytics load nothing but data for as long as this lasts.
 
@@ -61,6 +69,7 @@ _SWITCH = _Switch()
 
 
 def _restrict(changes: ExitStack) -> None:
+    from torchvision.models import _api as torchvision_models
     from ultralytics.data import dataset
     from ultralytics.engine import trainer, validator
     from ultralytics.models.yolo.world import train as world
@@ -74,6 +83,8 @@ def _restrict(changes: ExitStack) -> None:
     # Weights without pickle's calls, `activation:` without eval, layers that are layers.
     change(tasks, "SAFE_LOAD", True)
     changes.enter_context(_variable("ULTRALYTICS_SAFE_LOAD", "1"))  # for the processes of a multi-GPU training
+    # The layer TorchVision gets weights by itself, whatever `offline` says.
+    change(torchvision_models, "load_state_dict_from_url", _refuse)
     # Stripping the optimizer at the end, and text embeddings that YOLO-World and YOLOE look for beside the images.
     for module in (torch_utils, world, yoloe):
         change(module, "torch_load", partial(_load, tasks))
@@ -95,6 +106,10 @@ def _load(tasks: Any, file: Any, **options: Any) -> Any:
             return torch.load(file, **{**options, "weights_only": True})
         except pickle.UnpicklingError as error:
             raise UnsafeFile(file) from error
+
+
+def _refuse(url: str, *arguments: object, **options: object) -> Any:
+    raise ForeignWeights(url)
 
 
 def _no_cache(path: object) -> Any:
