@@ -194,6 +194,8 @@ def worker_environment(folder: Path, passed: Collection[str] = ()) -> dict[str, 
         "YOLO_CONFIG_DIR": str(folder / "config"),
         "MPLCONFIGDIR": str(folder / "config"),
         "MPLBACKEND": "Agg",
+        # `compile` keeps code here. Its own choice is a name below /tmp that anybody may have made before.
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / "cache" / "compiled"),
         # Threads that wait for each other sleep instead of spinning: where another process wants the cores too,
         # spinning makes a training five to ten times slower (docs/decisions/0005).
         "OMP_WAIT_POLICY": "PASSIVE",

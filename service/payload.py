@@ -23,6 +23,8 @@ MAX_LEVELS = 8
 MAX_ITEMS = 10_000
 #: Layers that a model file may ask for; the largest packaged one has some hundred.
 MAX_LAYERS = 10_000
+#: Characters of an unknown name that are answered.
+MAX_NAME = 100
 #: Faults that are answered; a payload with more of them is not a typing error.
 MAX_FAULTS = 50
 
@@ -270,5 +272,6 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def _pointer(*parts: object) -> str:
-    """A JSON pointer (RFC 6901)."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    """A JSON pointer (RFC 6901); a name of any length is not sent back whole."""
+    names = (name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…" for name in map(str, parts))
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)

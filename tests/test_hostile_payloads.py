@@ -197,6 +197,16 @@ BODIES: list[tuple[Any, int, Any]] = [
         422,
         [("/fit_params/progress_callback", "unknown argument")],
     ),
+    (
+        {"model": "yolov8n.yaml", "fit_params": {"data": "/d.yaml", "/" * 100_000: 1}},
+        422,
+        [("/fit_params/" + "~1" * 100 + "…", "unknown argument")],
+    ),
+    (
+        {"model": "yolov8n.yaml", "fit_params": {"data": "/d.yaml"}, "x" * 100_000: 1},
+        422,
+        [("/" + "x" * 100 + "…", "unknown field")],
+    ),
 ]
 
 #: A model, what is wrong with it, and what is suggested.

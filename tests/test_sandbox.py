@@ -67,6 +67,7 @@ async def test_a_worker_has_no_more_than_it_needs(tmp_path: Path, monkeypatch: p
         assert final["event"] == "completed", final["error"]
         assert [name for name, value in final["environment"].items() if "hunter2" in value] == ["X"]
         assert final["environment"]["ULTRALYTICS_SAFE_LOAD"] == "1"
+        assert Path(final["environment"]["TORCHINDUCTOR_CACHE_DIR"]).is_relative_to(tmp_path)
         assert final["environment"]["PATH"] == os.environ["PATH"]
         data = final["limits"].pop("DATA")
         assert final["limits"] == {"CORE": [0, 0], "FSIZE": [50_000_000] * 2}
