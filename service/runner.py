@@ -256,8 +256,6 @@ class Runner:
         bounds = Bounds(self._grace_seconds, self._stalled_seconds, job.request.get("max_runtime_seconds"))
         supervisor = Supervisor(self._launcher, spec, publish, ended, bounds)
         self._running[job.id] = supervisor
-        if job.stop_requested:  # before an interruption, with no checkpoint to finish from
-            supervisor.stop()
         supervisor.start()
 
     def _generation(self, job: Job) -> Generation | None:
@@ -290,6 +288,7 @@ class Runner:
             "fit_params": job.request["fit_params"],
             "resume": self._resume(job),
             "epochs": job.epochs,
+            "stop": job.stop_requested,  # before an interruption
             "folder": str(self._folder(job)),
             "cache_dir": str(self._data_dir / "cache" / "labels"),
             "datasets_dir": str(self._data_dir / "datasets"),

@@ -62,6 +62,8 @@ def main(queue: EventQueue, stdout: Connection, stderr: Connection, control: Con
     _redirect(stdout, stderr)
     faulthandler.enable()
     stop = threading.Event()
+    if spec["stop"]:
+        stop.set()
 
     def emit(event: Event) -> None:
         queue.put(encode({"time": time.time(), **event}))

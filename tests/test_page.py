@@ -82,6 +82,7 @@ async def test_figures_say_what_they_are_of(page: Tab, shown: Running) -> None:
     await shown.events(job_id)
     await page.open(job_id)
     await page.sees("Best mAP50-95, boxes")
+    await page.until("document.querySelectorAll('.tile dt').length === 5")
     names = await page.page.locator(".tile dt").all_inner_texts()
     assert names[1:] == ["mAP50, boxes", "mAP50-95, boxes", "mAP50, keypoints", "mAP50-95, keypoints"]
 
