@@ -96,21 +96,7 @@ def create_app(settings: Settings | None = None) -> Service:
         store = await to_thread.run_sync(make_store)
         hub.open(store)
         launcher = make_launcher(settings)
-        runner = Runner(
-            store,
-            launcher,
-            data_dir=settings.folder,
-            devices=devices.slots(settings.slots),
-            threads=settings.threads,
-            program=settings.program,
-            max_log_bytes=settings.max_log_bytes,
-            offline=settings.offline,
-            auto_resume=settings.auto_resume,
-            grace_seconds=settings.cancel_grace_seconds,
-            max_waiting=settings.max_waiting,
-            stalled_seconds=settings.stalled_seconds,
-            limits={"memory_bytes": settings.max_memory_bytes, "file_bytes": settings.max_file_bytes},
-        )
+        runner = _make_runner(settings, store, launcher)
         jobs = settings.folder / "jobs"
         retention = Retention(store, jobs, keep_days=settings.keep_days, keep_jobs=settings.keep_jobs)
         metrics.watch(store, hub, runner, launcher)
@@ -138,13 +124,38 @@ def create_app(settings: Settings | None = None) -> Service:
 
     # Streams end by the hub; the stock class would cut those that it carries before they are told to come back.
     AppStatus.enable_automatic_graceful_drain = False
-    middleware = [Middleware(Guard, hosts=settings.allowed_host, origins=settings.allowed_origin)]
-    if settings.allowed_origin:
-        headers = ["Content-Type", "Last-Event-ID"]
-        origins = list(settings.allowed_origin)
-        middleware.append(Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=headers))
-    service = Service(routes=ROUTES, middleware=middleware, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
+    service = Service(
+        routes=ROUTES, middleware=_middleware(settings), exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan
+    )
     return service
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    """Who may ask; and, for pages of other sites that are allowed, what their browsers want to hear."""
+    guard = Middleware(Guard, hosts=settings.allowed_host, origins=settings.allowed_origin)
+    if not settings.allowed_origin:
+        return [guard]
+    headers = ["Content-Type", "Idempotency-Key", "Last-Event-ID"]
+    origins = list(settings.allowed_origin)
+    return [guard, Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=headers)]
+
+
+def _make_runner(settings: Settings, store: Store, launcher: Launcher) -> Runner:
+    return Runner(
+        store,
+        launcher,
+        data_dir=settings.folder,
+        devices=devices.slots(settings.slots),
+        threads=settings.threads,
+        program=settings.program,
+        max_log_bytes=settings.max_log_bytes,
+        offline=settings.offline,
+        auto_resume=settings.auto_resume,
+        grace_seconds=settings.cancel_grace_seconds,
+        max_waiting=settings.max_waiting,
+        stalled_seconds=settings.stalled_seconds,
+        limits={"memory_bytes": settings.max_memory_bytes, "file_bytes": settings.max_file_bytes},
+    )
 
 
 async def _start(runner: Runner) -> None:

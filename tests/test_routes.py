@@ -293,7 +293,8 @@ async def test_its_own_page_and_allowed_origins_may(tmp_path: Path) -> None:
         origin = {"Origin": "https://ops.example"}
         allowed = (await service.http.get("/jobs", headers=origin)).headers["access-control-allow-origin"]
         assert allowed == "https://ops.example"
-        asked = {**origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+        sent = "content-type, idempotency-key, last-event-id"
+        asked = {**origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": sent}
         assert (await service.http.options("/train", headers=asked)).status_code == 200
         job_id = await service.submit("count")
         async with service.http.stream("GET", f"/jobs/{job_id}/events", headers=origin) as response:
