@@ -128,7 +128,7 @@ def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
     if os.environ.get("ULTRALYTICS_SAFE_LOAD") != "1":
         # Another part of this process had started the forkserver already: its Ultralytics would unpickle anything.
         raise RuntimeError("the worker was started without the service's environment")
-    from AI.model_trainer import label_cache, resume_training, train_from_payload
+    from AI.model_trainer import label_cache
 
     if spec["device"] is not None:  # read when CUDA is first used, which is later
         os.environ["CUDA_VISIBLE_DEVICES"] = str(spec["device"])
@@ -154,10 +154,23 @@ def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
             reasons.append(event["reason"])
         emit(event)
 
-    checkpoints = folder / "checkpoints"
+    model, score = _train(spec, folder, progress, should_stop)
+    return {
+        "reason": reasons[-1] if reasons else "finished",
+        "score": score,
+        "metrics": model.final_metrics,
+        "save_dir": str(model.save_dir),
+    }
+
+
+def _train(spec: Spec, folder: Path, progress: Emit, should_stop: ShouldStop) -> tuple[Any, float]:
+    """The model and its score, from the first epoch or from the checkpoint of `spec`."""
+    from AI.model_trainer import resume_training, train_from_payload
+
+    run, checkpoints, resume = folder / "run", folder / "checkpoints", spec["resume"]
     own = {
         "data": _data(spec, folder, progress),
-        "save_dir": str(folder / "run"),
+        "save_dir": str(run),
         "threads": spec["threads"] if spec["threads"] in ("all", "stock") else int(spec["threads"]),
         "weights_dir": spec["weights_dir"],
         "offline": spec["offline"],
@@ -168,26 +181,16 @@ def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
         "should_stop": should_stop,
         "stop_after_epoch": True,
     }
-    if spec["resume"] is not None:
+    if resume is not None:
         own |= {name: spec["fit_params"][name] for name in _ALSO_ON_RESUME & spec["fit_params"].keys()}
         own |= {} if spec["epochs"] is None else {"epochs": spec["epochs"]}
-        resume = spec["resume"]
-        model, score = resume_training(resume["checkpoint"], fit_params=own, finish=resume["finish"])
-    else:
-        for path in (folder / "run", checkpoints):  # of an attempt that nothing is left of
-            shutil.rmtree(path, ignore_errors=True)
-        payload = {
-            "model": spec["model"],
-            "hyperparameters": spec["hyperparameters"],
-            "fit_params": {**spec["fit_params"], **own},
-        }
-        model, score = train_from_payload(payload)
-    return {
-        "reason": reasons[-1] if reasons else "finished",
-        "score": score,
-        "metrics": model.final_metrics,
-        "save_dir": str(model.save_dir),
-    }
+        return resume_training(resume["checkpoint"], fit_params=own, finish=resume["finish"])
+    for path in (run, checkpoints):  # of an attempt that nothing is left of
+        shutil.rmtree(path, ignore_errors=True)
+    fit_params = {**spec["fit_params"], **own}
+    return train_from_payload(
+        {"model": spec["model"], "hyperparameters": spec["hyperparameters"], "fit_params": fit_params}
+    )
 
 
 def _data(spec: Spec, folder: Path, listener: Emit) -> str:

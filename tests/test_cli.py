@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.client import follow
+from tests.client import follow, until
 from tests.test_runner import gone
 from tests.tiny import make_dataset
 
@@ -134,8 +134,7 @@ async def test_sigterm_ends_open_streams_cleanly_and_every_worker(tmp_path: Path
         group.create_task(read("/events"))
         for _ in range(5):
             group.create_task(stall())
-        while len(opened) < readers + 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(opened) == readers + 2)
         began = asyncio.get_running_loop().time()
         service.process.send_signal(signal.SIGTERM)
         await service.process.wait()

@@ -12,7 +12,7 @@ import pytest
 from service.errors import QueueFull
 from service.jobs import Job
 from service.supervisor import Supervisor
-from tests.client import follow
+from tests.client import follow, until
 from tests.conftest import Running, serve
 from tests.test_runner import House, gone, house
 from tests.test_survival import epochs, family
@@ -60,8 +60,7 @@ async def test_who_follows_a_waiting_job_sees_it_move_up(service: Running, tmp_p
     for gate in gates:
         await service.submit("wait", gate=str(gate))
     last = await service.submit("count")
-    while (await service.snapshot(last))["queue_position"] != 3:
-        await asyncio.sleep(0.01)
+    await until(lambda: service.state["store"].job(last).queue_position == 3)
     seen: list[Any] = []
     async for event in follow(service.http, f"/jobs/{last}/events"):
         if event["event"] == "queued":
