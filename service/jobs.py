@@ -258,9 +258,8 @@ def _checkpoint(job: Job, event: Event) -> dict[str, Any]:
 def _epoch_end(job: Job, event: Event) -> dict[str, Any]:
     known = job.saved is not None and job.saved["epoch"] == event.get("epoch")
     fitness = event.get("fitness")
-    is_best = fitness is not None and fitness == event.get(
-        "best_fitness"
-    )  # the condition under which best.pt is written
+    # The condition under which best.pt is written.
+    is_best = fitness is not None and fitness == event.get("best_fitness")
     best = {"epoch": event.get("epoch"), "fitness": fitness, "metrics": event.get("metrics")} if is_best else job.best
     return {**_progress(job, event), "best": best, **({"checkpoint": job.saved} if known else {})}
 
