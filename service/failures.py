@@ -35,7 +35,7 @@ _NAMES = {
     "WeightsUnavailable": "weights_unavailable",
     "ImportError": "import_error",
     "ModuleNotFoundError": "import_error",
-    "DatasetError": "invalid_data",
+    "BadArchive": "invalid_data",
 }
 _NUMBERS = {
     errno.ENOSPC: "disk_full",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from AI.model_trainer.datasets import BadArchive
 from service.failures import HINTS, reason_in, reason_of
 from tests.conftest import Running, serve
 from tests.test_runner import House, house
@@ -54,6 +55,7 @@ def test_the_reason_may_lie_behind_the_exception() -> None:
         assert reason_of(raised) == "disk_full"
     assert reason_of(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling")) == "out_of_memory"
     assert reason_of(RuntimeError("Training failed: NaN persisted for 4 epochs")) == "nan"
+    assert reason_of(BadArchive(Path("set.zip"), "two files of one name")) == "invalid_data"
     assert reason_of(ValueError("anything else")) == "error"
     assert reason_in(["all is well"]) is None
 
