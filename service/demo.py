@@ -5,6 +5,7 @@ the command line, the HTTP answers and the event types only: it is also a small 
 """
 
 import contextlib
+import select
 import shlex
 import signal
 import subprocess
@@ -21,12 +22,13 @@ import httpx
 import typer
 from httpx_sse import ServerSentEvent, connect_sse
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Column
 
+from service.demo_view import LOG_LINES, MAP50, Bars, View
 from service.events import FINAL_TYPES, Event
 
 HOST = "127.0.0.1"
+#: Where the packages `service` and `AI` lie.
+ROOT = Path(__file__).parent.parent
 #: Begins the line of the service's log that says where it listens.
 LISTENING = "listening on "
 #: Seconds until the service listens, and until it has left before it is killed (it ends its workers first).
@@ -37,9 +39,8 @@ POST_TIMEOUT = httpx.Timeout(10.0, read=150.0)
 STREAM_TIMEOUT = httpx.Timeout(10.0, read=60.0)
 #: Seconds between connections until the service has named its own number.
 RETRY_SECONDS = 2.0
-#: Lines of a log, the job's or the service's, that are shown when something went wrong.
-LOG_LINES = 20
-MAP50 = "metrics/mAP50(B)"
+#: Seconds for which the demo, in a terminal, waits for an answer whether it is to stay.
+OFFER_SECONDS = 30.0
 
 
 class DemoFailed(Exception):
@@ -60,6 +61,8 @@ def run(
     with _Service(folder, port) as service:
         try:
             completed = _demonstrate(service, folder, epochs)
+            if completed and _is_to_stay():
+                _stay(service)
         except (DemoFailed, httpx.TransportError) as error:
             _complain(str(error) or type(error).__name__, service.log)
             completed = False
@@ -70,7 +73,7 @@ def _demonstrate(service: "_Service", folder: Path, epochs: int | None) -> bool:
     """Train one model and show it; whether it was completed."""
     console = Console(highlight=False)
     is_terminal = sys.stdout.isatty() and not console.is_dumb_terminal
-    with _Bars(console) if is_terminal else _View(console) as view:
+    with Bars(console) if is_terminal else View(console) as view:
         address = service.address()
         with httpx.Client(base_url=address, timeout=POST_TIMEOUT, trust_env=False) as client:
             job_id = _submit(client, folder, epochs)
@@ -78,15 +81,39 @@ def _demonstrate(service: "_Service", folder: Path, epochs: int | None) -> bool:
             console.out(f"page     {page}")
             final = _follow(service, client, job_id, view)
     if final["event"] == "completed":
-        serve = ["serve", "--data-dir", str(folder), "--port", str(httpx.URL(address).port)]
         console.out(f"weights  {view.weights()}")
-        console.out(f"page     {page}, once more with: python -m service {shlex.join(serve)}")
+        console.out(f"page     {page}, once more with:\n{_serve_command(folder, httpx.URL(address).port)}")
         _print_map50(final)
     elif final["event"] == "cancelled":
         _complain("the training was cancelled")
     else:
         _complain(f"the training failed ({final['reason']}): {final['error']}", view.log)
     return bool(final["event"] == "completed")
+
+
+def _serve_command(folder: Path, port: int | None) -> str:
+    """The line for a shell that serves this folder again, from whatever folder it is typed in."""
+    command = shlex.join([sys.executable, "-m", "service", "serve", "--data-dir", str(folder), "--port", str(port)])
+    # A checkout need not be installed: Python then finds it in the current folder alone.
+    return f"cd {shlex.quote(str(ROOT))} && {command}" if (ROOT / "pyproject.toml").exists() else command
+
+
+def _is_to_stay() -> bool:
+    """Ask whether the page is to stay open; no where nobody can answer, or nobody does."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    typer.echo(f"keep the page open? [y/N] (no after {OFFER_SECONDS:.0f} s) ", err=True, nl=False)
+    answered, _, _ = select.select([sys.stdin], [], [], OFFER_SECONDS)
+    if not answered:
+        typer.echo("", err=True)
+    return bool(answered) and sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _stay(service: "_Service") -> None:
+    """Leave the service as it is until Ctrl-C. Raises DemoFailed: when it ends by itself."""
+    typer.echo("the page stays open; Ctrl-C ends the service", err=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        service.wait(None)
 
 
 def _print_map50(completed: Event) -> None:
@@ -120,7 +147,7 @@ def _submit(client: httpx.Client, folder: Path, epochs: int | None) -> str:
     return str(answer.json()["job_id"])
 
 
-def _follow(service: "_Service", client: httpx.Client, job_id: str, view: "_View") -> Event:
+def _follow(service: "_Service", client: httpx.Client, job_id: str, view: View) -> Event:
     """Show every event; the final one. Ctrl-C cancels the job and waits for its end; a second one does not wait."""
     event: Event = {}
     with _on_interrupt(lambda: _cancel(client, job_id)):
@@ -205,8 +232,8 @@ class _Service:
         except TimeoutError:
             raise DemoFailed(f"the service does not listen after {START_SECONDS:.0f} s") from None
 
-    def wait(self, seconds: float) -> None:
-        """Let some time pass. Raises DemoFailed: as soon as the process is gone."""
+    def wait(self, seconds: float | None) -> None:
+        """Let some time pass, or None: all there is. Raises DemoFailed: as soon as the process is gone."""
         try:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -231,102 +258,3 @@ class _Service:
                 self._address.set_result(line.removeprefix(LISTENING).strip())
         if not self._address.done():
             self._address.set_exception(DemoFailed("the service ended before it listened"))
-
-
-# The display
-
-
-class _View:
-    """Shows events as one plain line per epoch, and remembers what is asked for at the end."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._newest: dict[str, Event] = {}  # by type
-        #: The training's last log lines.
-        self.log: deque[str] = deque(maxlen=LOG_LINES)
-
-    def take(self, event: Event) -> None:
-        self._newest[event["event"]] = event
-        self.log.extend(event.get("lines", ()))
-        self._show(event)
-
-    def weights(self) -> str | None:
-        """Path of the best weights, or else of the last ones."""
-        weights: dict[str, str | None] = self._newest.get("train_end", {}).get("weights", {})
-        return weights.get("best") or weights.get("last")
-
-    def _show(self, event: Event) -> None:
-        if event["event"] == "epoch_end":
-            numbers = (_map50(event), _losses(event.get("train_losses", {})), _rate(event), self._remaining())
-            self._console.out(_joined(f"epoch {event['epoch']}/{event['total_epochs']}", *numbers))
-
-    def _remaining(self) -> str:
-        """Of the whole training, as the newest tick has it."""
-        seconds = self._newest.get("tick", {}).get("remaining_seconds")
-        return "" if seconds is None else f"{round(seconds) // 60}:{round(seconds) % 60:02} left"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Nothing to undo: lines stay."""
-
-
-class _Bars(_View):
-    """A bar for the epochs and one for the batches of the running epoch, on a terminal."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        text = TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis"))
-        bar = BarColumn(16)  # characters: leaves room for three losses in a terminal of 80
-        self._progress = Progress(
-            TextColumn("{task.description}"), bar, MofNCompleteColumn(), text, console=console, refresh_per_second=4
-        )
-        self._epochs = self._progress.add_task("epochs", total=None, text="starting the service")
-        self._batches = self._progress.add_task("batches", total=None, text="", visible=False)
-
-    def _show(self, event: Event) -> None:
-        match event["event"]:
-            case "queued":
-                self._progress.update(self._epochs, text="queued")
-            case "started":
-                self._progress.update(self._epochs, text="preparing data and model")
-            case "tick" if event.get("batches"):  # None: the training is still being set up
-                self._show_epochs(event, event["epoch"] - 1, self._remaining())
-                text = _joined(_losses(event.get("losses", {})), _rate(event))
-                batch, batches = event["batch"], event["batches"]
-                self._progress.update(self._batches, completed=batch, total=batches, text=text, visible=True)
-            case "epoch_end":
-                self._show_epochs(event, event["epoch"], self._remaining())
-            case "train_end":
-                self._show_epochs(event, event["epoch"], event["reason"])
-
-    def _show_epochs(self, event: Event, completed: int, text: str) -> None:
-        text = _joined(_map50(event), text)
-        self._progress.update(self._epochs, completed=completed, total=event["total_epochs"], text=text)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._progress.stop()
-
-
-def _map50(event: Event) -> str:
-    value = event["metrics"].get(MAP50)
-    return "" if value is None else f"mAP50 {value:.3f}"
-
-
-def _losses(losses: dict[str, float | None]) -> str:
-    named = [f"{name.removesuffix('_loss')} {value:.2f}" for name, value in losses.items() if value is not None]
-    return " ".join(["losses", *named]) if named else ""
-
-
-def _rate(event: Event) -> str:
-    rate = event.get("images_per_second")
-    return "" if rate is None else f"{rate:.0f} images/s"
-
-
-def _joined(*parts: str) -> str:
-    return "  ".join(filter(None, parts))

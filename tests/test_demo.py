@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -65,12 +66,71 @@ def test_it_trains_and_says_how_well(tmp_path):
     with demo(tmp_path, "--epochs", "1") as process:
         out, err = process.communicate()
     assert (process.returncode, err) == (0, "")
-    first, epoch, weights, page, last = out.splitlines()
+    first, epoch, weights, page, again, last = out.splitlines()
     address = re.fullmatch(r"page     (http://127\.0\.0\.1:\d+/#[0-9a-f]+)", first)
     assert address and page.startswith(f"page     {address[1]}")
     assert epoch.startswith("epoch 1/1  mAP50 0.")
     assert Path(weights.removeprefix("weights  ")).is_file()
     assert re.fullmatch(r"mAP50 \d\.\d{3}", last)
+    assert_is_served_by(again, address[1])
+
+
+def assert_is_served_by(command, page):
+    """Run a line as it was printed, from another folder, with no more of a shell than /bin/sh has."""
+    bare = {name: value for name, value in os.environ.items() if name not in ("PATH", "PYTHONPATH", "VIRTUAL_ENV")}
+    # In a new session, so that the service behind the shell is ended with it.
+    how = {"cwd": "/", "env": bare, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(["/bin/sh", "-c", command], **how) as process:
+        try:
+            assert any(line.startswith("listening on ") for line in process.stderr)
+            address, _, job_id = page.partition("/#")
+            assert httpx.get(f"{address}/jobs/{job_id}", trust_env=False).json()["status"] == "completed"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+@contextmanager
+def demo_on_a_terminal(data_dir):
+    """The command with a terminal for its input and output; gives the process and the terminal's other end."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "service", "demo", "--data-dir", str(data_dir)]
+    environment = {**os.environ, "YOLO_TRAINER_PROGRAM": "tests.trainings:count", "TERM": "xterm"}
+    how = {"stdin": theirs, "stdout": theirs, "stderr": theirs, "start_new_session": True}
+    with (
+        open(ours, "r+b", buffering=0) as terminal,
+        subprocess.Popen(command, cwd=ROOT, env=environment, **how) as process,
+    ):
+        os.close(theirs)
+        try:
+            yield process, terminal
+        finally:
+            process.send_signal(signal.SIGTERM)  # it takes its service along
+            process.wait(30)
+
+
+def read_until(terminal, text):
+    seen = b""
+    while text not in seen:
+        seen += terminal.read(65_536)
+    return seen.decode()
+
+
+def test_on_a_terminal_it_offers_to_stay_and_then_does(tmp_path):
+    with demo_on_a_terminal(tmp_path) as (process, terminal):
+        seen = read_until(terminal, b"keep the page open?")
+        page, job_id = re.search(r"(http://127\.0\.0\.1:\d+)/#([0-9a-f]+)", seen).groups()
+        terminal.write(b"y\n")
+        read_until(terminal, b"the page stays open")
+        assert httpx.get(f"{page}/jobs/{job_id}", trust_env=False).json()["status"] == "completed"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def test_on_a_terminal_any_other_answer_ends_it(tmp_path):
+    with demo_on_a_terminal(tmp_path) as (process, terminal):
+        read_until(terminal, b"keep the page open?")
+        terminal.write(b"\n")
+        assert process.wait(30) == 0
 
 
 def test_a_failed_training_is_shown_with_its_reason_and_log(tmp_path):

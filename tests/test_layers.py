@@ -24,7 +24,7 @@ LAYERS = [
     ["worker"],
     ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox"],
     ["shelf", "page"],
-    ["failures", "lines", "tables", "openapi"],
+    ["failures", "lines", "tables", "openapi", "demo_view"],
     ["image_files", "yaml_file"],
     ["events", "errors"],
 ]
