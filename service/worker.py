@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 from AI.model_trainer.listener import Listener
 from service import dataset, sandbox
+from service.bars import Bars
 from service.events import Event, encode
 from service.failures import reason_of
 from service.launcher import EventQueue
@@ -43,6 +44,10 @@ Emit = Callable[[Event], None]
 Spec = Mapping[str, Any]
 ShouldStop = Callable[[], bool]
 Program = Callable[[Spec, Emit, ShouldStop], Event]
+
+
+#: The progress bars of this process.
+_BARS = Bars()
 
 
 class Cancelled(BaseException):
@@ -66,7 +71,11 @@ def main(queue: EventQueue, stdout: Connection, stderr: Connection, control: Con
         stop.set()
 
     def emit(event: Event) -> None:
-        queue.put(encode({"time": time.time(), **event}))
+        said = [event]
+        if rows := _BARS.take():
+            said.insert(0, {"event": "log", "stream": "ultralytics", "level": "info", "lines": rows})
+        for each in said:
+            queue.put(encode({"time": time.time(), **each}))
 
     try:
         signal.signal(signal.SIGTERM, _cancel)
@@ -235,10 +244,10 @@ def greet(queue: EventQueue) -> None:
 
 
 class _Stream(io.TextIOWrapper):
-    """A text stream that swallows progress bars: Ultralytics hands their frames to `progress` where there is one."""
+    """A text stream without progress bars: Ultralytics hands their frames to `progress` where there is one."""
 
     def progress(self, bar: int, frame: str) -> None:
-        """Drop the frame; progress travels as events."""
+        _BARS.show(bar, frame)
 
 
 def _redirect(stdout: Connection, stderr: Connection) -> None:

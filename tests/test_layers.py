@@ -25,7 +25,7 @@ LAYERS = [
     ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox"],
     ["shelf", "page"],
     ["failures", "lines", "tables", "openapi", "demo_view"],
-    ["image_files", "yaml_file"],
+    ["bars", "image_files", "yaml_file"],
     ["events", "errors"],
 ]
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -55,6 +56,29 @@ async def test_a_training_through_http_tells_all_and_keeps_its_files_together(se
     assert sorted(os.listdir()) == here
     assert sorted(path for path in (tmp_path / "set").rglob("*")) == before, "a dataset's folder is only read"
     assert list((service.data / "cache" / "labels").iterdir()), "label caches are the service's"
+
+
+async def test_the_log_has_the_rows_of_ultralytics_bars_under_their_headers(service: Running, tmp_path: Path) -> None:
+    events = await train(service, make_dataset(tmp_path / "set"), tiny_model(tmp_path), plots=True, epochs=2)
+    lines = (await service.http.get(f"/jobs/{events[-1]['job_id']}/logs")).text.splitlines()
+    for split, count in (("train", 8), ("val", 4)):
+        (scan,) = [line for line in lines if line.startswith(f"{split}: Scanning")]
+        assert f"... {count} images, 0 backgrounds, 0 corrupt: {count}/{count} " in scan
+    headers = [at for at, line in enumerate(lines) if line.split()[:2] == ["Epoch", "GPU_mem"]]
+    assert len(headers) == 2
+    for epoch, at in enumerate(headers, 1):
+        header, row, validation, found = lines[at : at + 4]
+        values = row.partition(":")[0]
+        assert row.split()[:2] == [f"{epoch}/2", "0G"]
+        assert ends(values) == ends(header), "each value ends where its name ends"
+        assert validation.split()[:3] == ["Class", "Images", "Instances"]
+        assert found.split()[:3] == ["all", "4", "4"]
+        assert ends(found)[:3] == ends(validation)[:3]
+
+
+def ends(line: str) -> list[int]:
+    """Where the words of a line end."""
+    return [word.end() for word in re.finditer(r"\S+", line)]
 
 
 async def test_all_cores_train_unless_stock_is_asked_for(tmp_path: Path) -> None:
