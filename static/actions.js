@@ -3,7 +3,7 @@
 import { ask, jobPath, post } from "./api.js";
 import { canNotify, isNotifying, say, toggleNotifications } from "./attention.js";
 import { question } from "./dialog.js";
-import { button, h } from "./dom.js";
+import { button, h, write } from "./dom.js";
 import { compareAddress, newAddress } from "./router.js";
 import { nameOf } from "./status.js";
 import { isFinal } from "./types.js";
@@ -17,8 +17,8 @@ export class Actions {
     this._id = id;
     /** @type {Job|null} */
     this._job = null;
-    this._stop = button("stop", "Stop", { onclick: () => this._askToStop() });
-    this._cancel = button("cancel", "Cancel", { onclick: () => this._askToCancel() });
+    this._stop = button("stop", "Stop after this epoch", { title: "The best weights are kept, and it counts as completed", onclick: () => this._askToStop() });
+    this._cancel = button("cancel", "Cancel at once", { title: "What this epoch has learned is lost", onclick: () => this._askToCancel() });
     this._resume = button("resume", "Resume", { onclick: () => this._askToResume() });
     this._delete = button("trash", "Delete", { onclick: () => this._askToDelete() });
     this._notify = button("bell", "Notify me", { "aria-pressed": String(isNotifying()), onclick: () => this._toggleNotify() });
@@ -28,12 +28,15 @@ export class Actions {
     this.element.append(this._stop, this._cancel, this._resume, this._again, this._compare, this._notify, this._delete);
   }
 
-  show(/** @type {Job} */ job) {
+  /** @param {Job} job @param {boolean} isGone nobody is there who could do it */
+  show(job, isGone) {
     this._job = job;
+    for (const each of [this._stop, this._cancel, this._resume, this._delete]) each.disabled = isGone;
     const final = isFinal(job);
     this._stop.hidden = job.status !== "running" || job.stop_requested || job.cancel_requested;
     this._cancel.hidden = final || job.cancel_requested;
     this._resume.hidden = !job.resume;
+    write(/** @type {Element} */ (this._resume.lastElementChild), job.resume?.needs_epochs ? "Train longer" : "Resume");
     this._delete.hidden = !final;
     this._notify.hidden = final || !canNotify();
   }
@@ -81,9 +84,9 @@ export class Actions {
     const input = h("input", { type: "number", min: epoch + 1, step: 1, value: isDone ? 2 * epoch : epochs });
     question(
       {
-        title: "Resume this training?",
+        title: isDone ? "Train longer?" : "Resume this training?",
         text: `It goes on after epoch ${epoch}${isDone ? ": say for how many." : ` of ${epochs}, or to another number.`}`,
-        yes: "Resume",
+        yes: isDone ? "Train longer" : "Resume",
         body: h("label", { class: "field" }, h("span", {}, "Epochs in all"), input),
       },
       () => this._send("resume", isDone || Number(input.value) !== epochs ? { epochs: Number(input.value) } : {}),

@@ -4,7 +4,7 @@ import { argumentsOf, shown } from "./arguments.js";
 import { favicon, title } from "./attention.js";
 import { Chart, COLOURS } from "./charts.js";
 import { arrange, h, iconButton, oncePerFrame } from "./dom.js";
-import { dataset, duration, family, headline, metric, model, share } from "./format.js";
+import { dataset, duration, family, headline, metric, metricAmong, model, share } from "./format.js";
 import { Controls, SHARE } from "./panel.js";
 import { compareAddress, jobAddress } from "./router.js";
 import { Run } from "./run.js";
@@ -121,7 +121,7 @@ export class Comparison {
       name,
       h("td", {}, pill.element),
       h("td", { class: "number" }, job.progress ? `${job.progress.epoch} of ${job.progress.total_epochs}` : "–"),
-      h("td", { class: "number" }, key ? h("b", {}, share(job.best?.metrics?.[key])) : "–", key ? h("span", { class: "quiet" }, ` ${metric(key)}`) : null),
+      h("td", { class: "number" }, key ? h("b", {}, share(job.best?.metrics?.[key])) : "–", key ? h("span", { class: "quiet" }, ` ${metricAmong(key, Object.keys(job.best?.metrics ?? {}))}`) : null),
       h("td", { class: "number" }, job.best?.epoch ?? "–"),
       h("td", { class: "number" }, duration(took)),
       h("td", {}, remove),

@@ -91,13 +91,17 @@ export const metric = (/** @type {string} */ name) =>
 export const family = (/** @type {string} */ name) =>
   ({ B: "boxes", M: "masks", P: "keypoints" })[/\(([A-Z])\)$/.exec(name)?.[1] ?? ""] ?? "";
 
-/** The metric that a list shows first of these: mAP50-95 of boxes or masks, or top-1. @returns {string|null} */
+/** The metric by which each task's runs are measured, as Ultralytics has it. A pose run has boxes too: its own stands first. */
+const MAIN = ["mAP50-95(P)", "mAP50-95(M)", "mAP50-95(B)", "accuracy_top1", "mIoU", "delta1"].map((name) => `metrics/${name}`);
+
+/** The main metric of the task that has these: keypoints before masks before boxes, or top-1. @returns {string|null} */
 export function headline(/** @type {Record<string, any>|null|undefined} */ metrics) {
   const names = Object.keys(metrics ?? {});
-  return (
-    names.find((name) => name.startsWith("metrics/mAP50-95(")) ??
-    names.find((name) => name.includes("accuracy_top1")) ??
-    names.find((name) => name.startsWith("metrics/")) ??
-    null
-  );
+  return MAIN.find((name) => names.includes(name)) ?? names.find((name) => name.startsWith("metrics/")) ?? null;
+}
+
+/** How to name a metric beside these others: with what it is of where several things are found, such as boxes and keypoints. */
+export function metricAmong(/** @type {string} */ name, /** @type {Iterable<string>} */ others) {
+  const isMany = new Set([...others].map(family)).size > 1;
+  return isMany ? `${metric(name)}, ${family(name)}` : metric(name);
 }

@@ -6,14 +6,16 @@ import { ClassTable } from "./classes.js";
 import { copy, h, iconButton, mark, oncePerFrame, write } from "./dom.js";
 import { EventList } from "./events.js";
 import { Files } from "./files.js";
-import { ago, bytes, count, duration, family, headline, metric, moment, plural, share, short, spoken, words } from "./format.js";
+import { ago, count, headline, metric, moment, plural, share, spoken } from "./format.js";
 import { LogView } from "./log.js";
 import { Panel } from "./panel.js";
 import { Pictures } from "./pictures.js";
+import { Result } from "./result.js";
 import { jobAddress } from "./router.js";
 import { Run } from "./run.js";
 import { Settings } from "./arguments.js";
-import { Bar, detailOf, nameOf, shareOf, StatusPill } from "./status.js";
+import { detailOf, nameOf, shareOf, StatusPill } from "./status.js";
+import { Summary } from "./summary.js";
 import { isFinal } from "./types.js";
 
 /** @typedef {import("./types.js").Job} Job */
@@ -40,6 +42,7 @@ export class JobView {
     /** @type {Map<string, Tab>} */
     this._open = new Map();
     this._actions = new Actions(connection, id);
+    this._result = new Result(id);
     this._summary = new Summary();
     this._failure = new Failure();
     this._name = h("h1");
@@ -72,6 +75,7 @@ export class JobView {
         this._actions.element,
       ),
       this._failure.element,
+      this._result.element,
       this._summary.element,
       this._list,
       this._panel,
@@ -115,8 +119,12 @@ export class JobView {
     this._pill.show(job, true);
     write(this._facts, factsOf(job));
     mark(this._facts, "title", `Created ${moment(job.created_at)}${job.started_at ? `, started ${moment(job.started_at)}` : ""}`);
-    this._actions.show(job);
-    this._summary.show(this.run, this._tab === "charts");
+    const { state } = this._connection.link;
+    const isStale = state === "gone" || state === "reconnecting";
+    mark(this.element, "data-stale", isStale && !isFinal(job) ? "" : null);
+    this._actions.show(job, state === "gone");
+    this._result.show(job);
+    this._summary.show(this.run, this._tab === "charts", isStale);
     this._failure.show(job);
     this._drawTabs();
     this._attend(job, name);
@@ -217,107 +225,6 @@ class TabLink {
     const { parentElement: list, offsetLeft, offsetWidth } = this.element;
     if (list) list.scrollLeft = offsetLeft - (list.clientWidth - offsetWidth) / 2;
   }
-}
-
-/** Bars and figures. */
-class Summary {
-  constructor() {
-    this._epochs = new Bar("Epochs", "large");
-    this._batches = new Bar("Batches of this epoch", "small");
-    this._tiles = h("dl", { class: "tiles" });
-    /** @type {Map<string, {tile: HTMLElement, value: HTMLElement, note: HTMLElement}>} */
-    this._made = new Map();
-    this.element = h("div", { class: "summary card" }, this._epochs.element, this._batches.element, this._tiles);
-  }
-
-  /** @param {Run} run @param {boolean} withTiles the other tabs need the room */
-  show(run, withTiles) {
-    const job = /** @type {Job} */ (run.job);
-    this._drawBars(run, job);
-    const tiles = [...this._best(job), ...this._newest(run)];
-    for (const [label, value, note] of tiles) this._tile(label, value, note);
-    this._tiles.hidden = tiles.length === 0 || !withTiles;
-  }
-
-  _drawBars(/** @type {Run} */ run, /** @type {Job} */ job) {
-    const now = job.progress;
-    const final = isFinal(job);
-    const { epoch = 0, total_epochs: total = null } = now ?? /** @type {any} */ ({});
-    const tick = run.tick;
-    const took = job.ended_at && job.started_at ? job.ended_at - job.started_at : null;
-    const since = job.started_at && job.status === "running" ? job.updated_at - job.started_at : null;
-    const elapsed = final ? took : (now?.elapsed_seconds ?? tick?.elapsed_seconds ?? since);
-    const remaining = now?.remaining_seconds ?? tick?.remaining_seconds ?? (since && remainingOf(run, job));
-    const ended = job.attempt > 1 ? `in attempt ${job.attempt}` : "in all";
-    const right = [
-      elapsed !== null && elapsed !== undefined && `${duration(elapsed)} ${final ? ended : "elapsed"}`,
-      !final && remaining !== null && remaining !== undefined && `${duration(remaining)} left`,
-    ];
-    const left = total === null ? (final ? "No epoch" : waiting(run, job)) : epoch === 0 ? waiting(run, job) : `Epoch ${count(epoch)} of ${count(total)}`;
-    this._epochs.show(final || job.status === "queued" ? (shareOf(job) ?? 0) : shareOf(job), left, right.filter(Boolean).join(" · "), job.status);
-    this._batches.element.hidden = final || !tick?.batches;
-    if (!tick?.batches || final) return;
-    const batch = now?.event === "tick" ? (now.batch ?? 0) : tick.batches; // an epoch's end is the end of its batches
-    const losses = Object.entries(tick.losses ?? {}).map(([name, value]) => `${metric(name)} ${short(value)}`);
-    const speed = now?.images_per_second ? `${short(now.images_per_second)} images/s` : "";
-    const phase = job.phase === "validating" ? "validating" : losses.join("  ");
-    this._batches.show(batch / tick.batches, `Batch ${batch} of ${tick.batches}`, [phase, speed].filter(Boolean).join(" · "));
-  }
-
-  /** @returns {[string, string, string][]} */
-  _best(/** @type {Job} */ job) {
-    const key = headline(job.best?.metrics);
-    if (!key) return [];
-    const note = job.best?.epoch ? `epoch ${job.best.epoch}` : "";
-    return [[`Best ${nameWith(Object.keys(job.best?.metrics ?? {}))(key)}`, share(job.best?.metrics?.[key]), note]];
-  }
-
-  /** @returns {[string, string, string][]} */
-  _newest(/** @type {Run} */ run) {
-    const all = run.epochs.names("metric:metrics/");
-    const [named, own] = [nameWith(all), all.filter((name) => /\(B\)$|accuracy/.test(name))];
-    return (own.length < all.length ? all.filter((name) => name.includes("mAP")) : own).map((name) => {
-      const values = run.epochs.get(name).filter((value) => value !== null);
-      const [before, now] = [values.at(-2), values.at(-1)];
-      const change = before === undefined || now === undefined ? null : /** @type {number} */ (now) - /** @type {number} */ (before);
-      const note = change === null ? "" : Math.abs(change) < 0.0005 ? "±0" : `${change > 0 ? "▲" : "▼"} ${Math.abs(change).toFixed(3)}`;
-      return [named(name.slice(7)), share(now), note];
-    });
-  }
-
-  /** @param {string} label @param {string} value @param {string} note */
-  _tile(label, value, note) {
-    let made = this._made.get(label);
-    if (!made) {
-      made = { tile: h("div", { class: "tile" }), value: h("dd"), note: h("dd", { class: "tile-note" }) };
-      made.tile.append(h("dt", {}, label), made.value, made.note);
-      this._made.set(label, made);
-      this._tiles.append(made.tile);
-    }
-    write(made.value, value);
-    write(made.note, note);
-  }
-}
-
-/** How to name each of these metrics: with what it is of where several things are found, such as boxes and keypoints. */
-function nameWith(/** @type {string[]} */ all) {
-  const isMany = new Set(all.map(family)).size > 1;
-  return (/** @type {string} */ name) => (isMany ? `${metric(name)}, ${family(name)}` : metric(name));
-}
-
-/** Seconds that the epochs to come take if they are as long as the newest ones; null before the first. */
-function remainingOf(/** @type {Run} */ run, /** @type {Job} */ job) {
-  const newest = run.epochs.get("seconds").slice(-5).filter((seconds) => seconds !== null);
-  const { epoch = 0, total_epochs: total = 0 } = job.progress ?? /** @type {any} */ ({});
-  return newest.length ? ((total - epoch) * newest.reduce((sum, seconds) => sum + seconds, 0)) / newest.length : null;
-}
-
-/** What goes on before the first epoch. */
-function waiting(/** @type {Run} */ run, /** @type {Job} */ job) {
-  if (job.status === "queued") return job.queue_position ? `Waiting, number ${job.queue_position} in the queue` : "Waiting";
-  const { file, received_bytes: received, total_bytes: total } = run.phase ?? /** @type {any} */ ({});
-  if (job.phase === "downloading" && file) return `Downloading ${file}: ${bytes(received)}${total ? ` of ${bytes(total)}` : ""}`;
-  return job.phase ? `${words(job.phase)[0].toUpperCase()}${words(job.phase).slice(1)} …` : "Starting …";
 }
 
 /** Why it failed: what is known, what to do, and the last lines. */

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { favicon, title } from "./attention.js";
 import { arrange, h, icon, mark, oncePerFrame, write } from "./dom.js";
-import { ago, count, dataset, duration, headline, metric, model, moment, share } from "./format.js";
+import { ago, count, dataset, duration, headline, metricAmong, model, moment, share } from "./format.js";
 import { compareAddress, jobAddress, newAddress } from "./router.js";
 import { Bar, detailOf, shareOf, StatusPill } from "./status.js";
 import { startDemo } from "./demo.js";
@@ -186,7 +186,7 @@ class JobRow {
     this._bar.show(job.status === "running" ? shareOf(job) : (shareOf(job) ?? 0), total ? `${count(epoch)}/${count(total)}` : "", right, job.status);
     const key = headline(job.best?.metrics);
     write(this._best, key ? share(job.best?.metrics?.[key]) : "");
-    write(this._bestName, key ? metric(key) : "");
+    write(this._bestName, key ? metricAmong(key, Object.keys(job.best?.metrics ?? {})) : "");
     write(this._age, ago(job.created_at));
     mark(this._age, "title", moment(job.created_at));
   }

@@ -19,7 +19,7 @@ def learn(spec, emit, should_stop):
     """Behaves as a training does towards the page: every kind of event, pictures, curves that bend, in little time.
 
     `hyperparameters`: `epochs`, `pause` (seconds per epoch), `names` of classes, `say` (lines for the log), `gate` (a
-    file that the epoch after `until` waits for), `marks` of what is found ("BP": boxes, keypoints).
+    file that the epoch after `until` waits for), `marks` of what is found ("BP": boxes, keypoints; "C": a class alone).
     """
     options, resume = spec["hyperparameters"], spec["resume"]
     epochs, names = spec["epochs"] or options.get("epochs", 12), options.get("names", ["circle", "square", "triangle"])
@@ -75,13 +75,22 @@ class _Told:
         return 0.02 * math.sin(epoch * 1.7 + seed * 2.3)
 
     def rise(self, epoch, seed=0):
+        """From 0 towards 1; with `slope` 0 nothing is ever learned."""
+        if not self.slope:
+            return 0.0
         return max(0.0, min(1.0, 1 - math.exp(-self.slope * epoch / self.epochs) + self.wave(epoch, seed)))
 
     def metrics(self, epoch):
+        marks = self.spec["hyperparameters"].get("marks", "B")
+        if marks == "C":
+            most = {"accuracy_top1": 0.91, "accuracy_top5": 0.99}
+            return {
+                f"metrics/{name}": value * self.rise(epoch, seed) for seed, (name, value) in enumerate(most.items())
+            }
         most = {"precision": 0.9, "recall": 0.85, "mAP50": 0.88, "mAP50-95": 0.66}
         return {
-            f"metrics/{name}({mark})": value * self.rise(epoch, seed)
-            for mark in self.spec["hyperparameters"].get("marks", "B")
+            f"metrics/{name}({mark})": value * self.rise(epoch, seed) / place
+            for place, mark in enumerate(marks, start=1)
             for seed, (name, value) in enumerate(most.items(), start=1)
         }
 
@@ -118,7 +127,7 @@ class _Told:
             time.sleep(pause / 2)
             self.tick(epoch, batch)
         rate = self.rate(epoch)
-        fitness = self.metrics(epoch)["metrics/mAP50-95(B)"]
+        fitness = self.rise(epoch, 4) * 0.66
         best = self.best = max(self.best, fitness)
         results = {"train_losses": self.losses(epoch), "val_losses": self.losses(epoch, 1.12), "lr": rate}
         speed = {"epoch_seconds": 1.4, "images_per_second": 205.0, "machine": self.machine(epoch)}
@@ -160,5 +169,10 @@ class _Told:
         ]
         self.emit({"event": "class_results", **self.where(epoch), "classes": classes})
         end = {"score": 0.61, "reason": "finished", "best_epoch": epoch - 1, "elapsed_seconds": 42.0}
-        weights = {"best": str(self.run / "best.pt"), "last": str(self.run / "last.pt")}
-        self.emit({"event": "train_end", **self.where(epoch), **end, "weights": weights})
+        weights = {name: self.run / "weights" / f"{name}.pt" for name in ("best", "last")}
+        for path in weights.values():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(bytes(5_400))
+        written = {name: str(path) for name, path in weights.items()}
+        found = {"metrics": self.metrics(epoch - 1), "weights": written}  # the final evaluation is of best.pt
+        self.emit({"event": "train_end", **self.where(epoch), **end, **found})
