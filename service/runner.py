@@ -236,10 +236,8 @@ class Runner:
                     self._store.append(job.id, job.attempt, {"event": "cancelled", "reason": "cancelled"})
                 else:
                     self._run(job, self._free.pop(0))
-            if not self._store.failing:  # positions are told again with the next move; nothing is to wait for them
-                for job_id, position in self._waiting.moved():
-                    event = {"event": "queue_position", "queue_position": position}
-                    self._store.append(job_id, self._store.job(job_id).attempt, event)
+            if not self._store.failing:  # places are told again with the next move; nothing is to wait for them
+                self._store.place(self._waiting)
 
     def _run(self, job: Job, device: str | None) -> None:
         def publish(event: Event) -> Any:

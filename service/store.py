@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds for which an Idempotency-Key is known.
 KEY_SECONDS = 24 * 3600.0
-#: Events that change nothing on the disk: a restart tells the positions anew, and each start of a job moves them all.
-UNSTORED_TYPES = frozenset({"queue_position"})
 #: Events that are deleted in one transaction.
 PURGE_EVENTS = 5_000
 #: Changes that may wait for the writer; a thread that appends waits for room (and so, in the end, its training).
@@ -74,6 +72,8 @@ class _Pending:
     #: A request waits for it and can be refused; otherwise it is kept until the disk takes it.
     request: bool
     done: "Future[Any]" = field(default_factory=Future)
+    #: The jobs that wait, first one first, where it is their places that change.
+    order: tuple[str, ...] | None = None
 
 
 class Store:
@@ -108,6 +108,8 @@ class Store:
         #: Jobs that have not ended, as committed. Written by the writer only; other threads read single keys.
         self._live: dict[str, Job] = {job.id: job for job in self._unfinished()}
         self._closing = threading.Event()
+        #: The jobs that wait, first one first, as they were told last.
+        self.places: tuple[str, ...] = ()
         #: Why the log cannot be written at the moment; None while it can.
         self.failing: str | None = None
         self._writer = threading.Thread(target=self._write, name="log-writer", daemon=True)
@@ -279,6 +281,14 @@ class Store:
         self._put(pending)
         return pending.done
 
+    def place(self, order: Iterable[str]) -> None:
+        """Tell the jobs that wait where they stand: the first of these runs next.
+
+        Nothing is written: each start of a job moves them all, and a restart tells them anew.
+        Waits only while the writer's queue is full.
+        """
+        self._put(_Pending("", lambda nothing: None, acknowledged=False, request=False, order=tuple(order)))
+
     def _ask(
         self,
         job_id: str,
@@ -434,7 +444,7 @@ class Store:
         """All of the batch in one transaction; a refused change is left out and its future says why."""
         jobs: dict[str, Job] = {}
         stored: set[str] = set()  # whose row is to be written
-        done: list[tuple[_Pending, Change | None]] = []
+        done: list[tuple[_Pending, list[Change]]] = []
         refused: list[tuple[_Pending, Exception]] = []
         self._check_file()
         durable = any(pending.acknowledged for pending in batch)
@@ -444,17 +454,16 @@ class Store:
         try:
             for pending in batch:
                 try:
-                    change = self._apply(jobs, pending)
+                    changes = self._apply(jobs, pending) if pending.order is None else self._move(jobs, pending.order)
                 except sqlite3.Error:
                     raise
                 except Exception as error:  # refused, or nothing that can be written: the others go on
                     refused.append((pending, error))
                 else:
-                    if change is not None:
-                        jobs[pending.job_id] = change.job
-                        if change.record is None or change.record.type not in UNSTORED_TYPES:
-                            stored.add(pending.job_id)
-                    done.append((pending, change))
+                    jobs |= {change.job.id: change.job for change in changes}
+                    if pending.order is None and changes:
+                        stored.add(pending.job_id)
+                    done.append((pending, changes))
             for job in (jobs[job_id] for job_id in stored):
                 self._writing.execute(
                     "UPDATE jobs SET status = ?, state = ? WHERE number = ?",
@@ -478,15 +487,26 @@ class Store:
         if inode != self._inode:
             raise sqlite3.OperationalError("log.db was replaced while the service runs")
 
-    def _apply(self, jobs: dict[str, Job], pending: _Pending) -> Change | None:
+    def _move(self, jobs: dict[str, Job], order: Sequence[str]) -> list[Change]:
+        """What the jobs are told whose place is another one than before."""
+        changes = []
+        for place, job_id in enumerate(order, 1):
+            job = jobs.get(job_id) or self._live.get(job_id)
+            if job is not None and job.status == "queued" and job.queue_position != place:
+                told = {"event": "queue_position", "attempt": job.attempt, "queue_position": place}
+                event = _stamp(told, job, None)
+                changes.append(Change(job.apply(event), Record(None, "queue_position", encode(event))))
+        return changes
+
+    def _apply(self, jobs: dict[str, Job], pending: _Pending) -> list[Change]:
         """Write one change's event, and its job where that is new; raises before anything is written."""
         before = jobs.get(pending.job_id) or self._find(pending.job_id)
         changed = pending.change(None if before is None or before.deleted else before)
         if changed is None:
-            return None
+            return []
         job, event = changed
         if event is None:
-            return Change(replace(job, updated_at=time.time()), None)
+            return [Change(replace(job, updated_at=time.time()), None)]
         seq = None if event["event"] in VOLATILE_TYPES else job.last_seq + 1
         data = encode(_stamp(event, job, seq))
         # The snapshot shows an event as it was sent: finite numbers only.
@@ -497,7 +517,7 @@ class Store:
             after = replace(after, number=cursor.lastrowid or 0)
         if seq is not None:
             self._writing.execute("INSERT INTO events VALUES (?, ?, ?, ?)", (after.number, seq, event["event"], data))
-        return Change(after, Record(seq, event["event"], data))
+        return [Change(after, Record(seq, event["event"], data))]
 
     def _find(self, job_id: str) -> Job | None:
         try:
@@ -508,7 +528,7 @@ class Store:
     def _announce(
         self,
         jobs: dict[str, Job],
-        done: list[tuple[_Pending, Change | None]],
+        done: list[tuple[_Pending, list[Change]]],
         refused: list[tuple[_Pending, Exception]],
     ) -> None:
         for job in jobs.values():
@@ -516,12 +536,13 @@ class Store:
                 self._live.pop(job.id, None)
             else:
                 self._live[job.id] = job
+        self.places = next((pending.order for pending, _ in reversed(done) if pending.order is not None), self.places)
         try:
-            self._on_commit([change for _, change in done if change is not None])
+            self._on_commit([change for _, changes in done for change in changes])
         except Exception:  # whoever listens must not stop the log
             log.exception("announcing a commit failed", extra={"action": "announce_failed"})
-        for pending, change in done:
-            pending.done.set_result(change.job if change else None)
+        for pending, changes in done:
+            pending.done.set_result(changes[0].job if changes else None)
         for pending, error in refused:
             pending.done.set_exception(error)
 

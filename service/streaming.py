@@ -10,8 +10,8 @@ import itertools
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 from anyio import to_thread
 
@@ -30,6 +30,8 @@ PAGE_EVENTS = 500
 TAIL_BYTES = 256_000
 #: Seconds between two frames about the same job in the stream of all jobs.
 BOARD_SECONDS = 0.5
+#: Waiting jobs whose places are told in the stream of all jobs, at most: 15 bytes each.
+BOARD_PLACES = 1_000
 #: Milliseconds between reconnects of a client, drawn at random so that a restart is not followed by all at once.
 RETRY_MS = (1_000, 3_000)
 #: The same for a client that came when there were too many streams.
@@ -42,6 +44,10 @@ Frame = tuple[Record, bytes]
 
 class Log(Protocol):
     """What the fan-out needs of the store."""
+
+    @property
+    def places(self) -> Sequence[str]:
+        """The jobs that wait, first one first."""
 
     def page(self, job_id: str, after: int, limit: int) -> tuple[list[Record], int | None]:
         """Events above number `after`, and the final event's number if the job has ended."""
@@ -118,7 +124,7 @@ class Hub:
                 of_job = list(group)
                 frames = [(change.record, frame(change.record)) for change in of_job if change.record]
                 topic.extend(frames, of_job[-1].job.is_final)
-        self.board.change(change.job for change in changes)
+        self.board.change(changes)
 
     def _beat(self) -> None:
         for topic in (self.board, *self._topics.values()):
@@ -223,12 +229,15 @@ class Topic:
 class Board(Topic):
     """All jobs in one stream: each change of a job replaces the one before, so a reader that lags skips, never waits.
 
+    Places in the queue are told for all jobs at once: one that starts moves all that wait behind it.
     Its numbers count changes since the service started; they are not shown, since a new reader begins with the list.
     """
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub, "")
         self._changed: dict[str, Job] = {}
+        self._is_moved = False
+        #: The newest frame about each job; that of the places has no job's id.
         self._newest: dict[str, Frame] = {}
         self._flush: asyncio.TimerHandle | None = None
         self._flushed = 0.0
@@ -241,33 +250,44 @@ class Board(Topic):
         """Never: jobs can always come."""
         return False
 
-    def change(self, jobs: Iterable[Job]) -> None:
+    def change(self, changes: Iterable[Change]) -> None:
         """Show what these jobs became, but no job more often than BOARD_SECONDS allows."""
         if not self.subscribers:
             self._newest.clear()
             return
-        self._changed |= {job.id: job for job in jobs}
-        if self._changed and self._flush is None:
+        for job, record in changes:
+            is_move = record is not None and record.type == "queue_position"
+            self._is_moved |= is_move
+            if not is_move or job.id in self._changed:
+                self._changed[job.id] = job
+        if (self._changed or self._is_moved) and self._flush is None:
             loop = asyncio.get_running_loop()
             self._flush = loop.call_at(max(loop.time(), self._flushed + BOARD_SECONDS), self._show)
 
     def _show(self) -> None:
         self._flush = None
         self._flushed = asyncio.get_running_loop().time()
-        frames: list[Frame] = []
-        for number, job in enumerate(self._changed.values(), self.last_seq + 1):
-            kind, shown = ("deleted", {"job_id": job.id}) if job.deleted else ("job", job.snapshot())
-            data = encode({"event": kind, **shown})
-            self._newest.pop(job.id, None)  # so that the newest stand last
-            record = Record(number, kind, data)
-            self._newest[job.id] = (record, b"event: %b\ndata: %b\n\n" % (kind.encode(), data))
-            frames.append(self._newest[job.id])
+        self.extend([self._frame(number, *news) for number, news in enumerate(self._news(), self.last_seq + 1)], False)
         self._changed.clear()
-        self.extend(frames, ended=False)
+        self._is_moved = False
         # What every reader has is not needed again: a new one begins with the list.
         lowest = min((subscriber.cursor for subscriber in self.subscribers), default=self.last_seq)
         while self._newest and (next(iter(self._newest.values()))[0].seq or 0) <= lowest:
             del self._newest[next(iter(self._newest))]
+
+    def _news(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Of whom, of what kind, and what is to be said; the places last, since they are newer than the snapshots."""
+        for job in self._changed.values():
+            yield (job.id, "deleted", {"job_id": job.id}) if job.deleted else (job.id, "job", job.snapshot())
+        if self._is_moved:
+            places = self.hub.log.places
+            yield "", "positions", {"order": places[:BOARD_PLACES], "waiting": len(places)}
+
+    def _frame(self, number: int, of: str, kind: str, content: dict[str, Any]) -> Frame:
+        record = Record(number, kind, encode({"event": kind, **content}))
+        self._newest.pop(of, None)  # so that the newest stand last
+        self._newest[of] = (record, b"event: %b\ndata: %b\n\n" % (kind.encode(), record.data))
+        return self._newest[of]
 
     def _keep(self, entry: Frame) -> None:
         self.last_seq = entry[0].seq or 0

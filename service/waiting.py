@@ -1,6 +1,7 @@
 """The jobs that wait for a slot, in the order in which they get one."""
 
 import bisect
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from service.jobs import Job
@@ -21,11 +22,13 @@ class WaitingLine:
 
     def __init__(self) -> None:
         self._places: list[_Place] = []
-        #: The position that each job was told last.
-        self._told: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids of the jobs, the one that runs next first."""
+        return (place.job_id for place in self._places)
 
     def add(self, job: Job) -> None:
         priority = job.request.get("priority") or 0
@@ -42,10 +45,3 @@ class WaitingLine:
     def pop(self) -> str:
         """Take out the job that is first. Raises IndexError: when none waits."""
         return self._places.pop(0).job_id
-
-    def moved(self) -> list[tuple[str, int]]:
-        """The jobs whose position is another one than when this was last asked, with their new one: 1 runs next."""
-        now = {place.job_id: position for position, place in enumerate(self._places, 1)}
-        moved = [(job_id, position) for job_id, position in now.items() if self._told.get(job_id) != position]
-        self._told = now
-        return moved

@@ -6,7 +6,8 @@
  */
 
 /** @typedef {import("./types.js").Link} Link */
-/** @typedef {{type: "jobs", jobs: any[]} | {type: "job", job: any} | {type: "deleted", id: string} | {type: "link", link: Link}} BoardMessage */
+/** @typedef {{type: "jobs", jobs: any[]} | {type: "job", job: any} | {type: "deleted", id: string}
+ *   | {type: "places", order: string[]} | {type: "link", link: Link}} BoardMessage */
 
 /** Milliseconds without a byte after which a line counts as dead; the service sends a heartbeat every 15 seconds. */
 const STALL_MS = 45_000;
@@ -93,7 +94,9 @@ export class Board {
       this._tell({ type: "jobs", jobs: event.jobs });
     } else if (event.event === "deleted") {
       this._tell({ type: "deleted", id: event.job_id });
-    } else {
+    } else if (event.event === "positions") {
+      this._tell({ type: "places", order: event.order });
+    } else if (event.event === "job") {
       this._tell({ type: "job", job: event });
     }
   }

@@ -31,8 +31,8 @@ export class Connection extends EventTarget {
     this._send("poke");
   }
 
-  /** Hear of changes: `list` when any job or the list changed, `link` when the line did. Returns how to stop. */
-  on(/** @type {"list"|"link"} */ type, /** @type {(event: CustomEvent<{job: Job|null}>) => void} */ listener) {
+  /** Hear of changes: `list` when any job or the list changed, `places` when those that wait moved, `link` when the line did. Returns how to stop. */
+  on(/** @type {"list"|"places"|"link"} */ type, /** @type {(event: CustomEvent<{job: Job|null}>) => void} */ listener) {
     const listen = /** @type {EventListener} */ (listener);
     this.addEventListener(type, listen);
     return () => this.removeEventListener(type, listen);
@@ -84,6 +84,8 @@ export class Connection extends EventTarget {
       this._list(message.jobs);
     } else if (message.type === "deleted") {
       this.forget(message.id);
+    } else if (message.type === "places") {
+      this._place(message.order);
     } else {
       this.jobs.set(message.job.job_id, message.job);
       this._changed(message.job);
@@ -98,6 +100,15 @@ export class Connection extends EventTarget {
     this.isListed = true;
     this._resolveListed?.();
     this._changed(null);
+  }
+
+  /** The jobs that wait, the first one first. */
+  _place(/** @type {string[]} */ order) {
+    order.forEach((id, place) => {
+      const job = this.jobs.get(id);
+      if (job?.status === "queued" && job.queue_position !== place + 1) this.jobs.set(id, { ...job, queue_position: place + 1 });
+    });
+    this.dispatchEvent(new CustomEvent("places"));
   }
 
   _changed(/** @type {Job|null} */ job) {

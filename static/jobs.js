@@ -61,7 +61,8 @@ export class JobList {
       this._more,
     );
     const redraw = oncePerFrame(() => this.draw());
-    this._stop = connection.on("list", redraw);
+    const stops = [connection.on("list", redraw), connection.on("places", redraw)];
+    this._stop = () => stops.forEach((stop) => stop());
     this._clock = setInterval(redraw, 5000);
     favicon(null);
     this.draw();

@@ -66,6 +66,7 @@ export class Run extends Reading {
     this._retry = 0;
     this._stop = [
       connection.on("list", ({ detail }) => this._heard(detail.job)),
+      connection.on("places", () => this._moved()),
       connection.on("link", () => this.changed()),
     ];
     this._heard(null);
@@ -97,6 +98,13 @@ export class Run extends Reading {
     const known = job ?? this._connection.jobs.get(this.id);
     if (known) this._follow(known, job === null);
     else if (this._connection.isListed) this._look();
+  }
+
+  /** Its place in the queue is another one, perhaps. */
+  _moved() {
+    if (this.job?.status !== "queued") return;
+    this.job = this._connection.jobs.get(this.id) ?? this.job;
+    this.changed();
   }
 
   /** The list does not have it: it is old, or gone. */

@@ -10,15 +10,20 @@ const ports = new Set();
 /** @type {Map<string, any>} the newest state of each job, for a tab that opens later; null before the first list */
 let jobs = new Map();
 let isListed = false;
+/** @type {any} the places that were told since, which the jobs do not know */
+let places = null;
 
 const board = new Board(new URL("../events", import.meta.url), (message) => {
   if (message.type === "jobs") {
     jobs = new Map(message.jobs.map((job) => [job.job_id, job]));
     isListed = true;
+    places = null;
   } else if (message.type === "job") {
     jobs.set(message.job.job_id, message.job);
   } else if (message.type === "deleted") {
     jobs.delete(message.id);
+  } else if (message.type === "places") {
+    places = message;
   }
   for (const port of ports) port.postMessage(message);
 });
@@ -31,6 +36,7 @@ const board = new Board(new URL("../events", import.meta.url), (message) => {
       ports.add(port);
       port.postMessage({ type: "link", link: board.link });
       if (isListed) port.postMessage({ type: "jobs", jobs: [...jobs.values()] });
+      if (places) port.postMessage(places);
       board.poke();
     }
   };

@@ -44,6 +44,8 @@ async def test_it_begins_with_the_list_and_tells_what_each_job_becomes(service: 
     seen: dict[str, dict[str, Any]] = {}
     async with asyncio.timeout(20):
         async for event in stream:
+            if event["event"] == "positions":
+                continue
             assert event["event"] == "job"
             seen[event["job_id"]] = event
             states = {job_id: job["status"] for job_id, job in seen.items()}
@@ -81,7 +83,7 @@ async def test_what_happens_between_the_list_and_the_first_change_is_not_lost(se
     async def read() -> None:
         known: dict[str, str] = {}
         async for event in board(service):
-            for job in event.get("jobs", [event]):
+            for job in event.get("jobs", [event] if event["event"] == "job" else []):
                 known[job["job_id"]] = job["status"]
             if len(jobs) == 30 and known.keys() >= set(jobs) and set(known.values()) == {"completed"}:
                 return
@@ -92,6 +94,37 @@ async def test_what_happens_between_the_list_and_the_first_change_is_not_lost(se
             group.create_task(read())
             await asyncio.sleep(0)
     await until(lambda: not service.state["hub"].board.subscribers)
+
+
+async def test_places_in_the_queue_are_one_message_however_many_wait(service: Running, tmp_path: Path) -> None:
+    """A start moves all that wait: told job by job, a viewer of a long queue got megabytes."""
+    gates = [tmp_path / f"gate{number}" for number in range(2)]
+    first, second = [await service.submit("wait", gate=str(gate)) for gate in gates]
+    waiting = [await service.submit("wait", gate=str(tmp_path / "never")) for _ in range(40)]
+    await until(lambda: service.state["store"].places == (second, *waiting))
+    stream = board(service)
+    listed = {job["job_id"]: job["queue_position"] for job in (await anext(stream))["jobs"]}
+    assert [listed[job_id] for job_id in (first, second, *waiting)] == [None, *range(1, 42)]
+    told: list[dict[str, Any]] = []
+    async with asyncio.timeout(20):
+        gates[0].touch()
+        async for event in stream:
+            told.append(event)
+            if event["event"] == "positions":
+                break
+        gates[1].touch()
+        async for event in stream:
+            told.append(event)
+            if event["event"] == "positions":
+                break
+    places = [event for event in told if event["event"] == "positions"]
+    assert places == [
+        {"event": "positions", "order": waiting, "waiting": 40},
+        {"event": "positions", "order": waiting[1:], "waiting": 39},
+    ]
+    assert {event["job_id"] for event in told if event["event"] == "job"} <= {first, second, waiting[0]}
+    assert [(await service.snapshot(job_id))["queue_position"] for job_id in waiting] == [None, *range(1, 40)]
+    await stream.aclose()
 
 
 async def test_the_board_keeps_nothing_for_nobody(service: Running) -> None:

@@ -55,16 +55,24 @@ async def test_who_comes_back_finds_the_list_as_it_was_left(page: Tab, shown: Ru
 
 
 async def test_places_in_the_queue_are_shown(page: Tab, shown: Running, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    for _ in range(2):
+    gates = [tmp_path / f"gate{number}" for number in range(3)]
+    for gate in gates:
         await start(shown, "wait", gate=str(gate))
     waiting = await start(shown, epochs=2)
     await page.open()
     await page.sees("number 1 in the queue")
-    await page.open(waiting)
-    await page.sees("Waiting, number 1 in the queue")
-    gate.touch()
-    await page.sees("completed")
+    await page.sees("number 2 in the queue")
+    other = await page.another(waiting)
+    await other.sees("Waiting, number 2 in the queue")
+    gates[0].touch()
+    await other.sees("Waiting, number 1 in the queue")
+    await expect(page.page.get_by_text("number 2 in the queue")).to_have_count(0)
+    await page.sees("number 1 in the queue")
+    late = await page.another(waiting)
+    await late.sees("Waiting, number 1 in the queue")
+    for gate in gates[1:]:
+        gate.touch()
+    await late.sees("completed")
 
 
 async def test_a_dataset_has_the_name_that_tells_it_from_others(page: Tab) -> None:

@@ -187,15 +187,17 @@ def test_a_place_in_the_queue_is_shown_and_not_written(tmp_path: Path) -> None:
     """Each start of a job moves all that wait: a thousand rows, for what a restart tells anew."""
     store = Store(tmp_path)
     store.create(job())
-    store.append("a", 1, {"event": "queue_position", "queue_position": 3}).result()
+    store.place(["x", "y", "a"])
+    store.append("a", 1, {"event": "log", "lines": []}).result()
+    assert store.places == ("x", "y", "a")
     assert [found.queue_position for found in (store.job("a"), *store.jobs(), *store.jobs(status="queued"))] == [3] * 3
-    store.append("a", 1, {"event": "queue_position", "queue_position": 2})
+    store.place(["y", "a"])
     store.append("a", 1, {"event": "log", "lines": []}).result()
     assert store.job("a").queue_position == 2
     store.close()
     again = Store(tmp_path)
-    assert (again.job("a").queue_position, again.job("a").last_seq) == (2, 2), "with the next event it is"
-    again.append("a", 1, {"event": "queue_position", "queue_position": 1}).result()
+    assert (again.job("a").queue_position, again.job("a").last_seq) == (2, 3), "with the next event it is"
+    again.place(["a"])
     again.close()
     last = Store(tmp_path)
     assert last.job("a").queue_position == 2
