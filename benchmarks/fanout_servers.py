@@ -30,8 +30,9 @@ from service.app import create_app
 from service.events import Event, Record, encode
 from service.jobs import Job
 from service.settings import Settings
-from service.store import Change, Store
+from service.store import Store
 from service.streaming import Hub
+from service.transaction import Change
 
 JOB = "0123456789ab"
 #: Where a server of this file, and the C floor, is subscribed to.

@@ -33,8 +33,9 @@ from service.retention import Retention
 from service.routes import EXCEPTION_HANDLERS, ROUTES, State
 from service.runner import Runner
 from service.settings import Settings
-from service.store import Change, Store
+from service.store import Store
 from service.streaming import Hub
+from service.transaction import Change
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,9 @@ from service.events import VOLATILE_TYPES
 from service.jobs import Status
 from service.launcher import Launcher
 from service.runner import Runner
-from service.store import Change, Store
+from service.store import Store
 from service.streaming import Hub
+from service.transaction import Change
 
 PREFIX = "yolo_trainer"
 #: Seconds; a commit takes some tenths of a millisecond, a disk that is being filled takes seconds.

@@ -1,79 +1,36 @@
 """The event log and the job table: one SQLite file, one writer thread, read by anybody.
 
-A change is a small function on a job. The writer takes all that waits, applies it, commits it in one transaction and
-only then answers and announces it, so nobody sees what a restart would forget. Who is told is not this file's concern:
-`on_commit` gets every committed change.
+What is asked of the log is a command on the writer's transaction (see `writer`); what is asked about it is read here,
+from the newest commit. Who is told of a commit is not this file's concern: `on_commit` gets every committed change.
 """
 
-import logging
 import os
-import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import orjson
+from typing import Any, TypeVar
 
 from service.errors import JobFinal, JobNotFinal, JobNotFound, JobNotRunning, KeyReused, StoreUnavailable
-from service.events import FINAL_TYPES, VOLATILE_TYPES, Event, Record, encode
+from service.events import FINAL_TYPES, Event, Record
 from service.jobs import Job
-from service.tables import SCHEMA_VERSION, claim, connect, prepare
-
-log = logging.getLogger(__name__)
+from service.tables import claim, connect, prepare
+from service.transaction import Current, Transaction
+from service.writer import REQUEST_SECONDS, TOO_SLOW, Command, OnCommit, Writer
 
 #: Seconds for which an Idempotency-Key is known.
 KEY_SECONDS = 24 * 3600.0
 #: Events that are deleted in one transaction.
 PURGE_EVENTS = 5_000
-#: Changes that may wait for the writer; a thread that appends waits for room (and so, in the end, its training).
-QUEUE_SIZE = 10_000
-#: Changes in one transaction, so that what was acknowledged is not kept waiting by a flood.
-BATCH_SIZE = 1_000
 #: Bytes of events in one page; a log event can have 64 KB.
 PAGE_BYTES = 256_000
-#: Seconds for which a request waits for its change to be written.
-REQUEST_SECONDS = 10.0
-#: Seconds between tries to write while the disk refuses.
-RETRY_SECONDS = 0.5
 #: Room that is kept for when the disk is full: so that the service can start, and jobs can be deleted.
 RESERVE_BYTES = 1_000_000
 
-
-class _Replayed(Exception):
-    """Leaves the transaction of a job whose key is known; carries the id of the first job."""
-
-
-class Change(NamedTuple):
-    """One committed change: the job as it became, and the event that changed it, if any."""
-
-    job: Job
-    record: Record | None
-
-
-#: Told of every commit, in order, on the writer's thread; it must return quickly and not raise.
-OnCommit = Callable[[Sequence[Change]], None]
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A change that waits for the writer."""
-
-    job_id: str
-    #: The job now (None: not there yet) → the job afterwards, and the event that says so.
-    #: None: nothing that anybody is told of.
-    change: Callable[[Job | None], tuple[Job, Event | None] | None]
-    #: Somebody is told that this happened: it must survive a power cut, not only a crash.
-    acknowledged: bool
-    #: A request waits for it and can be refused; otherwise it is kept until the disk takes it.
-    request: bool
-    done: "Future[Any]" = field(default_factory=Future)
-    #: The jobs that wait, first one first, where it is their places that change.
-    order: tuple[str, ...] | None = None
+T = TypeVar("T")
 
 
 class Store:
@@ -89,10 +46,6 @@ class Store:
         *,
         observe: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        self._on_commit = on_commit
-        #: Told how long each commit took, in seconds.
-        self._observe = observe
-        self._pending: queue.Queue[_Pending | None] = queue.Queue(QUEUE_SIZE)
         self._lock_file = claim(data_dir)
         self._path = data_dir / "log.db"
         self._reserve = data_dir / "reserve"
@@ -101,19 +54,18 @@ class Store:
         except BaseException:
             self._lock_file.close()
             raise
-        self._inode = self._path.stat().st_ino
         # Read connections are cheap and WAL lets them read during a commit; one lock keeps them to one.
         self._reading = connect(self._path)
         self._read_lock = threading.Lock()
-        #: Jobs that have not ended, as committed. Written by the writer only; other threads read single keys.
-        self._live: dict[str, Job] = {job.id: job for job in self._unfinished()}
-        self._closing = threading.Event()
-        #: The jobs that wait, first one first, as they were told last.
-        self.places: tuple[str, ...] = ()
-        #: Why the log cannot be written at the moment; None while it can.
-        self.failing: str | None = None
-        self._writer = threading.Thread(target=self._write, name="log-writer", daemon=True)
+        self._current = Current(*self._as_it_was_left())
+        self._writer = Writer(self._writing, self._path, self._current, on_commit, observe)
         self._writer.start()
+
+    def _as_it_was_left(self) -> tuple[list[Job], dict[str, int]]:
+        """The jobs that have not ended, and how many there are of each status."""
+        rows = self._query("SELECT state FROM jobs WHERE status IN ('queued', 'running')")
+        counts = self._query("SELECT status, count(*) FROM jobs GROUP BY status")
+        return [Job.from_json(state) for (state,) in rows], dict(counts)
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -149,23 +101,21 @@ class Store:
         could be written.
         """
 
-        def change(nothing: Job | None) -> tuple[Job, Event]:
+        def command(log: Transaction) -> Job:
+            if key is not None and (known := _job_of_key(log.execute, key, digest)):
+                return log.job(known)
+            created = log.tell(job, {"event": "queued", "attempt": 1, **job.request})
             if key is not None:
-                if known := _job_of_key(self._writing, key, digest):
-                    raise _Replayed(known)
-                self._writing.execute("DELETE FROM keys WHERE created_at < ?", (time.time() - KEY_SECONDS,))
-                self._writing.execute("REPLACE INTO keys VALUES (?, ?, ?, ?)", (key, digest, job.id, time.time()))
-            return job, {"event": "queued", "attempt": 1, **job.request}
+                log.execute("DELETE FROM keys WHERE created_at < ?", time.time() - KEY_SECONDS)
+                log.execute("REPLACE INTO keys VALUES (?, ?, ?, ?)", key, digest, job.id, time.time())
+            return created
 
-        try:
-            return self._ask_job(job.id, change)
-        except _Replayed as replayed:
-            return self.job(str(replayed))
+        return self._ask(command)
 
     def replayed(self, key: str, digest: str) -> Job | None:
         """The job that was created with this key. Raises KeyReused: when its request was another one."""
         with self._read_lock:
-            known = _job_of_key(self._reading, key, digest)
+            known = _job_of_key(lambda sql, *arguments: self._reading.execute(sql, arguments), key, digest)
         return self.job(known) if known else None
 
     def delete(self, job_id: str) -> None:
@@ -174,21 +124,19 @@ class Store:
         Raises JobNotFound, StoreUnavailable. Raises JobNotFinal.
         """
 
-        def change(job: Job | None) -> tuple[Job, None]:
-            if job is None:
-                raise JobNotFound(job_id)
+        def command(log: Transaction) -> None:
+            job = log.job(job_id)
             if not job.is_final:
                 raise JobNotFinal(f"job {job_id} is {job.status}: cancel it first")
-            self._writing.execute("INSERT INTO deletions VALUES (?, ?)", (job.number, job.id))
-            self._writing.execute("DELETE FROM jobs WHERE number = ?", (job.number,))
-            return replace(job, deleted=True), None
+            log.execute("INSERT INTO deletions VALUES (?, ?)", job.number, job.id)
+            log.delete(job)
 
         try:
-            self._ask(job_id, change)
+            self._ask(command)
         except StoreUnavailable:  # on a full disk this is what helps: it has room of its own
             if not self._give_up_reserve():
                 raise
-            self._ask(job_id, change, though_failing=True)
+            self._ask(command, though_failing=True)
 
     def deletions(self) -> list[tuple[int, str]]:
         """Number and id of the deleted jobs of which something is left."""
@@ -215,11 +163,21 @@ class Store:
     @property
     def waiting(self) -> int:
         """Changes that wait for the writer."""
-        return self._pending.qsize()
+        return self._writer.waiting
+
+    @property
+    def failing(self) -> str | None:
+        """Why the log cannot be written at the moment; None while it can."""
+        return self._writer.failing
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The jobs that wait, first one first, as they were told last."""
+        return self._current.places
 
     def counts(self) -> dict[str, int]:
-        """Jobs by status."""
-        return dict(self._query("SELECT status, count(*) FROM jobs GROUP BY status"))
+        """Jobs by status; waits for no disk."""
+        return self._current.counts()
 
     def request_cancel(self, job_id: str) -> Job:
         """Note that the job is to be cancelled; returns it once a restart would honour that. Repeatable.
@@ -228,14 +186,13 @@ class Store:
         Raises JobFinal: when the job has completed or failed.
         """
 
-        def change(job: Job | None) -> tuple[Job, None]:
-            if job is None:
-                raise JobNotFound(job_id)
+        def command(log: Transaction) -> Job:
+            job = log.job(job_id)
             if job.is_final and job.status != "cancelled":
                 raise JobFinal(f"job {job_id} is {job.status}")
-            return replace(job, cancel_requested=True), None
+            return log.note(replace(job, cancel_requested=True))
 
-        return self._ask_job(job_id, change)
+        return self._ask(command)
 
     def request_stop(self, job_id: str) -> Job:
         """Note that the job is to end after its epoch; returns it once a restart would honour that. Repeatable.
@@ -243,14 +200,13 @@ class Store:
         Raises JobNotFound, StoreUnavailable. Raises JobNotRunning: when the job waits or has ended.
         """
 
-        def change(job: Job | None) -> tuple[Job, None]:
-            if job is None:
-                raise JobNotFound(job_id)
+        def command(log: Transaction) -> Job:
+            job = log.job(job_id)
             if job.status != "running":
                 raise JobNotRunning(f"job {job_id} is {job.status}")
-            return replace(job, stop_requested=True), None
+            return log.note(replace(job, stop_requested=True))
 
-        return self._ask_job(job_id, change)
+        return self._ask(command)
 
     def resume(self, job_id: str, epochs: int | None) -> Job:
         """Log the next attempt of a job that has ended; returns it once its `queued` is on the disk.
@@ -258,12 +214,11 @@ class Store:
         Raises JobNotFound, NothingToResume, StoreUnavailable.
         """
 
-        def change(job: Job | None) -> tuple[Job, Event]:
-            if job is None:
-                raise JobNotFound(job_id)
-            return job, {**job.resume(epochs), "attempt": job.attempt + 1}
+        def command(log: Transaction) -> Job:
+            job = log.job(job_id)
+            return log.tell(job, {**job.resume(epochs), "attempt": job.attempt + 1})
 
-        return self._ask_job(job_id, change)
+        return self._ask(command)
 
     def append(self, job_id: str, attempt: int, event: Event) -> "Future[Job]":
         """Queue an event for the log; waits only while the writer's queue is full.
@@ -271,15 +226,12 @@ class Store:
         The future holds the job once the event is committed, or LogRefused where the log does not take it.
         """
 
-        def change(job: Job | None) -> tuple[Job, Event]:
-            if job is None:
-                raise JobNotFound(job_id)
+        def command(log: Transaction) -> Job:
+            job = log.job(job_id)
             job.check(attempt, event["event"])
-            return job, {**job.settle(event), "attempt": attempt}
+            return log.tell(job, {**job.settle(event), "attempt": attempt})
 
-        pending = _Pending(job_id, change, acknowledged=event["event"] in FINAL_TYPES, request=False)
-        self._put(pending)
-        return pending.done
+        return self._writer.put(command, durable=event["event"] in FINAL_TYPES)
 
     def place(self, order: Iterable[str]) -> None:
         """Tell the jobs that wait where they stand: the first of these runs next.
@@ -287,56 +239,36 @@ class Store:
         Nothing is written: each start of a job moves them all, and a restart tells them anew.
         Waits only while the writer's queue is full.
         """
-        self._put(_Pending("", lambda nothing: None, acknowledged=False, request=False, order=tuple(order)))
+        places = tuple(order)
+        self._writer.put(lambda log: log.place(places), durable=False)
 
-    def _ask(
-        self,
-        job_id: str,
-        change: Callable[[Job | None], tuple[Job, Event | None] | None],
-        *,
-        though_failing: bool = False,
-    ) -> Any:
+    def _ask(self, command: Command[T], *, though_failing: bool = False) -> T:
+        """What a request waits for. Raises StoreUnavailable: when it cannot be written in time; then it is not."""
         if self.failing and not though_failing:
             raise StoreUnavailable(self.failing)
-        pending = _Pending(job_id, change, acknowledged=True, request=True)
-        self._put(pending, REQUEST_SECONDS)
+        done = self._writer.put(command, durable=True, request=True, seconds=REQUEST_SECONDS)
         try:
-            return pending.done.result(REQUEST_SECONDS)
+            return done.result(REQUEST_SECONDS)
         except TimeoutError:
-            if pending.done.cancel():  # so it will not happen later either
-                raise StoreUnavailable("the log takes too long to write") from None
-            return pending.done.result()
-
-    def _ask_job(self, job_id: str, change: Callable[[Job | None], tuple[Job, Event | None]]) -> Job:
-        job: Job = self._ask(job_id, change)
-        return job
+            if done.cancel():  # so it will not happen later either
+                raise StoreUnavailable(TOO_SLOW) from None
+            return done.result()
 
     def _run(self, sql: str, *arguments: Any) -> None:
         """Have the writer execute a statement that changes no job."""
 
-        def change(nothing: Job | None) -> None:
-            self._writing.execute(sql, arguments)
+        def command(log: Transaction) -> None:
+            log.execute(sql, *arguments)
 
-        self._ask("", change)
-
-    def _put(self, pending: _Pending, seconds: float = float("inf")) -> None:
-        """Wait for room in the queue. Raises StoreUnavailable: after so many seconds, or when the store is closing."""
-        deadline = time.monotonic() + seconds
-        while not self._closing.is_set():
-            try:
-                return self._pending.put(pending, timeout=min(1.0, seconds))
-            except queue.Full:
-                if time.monotonic() >= deadline:
-                    raise StoreUnavailable("the log takes too long to write") from None
-        raise StoreUnavailable("the service is shutting down")
+        self._ask(command)
 
     # Reading
 
     def job(self, job_id: str) -> Job:
         """The job as committed. Raises JobNotFound."""
-        live = self._live.get(job_id)
-        if live is not None:
-            return live
+        current = self._current.job(job_id)
+        if current is not None:
+            return current
         rows = self._query("SELECT state FROM jobs WHERE id = ?", job_id)
         if not rows:
             raise JobNotFound(job_id)
@@ -347,11 +279,11 @@ class Store:
         where = "number < ?" + (" AND status = ?" if status else "")
         arguments: list[Any] = [2**62 if before is None else before, *([status] if status else []), limit]
         rows = self._query(f"SELECT id, state FROM jobs WHERE {where} ORDER BY number DESC LIMIT ?", *arguments)  # noqa: S608 (two literals)
-        return [self._live.get(job_id) or Job.from_json(state) for job_id, state in rows]
+        return [self._current.job(job_id) or Job.from_json(state) for job_id, state in rows]
 
     def unfinished(self) -> list[Job]:
         """Jobs without a final event, oldest first."""
-        return sorted(self._live.values(), key=lambda job: job.number)
+        return self._current.jobs()
 
     def read(self, job_id: str, after: int = 0, limit: int = 500) -> list[Record]:
         """Up to `limit` logged events that follow number `after`; its cost does not grow with the log.
@@ -388,177 +320,19 @@ class Store:
         with self._read_lock:
             return self._reading.execute(sql, arguments).fetchall()
 
-    def _unfinished(self) -> Iterable[Job]:
-        rows = self._query("SELECT state FROM jobs WHERE status IN ('queued', 'running') ORDER BY number")
-        return [Job.from_json(state) for (state,) in rows]
-
-    # The writer
-
     def close(self) -> None:
         """Commit what waits and let go of the folder. May be called twice."""
-        if self._closing.is_set():
-            return
-        self._closing.set()
-        self._pending.put(None)
-        self._writer.join()
+        self._writer.close()
         with self._read_lock:
             self._reading.close()
         self._writing.close()
         self._lock_file.close()
 
-    def _write(self) -> None:
-        closed = False
-        while not closed:
-            batch = [self._pending.get()]
-            while len(batch) < BATCH_SIZE and not self._pending.empty():
-                batch.append(self._pending.get())
-            closed = None in batch
-            waiting = [pending for pending in batch if pending is not None]
-            # From here on a change happens or fails; its asker cannot withdraw it any more.
-            self._commit_until_done([pending for pending in waiting if pending.done.set_running_or_notify_cancel()])
-        while not self._pending.empty():  # came in beside the close
-            late = self._pending.get()
-            if late is not None:
-                late.done.set_exception(StoreUnavailable("the service is shutting down"))
 
-    def _commit_until_done(self, batch: list[_Pending]) -> None:
-        """Also with nothing left to commit: requests are refused until a write has shown that they need not be."""
-        while batch or (self.failing and not self._closing.is_set()):
-            try:
-                began = time.monotonic()
-                self._commit(batch)
-                self._observe(time.monotonic() - began)
-                self.failing = None
-                return
-            except sqlite3.Error as error:
-                failing, self.failing = self.failing, f"the log cannot be written: {error}"
-                if self.failing != failing:
-                    log.error(self.failing, extra={"action": "log_write_failed"})
-                for pending in batch:
-                    if pending.request or self._closing.is_set():
-                        pending.done.set_exception(StoreUnavailable(self.failing))
-                batch = [pending for pending in batch if not pending.done.done()]
-                self._closing.wait(RETRY_SECONDS)
-
-    def _commit(self, batch: list[_Pending]) -> None:
-        """All of the batch in one transaction; a refused change is left out and its future says why."""
-        jobs: dict[str, Job] = {}
-        stored: set[str] = set()  # whose row is to be written
-        done: list[tuple[_Pending, list[Change]]] = []
-        refused: list[tuple[_Pending, Exception]] = []
-        self._check_file()
-        durable = any(pending.acknowledged for pending in batch)
-        # FULL syncs the WAL on commit: what somebody was told survives a power cut too.
-        self._writing.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        self._writing.execute("BEGIN IMMEDIATE")
-        try:
-            for pending in batch:
-                try:
-                    changes = self._apply(jobs, pending) if pending.order is None else self._move(jobs, pending.order)
-                except sqlite3.Error:
-                    raise
-                except Exception as error:  # refused, or nothing that can be written: the others go on
-                    refused.append((pending, error))
-                else:
-                    jobs |= {change.job.id: change.job for change in changes}
-                    if pending.order is None and changes:
-                        stored.add(pending.job_id)
-                    done.append((pending, changes))
-            for job in (jobs[job_id] for job_id in stored):
-                self._writing.execute(
-                    "UPDATE jobs SET status = ?, state = ? WHERE number = ?",
-                    (job.status, job.to_json(), job.number),
-                )
-            if not batch:  # a try: this writes what is there already
-                self._writing.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            self._writing.execute("COMMIT")
-        except BaseException:
-            if self._writing.in_transaction:
-                self._writing.execute("ROLLBACK")
-            raise
-        self._announce(jobs, done, refused)
-
-    def _check_file(self) -> None:
-        """What is written to a file that was deleted is lost, and SQLite does not say so."""
-        try:
-            inode = self._path.stat().st_ino
-        except OSError as error:
-            raise sqlite3.OperationalError(f"log.db is gone: {error.strerror}") from None
-        if inode != self._inode:
-            raise sqlite3.OperationalError("log.db was replaced while the service runs")
-
-    def _move(self, jobs: dict[str, Job], order: Sequence[str]) -> list[Change]:
-        """What the jobs are told whose place is another one than before."""
-        changes = []
-        for place, job_id in enumerate(order, 1):
-            job = jobs.get(job_id) or self._live.get(job_id)
-            if job is not None and job.status == "queued" and job.queue_position != place:
-                told = {"event": "queue_position", "attempt": job.attempt, "queue_position": place}
-                event = _stamp(told, job, None)
-                changes.append(Change(job.apply(event), Record(None, "queue_position", encode(event))))
-        return changes
-
-    def _apply(self, jobs: dict[str, Job], pending: _Pending) -> list[Change]:
-        """Write one change's event, and its job where that is new; raises before anything is written."""
-        before = jobs.get(pending.job_id) or self._find(pending.job_id)
-        changed = pending.change(None if before is None or before.deleted else before)
-        if changed is None:
-            return []
-        job, event = changed
-        if event is None:
-            return [Change(replace(job, updated_at=time.time()), None)]
-        seq = None if event["event"] in VOLATILE_TYPES else job.last_seq + 1
-        data = encode(_stamp(event, job, seq))
-        # The snapshot shows an event as it was sent: finite numbers only.
-        after = job.apply(orjson.loads(data))
-        after.to_json()
-        if before is None:
-            cursor = self._writing.execute("INSERT INTO jobs (id, status, state) VALUES (?, '', '')", (job.id,))
-            after = replace(after, number=cursor.lastrowid or 0)
-        if seq is not None:
-            self._writing.execute("INSERT INTO events VALUES (?, ?, ?, ?)", (after.number, seq, event["event"], data))
-        return [Change(after, Record(seq, event["event"], data))]
-
-    def _find(self, job_id: str) -> Job | None:
-        try:
-            return self.job(job_id)
-        except JobNotFound:
-            return None
-
-    def _announce(
-        self,
-        jobs: dict[str, Job],
-        done: list[tuple[_Pending, list[Change]]],
-        refused: list[tuple[_Pending, Exception]],
-    ) -> None:
-        for job in jobs.values():
-            if job.is_final:
-                self._live.pop(job.id, None)
-            else:
-                self._live[job.id] = job
-        self.places = next((pending.order for pending, _ in reversed(done) if pending.order is not None), self.places)
-        try:
-            self._on_commit([change for _, changes in done for change in changes])
-        except Exception:  # whoever listens must not stop the log
-            log.exception("announcing a commit failed", extra={"action": "announce_failed"})
-        for pending, changes in done:
-            pending.done.set_result(changes[0].job if changes else None)
-        for pending, error in refused:
-            pending.done.set_exception(error)
-
-
-def _stamp(event: Event, job: Job, seq: int | None) -> Event:
-    """The event with what only the log may say of it, whatever the worker wrote there."""
-    stamp = {"event": event["event"], "job_id": job.id, "attempt": event["attempt"]}
-    stamp |= {} if seq is None else {"seq": seq}
-    own = {name: value for name, value in event.items() if name not in ("event", "job_id", "attempt", "seq", "time")}
-    return {**stamp, "time": event.get("time") or time.time(), **own}
-
-
-def _job_of_key(connection: sqlite3.Connection, key: str, digest: str) -> str | None:
+def _job_of_key(execute: Callable[..., sqlite3.Cursor], key: str, digest: str) -> str | None:
     """The job that was created with a key. Raises KeyReused: when its request was another one."""
     sql = "SELECT digest, job FROM keys JOIN jobs ON jobs.id = keys.job WHERE key = ? AND created_at > ?"
-    row = connection.execute(sql, (key, time.time() - KEY_SECONDS)).fetchone()
+    row = execute(sql, key, time.time() - KEY_SECONDS).fetchone()
     if row is None:
         return None
     if row[0] != digest:

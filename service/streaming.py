@@ -18,7 +18,7 @@ from anyio import to_thread
 from service.errors import JobNotFound
 from service.events import UNFILTERED_TYPES, Record, encode, frame
 from service.jobs import Job
-from service.store import Change
+from service.transaction import Change
 
 log = logging.getLogger(__name__)
 

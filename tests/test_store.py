@@ -10,7 +10,8 @@ import pytest
 
 from service.errors import DataDirInUse, JobFinal, JobNotFound, LogClosed, StaleAttempt, StoreUnavailable
 from service.jobs import Job, Status
-from service.store import Change, Store
+from service.store import Store
+from service.transaction import Change
 from tests.client import until
 
 
