@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import orjson
 
+from service import listing
 from service.jobs import Job, Status
 from service.store import Store
 from tests.conftest import serve
@@ -34,7 +35,10 @@ def fill(folder: Path, jobs: int, events: int) -> None:
             job = Job(
                 id=f"{number:012x}", request=request, number=number, status=status, last_seq=each, progress=progress
             )
-            log.execute("INSERT INTO jobs VALUES (?, ?, ?, ?)", (number, job.id, job.status, job.to_json()))
+            log.execute(
+                "INSERT INTO jobs VALUES (?, ?, ?, ?, ?)",
+                (number, job.id, job.status, job.to_json(), listing.text(job)),
+            )
             rows = (
                 (number, seq, "epoch_end", orjson.dumps({**progress, "seq": seq, "job_id": job.id}))
                 for seq in range(1, each + 1)
@@ -54,6 +58,10 @@ async def ask(folder: Path, jobs: int, rounds: int) -> dict[str, float]:
             "GET /jobs?limit=100": "/jobs?limit=100",
             "the last page": "/jobs?limit=100&cursor=101",
             "GET /jobs?status=failed": "/jobs?status=failed&limit=100",
+            "two statuses": "/jobs?status=failed,completed&limit=100",
+            "a search that finds all": "/jobs?q=YOLOv8n set",
+            "a search that finds one": f"/jobs?q={middle}",
+            "a search that finds none": "/jobs?q=nothing&status=failed",
             "GET /jobs/<id>": f"/jobs/{middle}",
             "a page of events": f"/jobs/{middle}/events",
             "GET /metrics": "/metrics",

@@ -160,6 +160,7 @@ class Job:
         """What `GET /jobs/<id>` answers."""
         return {
             "job_id": self.id,
+            "number": self.number,
             "status": self.status,
             "phase": self.phase,
             "reason": self.reason,

@@ -1,6 +1,7 @@
 """HTTP: each route checks, calls one thing, and answers. What it raises becomes problem+json here."""
 
 import asyncio
+import functools
 import hashlib
 import secrets
 import shutil
@@ -49,6 +50,8 @@ DOCS_HEADERS = {
 }
 #: Characters of an Idempotency-Key.
 MAX_KEY = 255
+#: Characters of what a list is searched for.
+MAX_SEARCH = 200
 #: Events in one page of JSON, and jobs in one page of the list, at most.
 PAGE = 1_000
 #: Jobs with which the stream of all jobs begins.
@@ -207,16 +210,27 @@ async def schema(request: Request) -> Response:
 
 
 async def list_jobs(request: Request) -> Response:
-    """`GET /jobs?status=&limit=&cursor=`: newest first, in pages."""
+    """`GET /jobs?status=&q=&limit=&cursor=`: newest first, in pages, and how many there are of each status."""
     query = request.query_params
-    status = query.get("status")
-    if status is not None and status not in [*Status]:
-        raise InvalidCursor(f"status must be one of {', '.join(Status)}, got {status[:40]!r}")
+    statuses, search = _statuses(query.get("status", "")), query.get("q", "")
+    if len(search) > MAX_SEARCH:
+        raise InvalidCursor(f"q may have {MAX_SEARCH} characters, got {len(search)}")
     limit = _number(query.get("limit", "100"), "limit", PAGE) or 1
     before = _number(query["cursor"], "cursor") if "cursor" in query else None
-    found = await to_thread.run_sync(lambda: request.state.store.jobs(status=status, before=before, limit=limit))
+    store: Store = request.state.store
+    ask = functools.partial(store.jobs, statuses=statuses, search=search, before=before, limit=limit)
+    found, counts = await to_thread.run_sync(lambda: (ask(), store.counts(search)))
     more = str(request.url.include_query_params(cursor=found[-1].number)) if len(found) == limit else None
-    return answer({"jobs": [job.snapshot() for job in found], "next": more})
+    shown = [job.snapshot() for job in found]
+    return answer({"jobs": shown, "counts": {status: counts.get(status, 0) for status in Status}, "next": more})
+
+
+def _statuses(text: str) -> list[str]:
+    """What is listed with commas. Raises InvalidCursor."""
+    named = [name for name in text.split(",") if name]
+    if unknown := [name for name in named if name not in [*Status]]:
+        raise InvalidCursor(f"status must be of {', '.join(Status)}, got {', '.join(unknown)[:40]!r}")
+    return named
 
 
 async def show_job(request: Request) -> Response:

@@ -8,12 +8,13 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from service import listing
 from service.errors import JobFinal, JobNotFinal, JobNotFound, JobNotRunning, KeyReused, StoreUnavailable
 from service.events import FINAL_TYPES, Event, Record
 from service.jobs import Job
@@ -175,9 +176,12 @@ class Store:
         """The jobs that wait, first one first, as they were told last."""
         return self._current.places
 
-    def counts(self) -> dict[str, int]:
-        """Jobs by status; waits for no disk."""
-        return self._current.counts()
+    def counts(self, search: str = "") -> dict[str, int]:
+        """How many jobs a search finds, by status; all of them without one, which waits for no disk."""
+        if not listing.words(search):
+            return self._current.counts()
+        sql, arguments = listing.counts(search)
+        return dict(self._query(sql, *arguments))
 
     def request_cancel(self, job_id: str) -> Job:
         """Note that the job is to be cancelled; returns it once a restart would honour that. Repeatable.
@@ -274,11 +278,15 @@ class Store:
             raise JobNotFound(job_id)
         return Job.from_json(rows[0][0])
 
-    def jobs(self, *, status: str | None = None, before: int | None = None, limit: int = 100) -> list[Job]:
-        """Jobs, newest first; `before` continues below the job of that number."""
-        where = "number < ?" + (" AND status = ?" if status else "")
-        arguments: list[Any] = [2**62 if before is None else before, *([status] if status else []), limit]
-        rows = self._query(f"SELECT id, state FROM jobs WHERE {where} ORDER BY number DESC LIMIT ?", *arguments)  # noqa: S608 (two literals)
+    def jobs(
+        self, *, statuses: Sequence[str] = (), search: str = "", before: int | None = None, limit: int = 100
+    ) -> list[Job]:
+        """Jobs that have one of these statuses, or any, and that a search finds, newest first.
+
+        `before` continues below the job of that number.
+        """
+        sql, arguments = listing.page(statuses, search, before, limit)
+        rows = self._query(sql, *arguments)
         return [self._current.job(job_id) or Job.from_json(state) for job_id, state in rows]
 
     def unfinished(self) -> list[Job]:

@@ -10,15 +10,16 @@ from service.errors import DataDirInUse, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id     TEXT NOT NULL UNIQUE,
     status TEXT NOT NULL,
-    state  BLOB NOT NULL              -- the Job, as JSON
+    state  BLOB NOT NULL,             -- the Job, as JSON
+    search TEXT NOT NULL DEFAULT ''   -- what a search looks into: id, model, dataset, in lower case
 );
-CREATE INDEX jobs_by_status ON jobs (status, number);
+CREATE INDEX jobs_by_status ON jobs (status, number, search);
 CREATE TABLE events (
     job    INTEGER NOT NULL REFERENCES jobs (number),
     seq    INTEGER NOT NULL,          -- 1, 2, 3, … per job, no holes
@@ -44,7 +45,15 @@ MIGRATIONS = {
             key TEXT PRIMARY KEY, digest TEXT NOT NULL, job TEXT NOT NULL, created_at REAL NOT NULL
         ) WITHOUT ROWID;
         CREATE TABLE deletions (number INTEGER PRIMARY KEY, job TEXT NOT NULL);
-    """
+    """,
+    2: """
+        ALTER TABLE jobs ADD COLUMN search TEXT NOT NULL DEFAULT '';
+        UPDATE jobs SET search = casefold(id || ' '
+            || coalesce(json_extract(CAST(state AS TEXT), '$.request.model'), '') || ' '
+            || coalesce(json_extract(CAST(state AS TEXT), '$.request.fit_params.data'), ''));
+        DROP INDEX jobs_by_status;
+        CREATE INDEX jobs_by_status ON jobs (status, number, search);
+    """,
 }
 #: Seconds for which a commit waits while somebody else (a backup, a shell) holds the file.
 BUSY_SECONDS = 1.0
@@ -95,5 +104,6 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
         backup.unlink(missing_ok=True)  # of a migration that was cut off
         connection.execute("VACUUM INTO ?", (str(backup),))
         log.info("log.db is brought to version %d, a backup is in %s", SCHEMA_VERSION, backup.name)
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)  # SQLite's lower() knows ASCII only
     for before in range(version, SCHEMA_VERSION):
         connection.executescript(f"BEGIN; {MIGRATIONS[before]} PRAGMA user_version = {before + 1}; COMMIT;")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from service import listing
 from service.errors import JobNotFound
 from service.events import VOLATILE_TYPES, Event, Record, encode
 from service.jobs import Job
@@ -103,7 +104,8 @@ class Transaction:
         after = job.apply(orjson.loads(data))
         after.to_json()  # raises, if it does, before anything is written
         if not job.number:
-            row = self.execute("INSERT INTO jobs (id, status, state) VALUES (?, '', '')", job.id)
+            insert = "INSERT INTO jobs (id, status, state, search) VALUES (?, '', '', ?)"
+            row = self.execute(insert, job.id, listing.text(job))
             after = replace(after, number=row.lastrowid or 0)
             self._before[job.id] = None
         if seq is not None:

@@ -23,6 +23,7 @@ LAYERS = [
     ["supervisor", "store", "waiting"],
     ["worker", "writer"],
     ["transaction"],
+    ["listing"],
     ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox"],
     ["shelf", "page"],
     ["failures", "lines", "tables", "openapi", "demo_view"],

@@ -96,8 +96,29 @@ async def test_jobs_are_listed_newest_first_with_pages_and_a_filter(service: Run
     assert len((await service.http.get("/jobs?status=completed")).json()["jobs"]) == 3
     assert (await service.http.get("/jobs?status=running")).json()["jobs"] == []
     assert len((await service.http.get("/jobs?limit=0")).json()["jobs"]) == 1
-    for wrong in ("status=done", "limit=-1", "limit=5000", "cursor=x"):
+    for wrong in ("status=done", "status=failed,done", "limit=-1", "limit=5000", "cursor=x", f"q={'x' * 201}"):
         assert (await service.http.get(f"/jobs?{wrong}")).status_code == 400
+
+
+async def test_a_list_tells_how_many_there_are_whatever_its_page_shows(tmp_path: Path) -> None:
+    none = dict.fromkeys(("queued", "running", "completed", "failed", "cancelled"), 0)
+    async with serve(tmp_path / "data") as service:
+
+        async def listed(**query: Any) -> tuple[list[str], dict[str, int]]:
+            found = (await service.http.get("/jobs", params=query)).json()
+            return [job["job_id"] for job in found["jobs"]], {**none, **found["counts"]}
+
+        jobs = [await service.submit("count", epochs=1) for _ in range(3)] + [await service.submit("fail")]
+        for job_id in jobs:
+            await service.events(job_id)
+        assert await listed(limit=1) == (jobs[3:], {**none, "completed": 3, "failed": 1})
+        found = await listed(status="failed,completed", q=jobs[1].upper())
+        assert found == ([jobs[1]], {**none, "completed": 1}), "counts are of the search, in all statuses"
+        assert await listed(q="nowhere") == ([], none)
+        rest = (await service.http.get("/jobs?status=completed&q=count&limit=2")).json()
+        last = (await service.http.get(rest["next"])).json()
+        pages = [*rest["jobs"], *last["jobs"]]
+        assert [(job["job_id"], job["number"]) for job in pages] == list(zip(jobs[2::-1], (3, 2, 1), strict=True))
 
 
 async def test_cancel_answers_202_again_and_409_once_the_job_has_ended(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from service import listing
 from service.errors import DataDirInUse, JobFinal, JobNotFound, LogClosed, StaleAttempt, StoreUnavailable
 from service.jobs import Job, Status
 from service.store import Store
@@ -156,7 +157,28 @@ def test_jobs_are_listed_newest_first_in_pages(store: Store) -> None:
     store.append("j1", 1, {"event": "completed"}).result()
     assert [found.id for found in store.jobs(limit=2)] == ["j4", "j3"]
     assert [found.id for found in store.jobs(before=4, limit=10)] == ["j2", "j1", "j0"]
-    assert [found.id for found in store.jobs(status="completed")] == ["j1"]
+    assert [found.id for found in store.jobs(statuses=["completed"])] == ["j1"]
+
+
+def test_jobs_are_found_by_the_words_in_their_id_model_and_dataset(store: Store) -> None:
+    sets = ["/Größe/Roads/data.yaml", "/sets/roads 2", "/sets/50%_off", None]
+    for number, data in enumerate(sets):
+        request = {"model": f"YOLO11{'ns'[number % 2]}.pt", "fit_params": {"data": data}}
+        store.create(Job(id=f"j{number}", request=request))
+    store.append("j1", 1, {"event": "failed"}).result()
+
+    def found(search: str, *statuses: str) -> list[str]:
+        return [job.id for job in store.jobs(search=search, statuses=statuses)]
+
+    assert found("roads") == ["j1", "j0"]
+    assert found("  YOLO11N   roads ") == found("roads GRÖSSE") == ["j0"], "all of its words, in any case"
+    assert found("j3") == ["j3"]
+    assert found("%_") == ["j2"], "no sign means another one"
+    assert found("' OR 1") == found("roads%data") == []
+    assert (found("yolo", "failed"), found("roads", "queued", "failed")) == (["j1"], ["j1", "j0"])
+    assert [job.id for job in store.jobs(search="yolo", before=4, limit=2)] == ["j2", "j1"]
+    assert (store.counts(), store.counts("roads")) == ({"queued": 3, "failed": 1}, {"queued": 1, "failed": 1})
+    assert store.counts("nowhere") == {}
 
 
 def test_a_closed_store_refuses_and_closes_twice(tmp_path: Path) -> None:
@@ -191,7 +213,9 @@ def test_a_place_in_the_queue_is_shown_and_not_written(tmp_path: Path) -> None:
     store.place(["x", "y", "a"])
     store.append("a", 1, {"event": "log", "lines": []}).result()
     assert store.places == ("x", "y", "a")
-    assert [found.queue_position for found in (store.job("a"), *store.jobs(), *store.jobs(status="queued"))] == [3] * 3
+    assert [found.queue_position for found in (store.job("a"), *store.jobs(), *store.jobs(statuses=["queued"]))] == [
+        3
+    ] * 3
     store.place(["y", "a"])
     store.append("a", 1, {"event": "log", "lines": []}).result()
     assert store.job("a").queue_position == 2
@@ -276,7 +300,7 @@ def old_log(folder: Path) -> None:
     folder.mkdir()
     state = {
         "id": "old",
-        "request": {"model": "m", "fit_params": {}},
+        "request": {"model": "Möbel.PT", "fit_params": {"data": "/Sets/old"}},
         "number": 1,
         "status": "completed",
         "last_seq": 1,
@@ -293,6 +317,7 @@ def test_a_log_of_the_first_version_is_brought_up_to_date_with_a_backup(tmp_path
     for life in range(2):
         store = Store(tmp_path / "data")
         assert store.job("old").status == "completed"
+        assert [job.id for job in store.jobs(search="MÖBEL sets")] == ["old"]
         assert [record.seq for record in store.read("old")] == [1]
         assert store.create(Job(id=f"job{life}", request={"model": "m"}), f"key{life}", "digest")
         assert store.deletions() == []
@@ -337,12 +362,21 @@ def test_a_log_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
 def test_a_page_of_jobs_is_found_by_an_index(store: Store) -> None:
     for sql in (
         "SELECT state FROM jobs WHERE number < 9 ORDER BY number DESC LIMIT 3",
-        "SELECT state FROM jobs WHERE number < 9 AND status = 'failed' ORDER BY number DESC LIMIT 3",
-        "SELECT status, count(*) FROM jobs GROUP BY status",
+        "SELECT number FROM jobs WHERE status = 'failed' AND number < 9 AND instr(search, 'x') ORDER BY number DESC",
+        "SELECT status, count(*) FROM jobs WHERE instr(search, 'x') GROUP BY status",
         "SELECT seq FROM events WHERE job = 1 AND seq > 5 ORDER BY seq LIMIT 3",
     ):
         plan = " ".join(str(row[3]) for row in store._query(f"EXPLAIN QUERY PLAN {sql}"))
         assert "USING" in plan and "TEMP B-TREE" not in plan, plan
+
+
+def test_a_search_reads_no_job_that_it_does_not_show(store: Store) -> None:
+    """Their states are kilobytes each; the index has all that a search needs."""
+    for sql, arguments in (listing.page(["failed", "queued"], "a b", 9, 3), listing.counts("a b")):
+        plan = [str(row[3]) for row in store._query(f"EXPLAIN QUERY PLAN {sql}", *arguments)]
+        tables = [step for step in plan if step.startswith(("SEARCH jobs", "SCAN jobs"))]
+        assert tables, plan
+        assert all("COVERING INDEX jobs_by_status" in step or "rowid=?" in step for step in tables), plan
 
 
 def test_the_best_epoch_is_kept_while_ticks_and_worse_ones_follow(store: Store) -> None:
