@@ -1,12 +1,15 @@
 /** Line charts that grow: uPlot, with one cursor and one zoom for all charts of a group, smoothing and a log scale. */
 
-import { h, write } from "./dom.js";
+import { h, iconButton, mark, write } from "./dom.js";
 import { share, short } from "./format.js";
+import { drawMarks } from "./marks.js";
+import { COLOURS, faint, onRecolour, palette } from "./palette.js";
 import { smooth, thin } from "./series.js";
+import { touch } from "./touch.js";
 
 /**
  * @typedef {{name: string, values: (number|null)[], colour: number, dash?: boolean}} Line
- * @typedef {{xs: number[], lines: Line[], marks?: {x: number, label: string}[]}} Data
+ * @typedef {{xs: number[], lines: Line[], marks?: import("./marks.js").Mark[]}} Data
  * @typedef {{smoothing: number, isLog: boolean}} Look
  */
 
@@ -17,29 +20,10 @@ const uPlot = await import(UPLOT).then(
   () => null,
 );
 
-const HEIGHT = 190;
 /** Pixels between two labels of an axis of times: "12:34:56 PM" must not touch the next. */
 const TIME_SPACE = 88;
-export const COLOURS = 8;
-
-/** A colour of the style sheet, as it is in the theme of now. */
-const colour = (/** @type {string} */ name) => {
-  const probe = h("i", { class: `probe ${name}` });
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-};
-
-/** The colours of now; read once for many charts. */
-let colours = /** @type {{lines: string[], axis: string, grid: string}|null} */ (null);
-const palette = () =>
-  (colours ??= {
-    lines: Array.from({ length: COLOURS }, (_, i) => colour(`line-${i}`)),
-    axis: colour("axis"),
-    grid: colour("grid"),
-  });
-
+/** Seconds on either side of a time that stands alone. */
+const LONE_SECONDS = 30;
 /** Charts that share cursor, zoom and look. */
 export class ChartGroup {
   /**
@@ -57,18 +41,29 @@ export class ChartGroup {
     this.range = null;
     /** @type {Look} */
     this.look = { smoothing: 0, isLog: false };
+    /** What x is, in a word under the axis; "" where its labels say it. */
+    this.axis = "";
     /** Called when the zoom changes. */
     this.onzoom = () => {};
-    this._scheme = matchMedia("(prefers-color-scheme: dark)");
-    this._recolour = () => this.recolour();
-    this._scheme.addEventListener("change", this._recolour);
-    addEventListener("themechange", this._recolour);
+    this._stop = onRecolour(() => {
+      for (const chart of this.charts) chart.rebuild();
+    });
   }
 
+  /** Show this part of x; null: all there is, of y too. */
   zoom(/** @type {[number, number]|null} */ range) {
     this.range = range;
+    if (!range) for (const chart of this.charts) chart.span = null;
+    this.zoomed();
+  }
+
+  zoomed() {
     this.redraw();
     this.onzoom();
+  }
+
+  get isZoomed() {
+    return this.range !== null || [...this.charts].some(({ span }) => span);
   }
 
   restyle(/** @type {Partial<Look>} */ look) {
@@ -80,14 +75,8 @@ export class ChartGroup {
     for (const chart of this.charts) chart.draw();
   }
 
-  recolour() {
-    colours = null;
-    for (const chart of this.charts) chart.rebuild();
-  }
-
   close() {
-    this._scheme.removeEventListener("change", this._recolour);
-    removeEventListener("themechange", this._recolour);
+    this._stop();
     for (const chart of [...this.charts]) chart.close();
   }
 }
@@ -96,7 +85,8 @@ export class Chart {
   /**
    * @param {ChartGroup} group
    * @param {{title: string, unit?: string, isTime?: boolean, range?: [number, number], isLinear?: boolean, isShare?: boolean}} options
-   *   `range` is the least that the y axis spans; `isLinear`: no log scale even where the group has one; `isShare`: of 1
+   *   `range` is the least that the y axis spans while nothing is zoomed; `isLinear`: no log scale even where the group
+   *   has one; `isShare`: of 1, so never above
    */
   constructor(group, options) {
     this.group = group;
@@ -106,26 +96,31 @@ export class Chart {
     /** @type {import("uplot")|null} */
     this._plot = null;
     this._built = "";
+    /** What the y axis spans, where somebody has chosen it. @type {[number, number]|null} */
+    this.span = null;
     /** Rows of the data that are drawn. @type {number[]} */
     this._rows = [];
     /** @type {Set<string>} names of lines that were switched off */
     this._hidden = new Set();
     this._title = h("span", { class: "chart-title" }, options.title);
     this._at = h("span", { class: "chart-at" });
+    this._enlarge = iconButton("zoom", "Enlarge", { class: "enlarge", "aria-pressed": "false", onclick: () => this._resize() });
     this._legend = h("ul", { class: "legend" });
     this._canvas = h("div", { class: "plot" });
     if (!uPlot) this._canvas.append(h("p", { class: "quiet" }, "The chart library is not installed: run make install."));
+    const unit = options.unit ? h("span", { class: "quiet" }, options.unit) : null;
     this.element = h(
-      "figure",
+      "div",
       { class: "chart card", tabindex: 0, role: "group", onkeydown: (/** @type {KeyboardEvent} */ e) => this._key(e) },
-      h("figcaption", {}, h("div", { class: "row" }, this._title, this._at), this._legend),
+      h("div", { class: "row" }, h("span", {}, this._title, unit), h("span", { class: "grow" }), this._at, this._enlarge),
+      this._legend,
       this._canvas,
     );
     group.charts.add(this);
     this._isSeen = false;
     this._isStale = true;
-    this._resize = new ResizeObserver(() => this._fit());
-    this._resize.observe(this._canvas);
+    this._sizes = new ResizeObserver(() => this._fit());
+    this._sizes.observe(this._canvas);
     this._sight = new IntersectionObserver(([entry]) => {
       this._isSeen = entry.isIntersecting;
       if (this._isSeen && this._isStale) this.draw();
@@ -135,7 +130,7 @@ export class Chart {
 
   close() {
     this.group.charts.delete(this);
-    this._resize.disconnect();
+    this._sizes.disconnect();
     this._sight.disconnect();
     this._plot?.destroy();
     this._plot = null;
@@ -157,10 +152,12 @@ export class Chart {
     if (!this._isSeen || !uPlot || !this._canvas.clientWidth) return;
     this._isStale = false;
     const drawn = this._drawn();
-    const built = JSON.stringify([this.data.lines.map(({ name, colour: c, dash }) => [name, c, dash]), this.group.look, this.options.title]);
+    const { look, axis } = this.group;
+    const built = JSON.stringify([this.data.lines.map(({ name, colour, dash }) => [name, colour, dash]), look, axis, this.options.title]);
     if (this._built !== built) {
       this._plot?.destroy();
       this._plot = new uPlot(this._config(), /** @type {any} */ (drawn), this._canvas);
+      touch(this._plot, (range) => this.group.zoom(this._within(range)));
       this._built = built;
       this._drawLegend();
     } else {
@@ -187,16 +184,17 @@ export class Chart {
 
   /** @returns {import("uplot").Options} */
   _config() {
-    const { lines, axis, grid } = palette();
+    const { lines, dashes, axis, grid } = palette();
     const { smoothing, isLog } = this.group.look;
     const isLogged = isLog && !this.options.isLinear;
     const font = "11px system-ui, sans-serif";
     const look = { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 4 } };
+    const label = this.group.axis && { label: this.group.axis, labelFont: font, labelSize: 14, labelGap: 0 };
     /** @type {import("uplot").Series[]} */
     const series = [{}];
     for (const line of this.data.lines) {
       const stroke = lines[line.colour % COLOURS];
-      const dash = line.dash ? [5, 4] : undefined;
+      const dash = dashes[line.colour % COLOURS] ?? (line.dash ? [5, 4] : undefined);
       const isShown = !this._hidden.has(line.name);
       if (smoothing) series.push({ stroke: faint(stroke), width: 1, points: { show: false }, show: isShown });
       const spanGaps = !this.options.isTime; // epochs that were not validated are spanned, pauses are not
@@ -204,28 +202,28 @@ export class Chart {
     }
     return {
       width: this._canvas.clientWidth,
-      height: HEIGHT,
-      padding: [8, this.options.isTime ? 30 : 20, 0, 0], // half of a label that stands at the end
+      height: this._canvas.clientHeight,
+      padding: [14, this.options.isTime ? 30 : 20, 0, 0], // half of a label that stands at the end
       legend: { show: false },
       cursor: {
         sync: { key: this.group.name, setSeries: false },
-        drag: { x: true, y: false, setScale: false },
+        drag: { x: true, y: true, uni: 40, setScale: false },
         points: { size: 7 },
         bind: { dblclick: () => () => (this.group.zoom(null), null) },
       },
       scales: {
-        x: { time: false, range: (_, low, high) => this._spanX(low, high) },
+        x: { time: false, range: () => this._spanX() },
         y: { distr: isLogged ? 3 : 1, range: isLogged ? undefined : (_, low, high) => this._spanY(low, high) },
       },
       axes: [
-        { ...look, size: 26, space: this.options.isTime ? TIME_SPACE : 56, values: (_, places) => places.map((x) => this._tickX(x)) },
+        { ...look, ...label, size: 26, space: this.options.isTime ? TIME_SPACE : 56, values: (_, places) => places.map((x) => this._tickX(x)) },
         { ...look, size: 46, values: (_, places) => places.map((y) => (y === null ? "" : short(y))) },
       ],
       series,
       hooks: {
         setCursor: [(plot) => this._point(plot.cursor.idx ?? null)],
         setSelect: [(plot) => this._select(plot)],
-        draw: [(plot) => this._drawMarks(plot)],
+        draw: [(plot) => drawMarks(plot, this.data.marks ?? [])],
       },
     };
   }
@@ -237,60 +235,57 @@ export class Chart {
     return this.options.isTime || Number.isInteger(x) ? this.group.showX(x) : "";
   }
 
-  /** @returns {[number, number]} */
-  _spanX(/** @type {number|null} */ low, /** @type {number|null} */ high) {
+  /** By the data and not by what uPlot makes of it: of a single value it makes 0 to twice that. @returns {[number, number]} */
+  _spanX() {
+    const { xs } = this.data;
     if (this.group.range) return this.group.range;
-    if (low === null || high === null) return [0, 1];
-    return low === high ? [low - 0.5, high + 0.5] : [low, high];
+    if (!xs.length) return [0, 1];
+    const room = xs.length > 1 ? 0 : this.options.isTime ? LONE_SECONDS : 0.5;
+    return [xs[0] - room, xs[xs.length - 1] + room];
   }
 
-  /** @returns {[number, number]} */
+  /** The values with some room; what can be no less than 0, or no more than 1, gets no room there. @returns {[number, number]} */
   _spanY(/** @type {number|null} */ low, /** @type {number|null} */ high) {
-    const [least, most] = this.options.range ?? [Infinity, -Infinity];
+    if (this.span) return this.span;
+    const [least, most] = (!this.group.range && this.options.range) || [Infinity, -Infinity];
     const [from, to] = [Math.min(least, low ?? 0), Math.max(most, high ?? 1)];
-    const room = from === to ? Math.abs(from) * 0.1 || 0.5 : (to - from) * 0.06;
-    return [from === least ? from : from - (from >= 0 && from - room < 0 ? from : room), to === most ? to : to + room];
+    const room = from === to ? Math.abs(from) * 0.1 || (this.options.isShare ? 1 : 0.5) : (to - from) * 0.06;
+    const bottom = from === least ? from : from - room;
+    const top = to === most ? to : to + room;
+    return [from >= 0 ? Math.max(0, bottom) : bottom, this.options.isShare ? Math.min(1, top) : top];
   }
 
+  /** A range of x no wider than the data; null where it would be all of them. @returns {[number, number]|null} */
+  _within(/** @type {[number, number]} */ [from, to]) {
+    const { xs } = this.data;
+    const [low, high] = [Math.max(from, xs[0]), Math.min(to, xs[xs.length - 1])];
+    return low >= high || (low === xs[0] && high === xs[xs.length - 1]) ? null : [low, high];
+  }
+
+  /** What was dragged over becomes all that is seen: along x for the whole group, along y for this chart. */
   _select(/** @type {import("uplot")} */ plot) {
-    const { left, width } = plot.select;
-    if (width < 4) return;
-    const range = /** @type {[number, number]} */ ([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
+    const { left, top, width, height } = plot.select;
+    if (width < 4 || height < 4) return;
     plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-    this.group.zoom(range);
-  }
-
-  /** Vertical lines where something happened, such as a resume. */
-  _drawMarks(/** @type {import("uplot")} */ plot) {
-    const { ctx, bbox } = plot;
-    let named = 0; // names end here: one that would run into another is left out
-    for (const { x, label } of this.data.marks ?? []) {
-      const at = plot.valToPos(x, "x", true);
-      if (at < bbox.left || at > bbox.left + bbox.width) continue;
-      ctx.save();
-      ctx.strokeStyle = ctx.fillStyle = palette().axis;
-      ctx.globalAlpha = 0.7;
-      ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
-      ctx.beginPath();
-      ctx.moveTo(at, bbox.top);
-      ctx.lineTo(at, bbox.top + bbox.height);
-      ctx.stroke();
-      ctx.font = `${10 * devicePixelRatio}px system-ui, sans-serif`;
-      const isLeft = at > bbox.left + bbox.width * 0.7;
-      ctx.textAlign = isLeft ? "right" : "left";
-      const width = ctx.measureText(label).width + 8 * devicePixelRatio;
-      const [from, to] = isLeft ? [at - width, at] : [at, at + width];
-      if (from >= named) {
-        ctx.fillText(label, at + (isLeft ? -4 : 4) * devicePixelRatio, bbox.top + 10 * devicePixelRatio);
-        named = to;
-      }
-      ctx.restore();
-    }
+    const { clientWidth, clientHeight } = plot.over;
+    if (height < clientHeight) this.span = [plot.posToVal(top + height, "y"), plot.posToVal(top, "y")];
+    if (width < clientWidth) this.group.range = [plot.posToVal(left, "x"), plot.posToVal(left + width, "x")];
+    this.group.zoomed();
   }
 
   _fit() {
-    if (this._plot && this._canvas.clientWidth) this._plot.setSize({ width: this._canvas.clientWidth, height: HEIGHT });
+    const { clientWidth: width, clientHeight: height } = this._canvas;
+    if (this._plot && width) this._plot.setSize({ width, height });
     if (this._isStale) this.draw();
+  }
+
+  /** As wide as all charts together and high, or as the others. */
+  _resize() {
+    const isLarge = this.element.classList.toggle("large");
+    mark(this._enlarge, "aria-pressed", String(isLarge));
+    mark(this._enlarge, "title", isLarge ? "Make smaller" : "Enlarge");
+    mark(this._enlarge, "aria-label", isLarge ? "Make smaller" : "Enlarge");
+    this.element.scrollIntoView({ block: "nearest" });
   }
 
   // Legend and cursor
@@ -343,7 +338,7 @@ export class Chart {
     event.preventDefault();
     const last = this._rows.length - 1;
     const place = Math.max(0, Math.min(last, (plot.cursor.idx ?? (step > 0 ? -1 : last + 1)) + step));
-    plot.setCursor({ left: plot.valToPos(/** @type {number} */ (plot.data[0][place]), "x"), top: HEIGHT / 3 });
+    plot.setCursor({ left: plot.valToPos(/** @type {number} */ (plot.data[0][place]), "x"), top: plot.over.clientHeight / 3 });
   }
 
   _describe() {
@@ -353,6 +348,3 @@ export class Chart {
     if (this.element.getAttribute("aria-label") !== label) this.element.setAttribute("aria-label", label);
   }
 }
-
-/** The colour, mostly transparent. */
-const faint = (/** @type {string} */ value) => value.replace(/^rgb\((.*)\)$/, "rgba($1, 0.25)");

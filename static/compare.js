@@ -2,10 +2,11 @@
 
 import { argumentsOf, shown } from "./arguments.js";
 import { favicon, title } from "./attention.js";
-import { Chart, COLOURS } from "./charts.js";
+import { Chart } from "./charts.js";
 import { arrange, h, iconButton, oncePerFrame } from "./dom.js";
 import { dataset, duration, family, headline, metric, metricAmong, model, share } from "./format.js";
-import { Controls, SHARE } from "./panel.js";
+import { COLOURS } from "./palette.js";
+import { Controls, lossTitle, SHARE } from "./panel.js";
 import { compareAddress, jobAddress } from "./router.js";
 import { Run } from "./run.js";
 import { nameOf, StatusPill } from "./status.js";
@@ -141,7 +142,7 @@ export class Comparison {
     let chart = this._charts.get(column);
     const [prefix, name] = [column.split(":")[0], column.slice(column.indexOf(":") + 1)];
     const marked = family(name) && family(name) !== "boxes" ? `, ${family(name)}` : "";
-    const title = { metric: `${metric(name)}${marked}`, val: `val ${metric(name)} loss`, train: `train ${metric(name)} loss` }[prefix] ?? "Learning rate";
+    const title = { metric: `${metric(name)}${marked}`, val: `${lossTitle(name)}, val`, train: `${lossTitle(name)}, train` }[prefix] ?? "Learning rate";
     const isShare = /mAP|precision|recall|accuracy/.test(name);
     if (!chart) this._charts.set(column, (chart = new Chart(this.group, isShare ? { title, ...SHARE } : { title })));
     chart.show(this._overlaid(column));

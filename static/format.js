@@ -78,6 +78,8 @@ export const model = (/** @type {string|null|undefined} */ path) =>
 /** A word of the protocol for a person: "checking_data" is "checking data". */
 export const words = (/** @type {string} */ name) => name.replaceAll("_", " ");
 
+export const capital = (/** @type {string} */ text) => text.slice(0, 1).toUpperCase() + text.slice(1);
+
 /** A metric without its prefix and mark: `metrics/mAP50(B)` is "mAP50". */
 export const metric = (/** @type {string} */ name) =>
   name

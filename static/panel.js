@@ -2,7 +2,7 @@
 
 import { Chart, ChartGroup } from "./charts.js";
 import { arrange, h, iconButton, write } from "./dom.js";
-import { clock, count, duration, family, metric } from "./format.js";
+import { capital, clock, count, duration, family, headline, metric } from "./format.js";
 
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {import("./charts.js").Line} Line */
@@ -10,8 +10,10 @@ import { clock, count, duration, family, metric } from "./format.js";
 /** Epochs from which charts are redrawn less often. */
 const MANY_EPOCHS = 2_000;
 const SMOOTHING = "smoothing";
-/** @type {{range: [number, number], isLinear: boolean, isShare: boolean}} for values from 0 to 1 */
-export const SHARE = { range: [0, 1], isLinear: true, isShare: true };
+/** @type {{range: [number, number], isLinear: boolean, isShare: boolean}} for values from 0 to 1: from 0 as far as they come */
+export const SHARE = { range: [0, 0], isLinear: true, isShare: true };
+/** Ultralytics' groups of parameters, in its order, where it makes three. */
+const GROUPS = ["weights", "norms", "biases"];
 
 /** A group of charts over epochs and its controls: smoothing, log scale, what x means, and the way out of a zoom. */
 export class Controls {
@@ -21,6 +23,7 @@ export class Controls {
     const place = (/** @type {number} */ x) => (this.byTime ? duration(x) : count(Math.round(x)));
     const group = new ChartGroup(name, place, (x) => (this.byTime ? `after ${duration(x)}` : `epoch ${count(Number(x.toFixed(1)))}`));
     this.group = group;
+    group.axis = "epoch";
     const weight = Number(localStorage.getItem(SMOOTHING) ?? 0);
     group.look.smoothing = weight;
     const slider = h("input", {
@@ -35,18 +38,24 @@ export class Controls {
       },
     });
     const log = h("input", { type: "checkbox", onchange: () => group.restyle({ isLog: log.checked }) });
-    const axis = h("select", { onchange: () => ((this.byTime = axis.value === "time"), group.zoom(null), changed()) });
+    const axis = h("select", { onchange: () => {
+      this.byTime = axis.value === "time";
+      group.axis = this.byTime ? "training time" : "epoch";
+      group.zoom(null);
+      changed();
+    } });
     axis.append(h("option", { value: "epoch" }, "Epoch"), h("option", { value: "time" }, "Training time"));
     const out = iconButton("zoom", "Show all", { onclick: () => group.zoom(null), hidden: true, class: "labelled" });
     out.append(h("span", {}, "Show all"));
-    group.onzoom = () => (out.hidden = group.range === null);
+    group.onzoom = () => (out.hidden = !group.isZoomed);
+    const hint = matchMedia("(pointer: coarse)").matches ? "Pinch to zoom" : "Drag to zoom, double-click for all";
     this.element = h(
       "div",
       { class: "controls", role: "group", "aria-label": "Charts" },
       h("label", {}, "Smoothing", slider),
       h("label", {}, log, "Log scale"),
       h("label", {}, "Over", axis),
-      h("span", { class: "quiet hint" }, "Drag to zoom, double-click for all"),
+      h("span", { class: "quiet hint" }, hint),
       out,
     );
   }
@@ -62,7 +71,7 @@ export class Panel {
     this._charts = new Map();
     this._epochs = h("div", { class: "charts" });
     this._machines = h("div", { class: "charts" });
-    this._machineTitle = h("h3", {}, "Machine");
+    this._machineTitle = h("h2", { class: "sub" }, "Machine");
     this._empty = h("p", { class: "empty" });
     this.element = h("div", {}, this.controls.element, this._empty, this._epochs, this._machineTitle, this._machines);
     this._drawn = 0;
@@ -90,7 +99,7 @@ export class Panel {
     const machines = [...this._speed(), ...this._machineCharts()];
     arrange(this._epochs, shown.map((chart) => chart.element));
     arrange(this._machines, machines.map((chart) => chart.element));
-    write(this._empty, this.run.isOver ? "It ended before its first epoch did." : "Curves begin with the end of the first epoch.");
+    write(this._empty, emptyWords(this.run));
     this._empty.hidden = epochs.xs.length > 0;
     this.controls.element.hidden = epochs.xs.length === 0;
     this._machineTitle.hidden = machines.length === 0;
@@ -104,7 +113,8 @@ export class Panel {
       const key = family(name);
       families.set(key, [...(families.get(key) ?? []), name]);
     }
-    return [...families].flatMap(([key, names]) => {
+    const main = family(headline(Object.fromEntries(this.run.epochs.names("metric:").map((name) => [name.slice(7), 0]))) ?? "");
+    return [...families].sort(([a], [b]) => Number(b === main) - Number(a === main)).flatMap(([key, names]) => {
       const title = (/** @type {string} */ what) => (key && families.size > 1 ? `${what}, ${key}` : what);
       const [maps, others] = [names.filter((name) => name.includes("mAP")), names.filter((name) => !name.includes("mAP"))];
       const line = (/** @type {string} */ name, /** @type {number} */ i) => this._line(name, metric(name.slice(7)), i);
@@ -139,7 +149,7 @@ export class Panel {
       const lines = [this._line(`train:${name}`, "train", 0)];
       if (epochs.get(`val:${name}`).some((v) => v !== null)) lines.push(this._line(`val:${name}`, "val", 1, true));
       if (running) lines.forEach((line, i) => (line.values = [...line.values, i ? null : (running.losses[name] ?? null)]));
-      const title = `${metric(name)} loss`.replace(/^loss loss$/, "Loss");
+      const title = lossTitle(name);
       return this._chart(`loss:${name}`, title, lines, {}, running?.x);
     });
   }
@@ -147,7 +157,16 @@ export class Panel {
   _rates() {
     const rates = this.run.epochs.names("lr:");
     if (!rates.length) return [];
-    const lines = rates.map((name, i) => this._line(name, metric(name.slice(3)), i + 3));
+    /** Groups whose rates are the same make one line. @type {Map<string, {values: (number|null)[], groups: string[]}>} */
+    const same = new Map();
+    for (const [i, name] of rates.entries()) {
+      const values = this.run.epochs.get(name);
+      const key = JSON.stringify(values);
+      const group = rates.length === GROUPS.length ? GROUPS[i] : `group ${metric(name).replace("pg", "")}`;
+      same.set(key, { values, groups: [...(same.get(key)?.groups ?? []), group] });
+    }
+    const title = (/** @type {string[]} */ groups) => (same.size === 1 ? "all layers" : groups.join(" and "));
+    const lines = [...same.values()].map(({ values, groups }, i) => ({ name: title(groups), values, colour: i + 3 }));
     return [this._chart("lr", "Learning rate", lines)];
   }
 
@@ -196,6 +215,8 @@ export class Panel {
     }
     if (more !== undefined) xs = [...xs, more];
     const marks = this.controls.byTime ? [] : attempts.map(({ epoch, attempt }) => ({ x: epoch + 0.5, label: `attempt ${attempt}` }));
+    const best = xs[epochs.xs.indexOf(this.run.job?.best?.epoch ?? -1)];
+    if (best !== undefined && epochs.xs.length > 1) marks.push({ x: best, label: "best" });
     return this._shown(key, this.group, { title, ...options }, { xs, lines, marks });
   }
 
@@ -213,3 +234,10 @@ export class Panel {
     return chart;
   }
 }
+
+/** "Box loss", and "Loss" for a classification's only one. */
+export const lossTitle = (/** @type {string} */ name) => (metric(name) === "loss" ? "Loss" : `${capital(metric(name))} loss`);
+
+/** What stands where curves will be. */
+const emptyWords = (/** @type {Run} */ run) =>
+  run.isOver ? "It ended before its first epoch did." : run.isComplete ? "Curves begin with the end of the first epoch." : "Loading …";

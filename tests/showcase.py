@@ -19,7 +19,8 @@ def learn(spec, emit, should_stop):
     """Behaves as a training does towards the page: every kind of event, pictures, curves that bend, in little time.
 
     `hyperparameters`: `epochs`, `pause` (seconds per epoch), `names` of classes, `say` (lines for the log), `gate` (a
-    file that the epoch after `until` waits for), `marks` of what is found ("BP": boxes, keypoints; "C": a class alone).
+    file that the epoch after `until` waits for), `marks` of what is found ("BP": boxes, keypoints; "C": a class alone),
+    `slope` of the curves (0: nothing is learned), `rates` of the three groups beside each other.
     """
     options, resume = spec["hyperparameters"], spec["resume"]
     epochs, names = spec["epochs"] or options.get("epochs", 12), options.get("names", ["circle", "square", "triangle"])
@@ -111,7 +112,8 @@ class _Told:
         self.emit({"event": "phase", "phase": phase, **self.where(epoch)})
 
     def rate(self, epoch):
-        return {f"lr/pg{group}": 0.002 * (1 - 0.95 * epoch / self.epochs) * (1 + group) for group in range(3)}
+        rates = self.spec["hyperparameters"].get("rates", [1, 2, 3])
+        return {f"lr/pg{group}": 0.002 * (1 - 0.95 * epoch / self.epochs) * rate for group, rate in enumerate(rates)}
 
     def tick(self, epoch, batch):
         elapsed = time.monotonic() - self.began

@@ -39,7 +39,7 @@ async def test_a_running_job_is_followed_to_its_end(page: Tab, shown: Running, t
     await page.until("document.title === 'completed · yolov8n on shapes'")
     assert "completed" in await page.page.inner_text("#spoken", timeout=1000)
     titles = await page.page.locator(".chart-title").all_inner_texts()
-    assert titles[:5] == ["mAP", "Precision and recall", "box loss", "cls loss", "dfl loss"]
+    assert titles[:5] == ["mAP", "Precision and recall", "Box loss", "Cls loss", "Dfl loss"]
     assert {"Learning rate", "Speed", "CPU and GPU", "Memory"} <= set(titles)
 
 
