@@ -29,8 +29,9 @@ from service.catalog import Catalog
 from service.errors import NotReady
 from service.launcher import Launcher
 from service.metrics import Metrics
+from service.problems import EXCEPTION_HANDLERS
 from service.retention import Retention
-from service.routes import EXCEPTION_HANDLERS, ROUTES, State
+from service.routes import ROUTES, State
 from service.runner import Runner
 from service.settings import Settings
 from service.store import Store
@@ -39,6 +40,16 @@ from service.transaction import Change
 
 log = logging.getLogger(__name__)
 
+#: Headers that an allowed page's script may send,
+SENT_HEADERS = (
+    *("Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "If-Match", "If-Modified-Since"),
+    *("If-None-Match", "If-Range", "If-Unmodified-Since", "Last-Event-ID", "Range"),
+)
+#: and those of an answer that it may read.
+SHOWN_HEADERS = (
+    *("Accept-Ranges", "Allow", "Content-Disposition", "Content-Range", "ETag", "Idempotent-Replayed", "Location"),
+    *("Log-Seq", "Retry-After"),
+)
 #: Payloads and datasets that are looked at at once.
 CHECKERS = 2
 PRELOAD = ("AI.model_trainer.preload", "service.worker")
@@ -128,17 +139,24 @@ def create_app(settings: Settings | None = None) -> Service:
     service = Service(
         routes=ROUTES, middleware=_middleware(settings), exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan
     )
+    service.router.redirect_slashes = False  # a redirect would name a host and a path that a proxy may have changed
     return service
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
-    """Who may ask; and, for pages of other sites that are allowed, what their browsers want to hear."""
+    """Who may ask; and what the browsers of allowed other pages want to hear, of refusals, too."""
     guard = Middleware(Guard, hosts=settings.allowed_host, origins=settings.allowed_origin)
     if not settings.allowed_origin:
         return [guard]
-    headers = ["Content-Type", "Idempotency-Key", "Last-Event-ID"]
-    origins = list(settings.allowed_origin)
-    return [guard, Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=headers)]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(settings.allowed_origin),
+        allow_methods=["*"],
+        allow_headers=SENT_HEADERS,
+        expose_headers=SHOWN_HEADERS,
+        allow_private_network=True,
+    )
+    return [cors, guard]
 
 
 def _make_runner(settings: Settings, store: Store, launcher: Launcher) -> Runner:

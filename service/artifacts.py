@@ -19,7 +19,7 @@ from starlette.datastructures import Headers
 from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from service.errors import ArtifactNotFound
+from service.errors import ArtifactNotFound, InvalidRange, RangeNotSatisfiable
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ _TYPES = {
     ".log": "text/plain",
 }
 CHUNK_BYTES = 1 << 16
+#: What a Range may look like.
+RANGES = "bytes=0-99 asks for the first 100 bytes, bytes=100- for all others, bytes=-100 for the last ones"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +146,20 @@ class Download(FileResponse):
         self._artifact = artifact
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # HTTP has a range in a unit that is not known ignored; Starlette calls it a fault.
-        known = [(name, value) for name, value in scope["headers"] if name != b"range" or value.startswith(b"bytes")]
+        # HTTP has a range ignored where the unit is not known, which Starlette calls a fault, and for HEAD.
+        ranged = scope["method"] == "GET"
+        known = [
+            (name, value) for name, value in scope["headers"] if name != b"range" or (ranged and value[:5] == b"bytes")
+        ]
         promised = 0  # bytes of the body that are still to come
 
         async def send_promised(message: Message) -> None:
             nonlocal promised
             if message["type"] == "http.response.start":
+                if message["status"] == 400:
+                    raise InvalidRange(f"the Range does not parse; {RANGES}")
+                if message["status"] == 416:
+                    raise RangeNotSatisfiable(self._artifact.stat.st_size)
                 promised = int(Headers(raw=message["headers"])["content-length"])
             elif scope["method"] != "HEAD":
                 promised -= len(message["body"])

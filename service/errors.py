@@ -5,6 +5,8 @@
     │   ├── InvalidCursor        400
     │   ├── InvalidJson          400
     │   ├── InvalidKey           400
+    │   ├── InvalidHost          400
+    │   ├── InvalidRange         400
     │   ├── Forbidden            403
     │   ├── JobNotFound          404
     │   ├── ArtifactNotFound     404
@@ -12,8 +14,11 @@
     │   ├── JobNotRunning        409
     │   ├── NothingToResume      409
     │   ├── JobNotFinal          409
+    │   ├── PreconditionFailed   412
     │   ├── BodyTooLarge         413
     │   ├── UnsupportedMedia     415
+    │   ├── UnsupportedCoding    415
+    │   ├── RangeNotSatisfiable  416
     │   ├── InvalidPayload       422
     │   ├── KeyReused            422
     │   ├── QueueFull            429
@@ -24,9 +29,10 @@
     ├── StoreUnavailable     503: the log could not be written; nothing was acknowledged
     └── DataDirInUse         another process owns the data folder
 
-Routes raise; one handler in `routes` turns a class into its `application/problem+json`.
+Routes raise; one handler in `problems` turns a class into its `application/problem+json`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -35,6 +41,10 @@ class ServiceError(Exception):
     """Base of all errors of the service; `status` is the HTTP status it is answered with."""
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
+    #: The word by which a program tells this from other problems of its status; docs/protocol.md lists them.
+    code = "internal"
+    #: Further headers of the answer.
+    headers: Mapping[str, str] = {}
     #: Seconds after which the same request may be answered otherwise; None: it will not.
     retry_after: int | None = None
 
@@ -46,27 +56,47 @@ class RequestRejected(ServiceError):
 
 
 class InvalidCursor(RequestRejected):
-    """Raised when a cursor or a filter of an event stream does not parse."""
+    """Raised when a parameter of a query, or Last-Event-ID, is unknown or does not parse."""
+
+    code = "invalid_parameter"
 
 
 class InvalidJson(RequestRejected):
     """Raised when a body is not JSON."""
 
+    code = "invalid_json"
+
 
 class InvalidKey(RequestRejected):
     """Raised when an Idempotency-Key is empty, too long, or no text."""
+
+    code = "invalid_key"
+
+
+class InvalidHost(RequestRejected):
+    """Raised when a request of HTTP/1.1 has no Host, or several."""
+
+    code = "invalid_host"
+
+
+class InvalidRange(RequestRejected):
+    """Raised when a Range does not parse."""
+
+    code = "invalid_range"
 
 
 class Forbidden(RequestRejected):
     """Raised when a request comes from an origin, for a host or at an address that is not allowed."""
 
     status = HTTPStatus.FORBIDDEN
+    code = "forbidden"
 
 
 class JobNotFound(RequestRejected):
     """Raised when no job has the id that was asked for."""
 
     status = HTTPStatus.NOT_FOUND
+    code = "job_not_found"
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"no job {job_id[:100]!r}")
@@ -76,6 +106,7 @@ class ArtifactNotFound(RequestRejected):
     """Raised when a job has no file of the name that was asked for."""
 
     status = HTTPStatus.NOT_FOUND
+    code = "artifact_not_found"
 
     def __init__(self, name: str) -> None:
         super().__init__(f"no file {name[:200]!r}")
@@ -85,55 +116,93 @@ class JobFinal(RequestRejected):
     """Raised when a job has ended and can no longer do what was asked."""
 
     status = HTTPStatus.CONFLICT
+    code = "job_final"
 
 
 class JobNotRunning(RequestRejected):
     """Raised when a job that waits or has ended is to be stopped."""
 
     status = HTTPStatus.CONFLICT
+    code = "job_not_running"
 
 
 class NothingToResume(RequestRejected):
     """Raised when a job cannot go on: it has not ended, has no checkpoint, or has trained all that is asked for."""
 
     status = HTTPStatus.CONFLICT
+    code = "nothing_to_resume"
 
 
 class JobNotFinal(RequestRejected):
     """Raised when a job that has not ended is to be deleted."""
 
     status = HTTPStatus.CONFLICT
+    code = "job_not_final"
 
 
 class KeyReused(RequestRejected):
     """Raised when an Idempotency-Key comes again with another body."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "key_reused"
 
 
 class QueueFull(RequestRejected):
     """Raised when as many jobs wait as may wait."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "queue_full"
     retry_after = 60
+
+
+class PreconditionFailed(RequestRejected):
+    """Raised when a file is no longer the one that If-Match or If-Unmodified-Since asks for."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    code = "precondition_failed"
 
 
 class BodyTooLarge(RequestRejected):
     """Raised when a request body is longer than the service reads."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    code = "body_too_large"
 
 
 class UnsupportedMedia(RequestRejected):
     """Raised when a body has another content type than its route takes."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    code = "unsupported_media_type"
+
+
+class UnsupportedCoding(RequestRejected):
+    """Raised when a body is compressed."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    code = "unsupported_content_coding"
+
+    def __init__(self, coding: str) -> None:
+        super().__init__(f"send the body as it is, got Content-Encoding: {coding[:40]}")
+        self.headers = {"Accept-Encoding": "identity"}
+
+
+class RangeNotSatisfiable(RequestRejected):
+    """Raised when a file has nothing of the range that was asked for."""
+
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    code = "range_not_satisfiable"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"it has {size} bytes, and none of the range that was asked for")
+        self.headers = {"Content-Range": f"bytes */{size}"}
 
 
 class NotReady(RequestRejected):
     """Raised when the service cannot take trainings yet, or any more."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "not_ready"
     retry_after = 5
 
 
@@ -158,6 +227,7 @@ class InvalidPayload(RequestRejected):
 
     faults: list[Fault] = field(default_factory=list)
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "invalid_payload"
 
     def __str__(self) -> str:
         return "; ".join(f"{fault.pointer or '/'}: {fault.detail}" for fault in self.faults)
@@ -179,6 +249,7 @@ class StoreUnavailable(ServiceError):
     """Raised when the log cannot be written at the moment."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "store_unavailable"
     retry_after = 5
 
 

@@ -1,13 +1,18 @@
 """The page's files: where they lie, and the headers under which they go out. The page itself is in `static/`."""
 
+import gzip
+import os
 from pathlib import Path
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import NotModifiedResponse, PathLike, StaticFiles
 from starlette.types import Message, Receive, Scope, Send
+
+from service import compression
+from service.negotiation import takes_gzip
 
 _HERE = Path(__file__).parent
 
@@ -47,23 +52,41 @@ HEADERS = {
 }
 
 
-async def index(request: Request) -> Response:
-    """`GET /`: the page."""
-    return FileResponse(STATIC / "index.html", headers=HEADERS)
-
-
 class PageFiles(StaticFiles):
     """Files of one folder under the page's headers; a worker's script has its policy from there."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(directory=folder, check_dir=False)
         self._folder = folder
+        #: Files as gzip, by path and time: there are some sixty of them, 100 KB in all.
+        self._packed: dict[tuple[str, int], bytes] = {}
 
     async def check_config(self) -> None:
         """Nothing is there where the folder is not, such as the chart library's in a checkout without npm."""
         if not self._folder.is_dir():
             raise HTTPException(404)
         await super().check_config()
+
+    def file_response(
+        self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        plain = FileResponse(full_path, status_code=status_code, stat_result=stat_result)
+        response: Response = plain
+        asked = Headers(scope=scope)
+        if compression.is_text(plain.headers["content-type"]):
+            if takes_gzip(asked.get("accept-encoding")):
+                response = self._as_gzip(plain, stat_result)
+            response.headers.add_vary_header("Accept-Encoding")
+        return NotModifiedResponse(response.headers) if self.is_not_modified(response.headers, asked) else response
+
+    def _as_gzip(self, plain: FileResponse, stat: os.stat_result) -> Response:
+        key = str(plain.path), stat.st_mtime_ns
+        if key not in self._packed:
+            self._packed[key] = gzip.compress(Path(plain.path).read_bytes(), mtime=0)
+        # Other bytes have another strong ETag.
+        etag = plain.headers["etag"].removesuffix('"') + '-gzip"'
+        headers = {"ETag": etag, "Last-Modified": plain.headers["last-modified"], "Content-Encoding": "gzip"}
+        return Response(self._packed[key], headers=headers, media_type=plain.media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
@@ -72,3 +95,13 @@ class PageFiles(StaticFiles):
             await send(message)
 
         await super().__call__(scope, receive, send_with_headers)
+
+
+FILES = PageFiles(STATIC)
+
+
+async def index(request: Request) -> Response:
+    """`GET /`: the page."""
+    response = await FILES.get_response("index.html", request.scope)
+    response.headers.update(HEADERS)
+    return response

@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from service import yaml_file
+from service import json_keys, yaml_file
 from service.catalog import Catalog
 from service.errors import Fault, InvalidJson, InvalidPayload
 from service.events import is_deeper
@@ -55,6 +55,15 @@ _MESSAGES = {
 Request = TypeVar("Request", bound=BaseModel)
 
 
+def _whole(value: Any) -> Any:
+    """3 for 3.0, which JSON Schema takes for an integer, too."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+#: An integer, as JSON has it.
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
 class TrainRequest(BaseModel):
     """What a training is asked for with."""
 
@@ -64,7 +73,7 @@ class TrainRequest(BaseModel):
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     fit_params: dict[str, Any]
     #: A higher one runs first.
-    priority: int = Field(0, ge=-1_000, le=1_000)
+    priority: Whole = Field(0, ge=-1_000, le=1_000)
     #: Seconds after which an attempt is ended; None: never.
     max_runtime_seconds: float | None = Field(None, gt=0, le=1e9, allow_inf_nan=False)
 
@@ -75,7 +84,7 @@ class ResumeRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     #: The new total; None: the planned one.
-    epochs: int | None = Field(None, ge=1, le=1_000_000)
+    epochs: Whole | None = Field(None, ge=1, le=1_000_000)
 
 
 def parse_resume(body: bytes) -> ResumeRequest:
@@ -111,6 +120,8 @@ def _content(body: bytes) -> Any:
         raise InvalidJson(f"the body is not JSON: {error}") from None
     if is_deeper(content, MAX_LEVELS):
         raise InvalidPayload([Fault("", f"is nested more than {MAX_LEVELS} levels deep")])
+    if twice := json_keys.twice(body)[:MAX_FAULTS]:
+        raise InvalidPayload([Fault(_pointer(*path), "is named twice; one of the two would be lost") for path in twice])
     return content
 
 
@@ -135,8 +146,7 @@ def _in_whole_numbers(request: TrainRequest, catalog: Catalog) -> TrainRequest:
     def whole(value: Any, schema: Mapping[str, Any]) -> Any:
         if isinstance(value, list):
             return [whole(item, schema.get("items", {})) for item in value]
-        small = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
-        return int(value) if small and "integer" in schema.get("type", ()) else value
+        return _whole(value) if "integer" in schema.get("type", ()) else value
 
     changed = {
         section: {name: whole(value, sections[section]["properties"].get(name, {})) for name, value in given.items()}

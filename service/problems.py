@@ -1,8 +1,13 @@
-"""Errors as `application/problem+json` (RFC 9457)."""
+"""Errors as `application/problem+json` (RFC 9457): what routes raise, what routing raises, and faults of our own."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from service.errors import InvalidPayload, ServiceError
 from service.events import encode
@@ -10,22 +15,73 @@ from service.events import encode
 #: RFC 9110's names where older Pythons have older ones.
 TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 MEDIA_TYPE = "application/problem+json"
+#: Characters of an address that are answered.
+MAX_SHOWN = 100
 
 
 def problem(error: ServiceError) -> Response:
     """The answer to an error of ours; a payload's faults are listed with their JSON pointers."""
     faults = [fault.as_dict() for fault in error.faults] if isinstance(error, InvalidPayload) else None
-    response = problem_response(error.status, str(error), errors=faults)
+    headers = dict(error.headers)
     if error.retry_after is not None:
-        response.headers["Retry-After"] = str(error.retry_after)
-    return response
+        headers["Retry-After"] = str(error.retry_after)
+    return problem_response(error.status, str(error), error.code, errors=faults, headers=headers)
 
 
-def problem_response(status: int, detail: str, *, errors: object = None) -> Response:
-    """A problem of the generic type (`about:blank`), whose title is the status' phrase."""
+def problem_response(
+    status: int, detail: str, code: str, *, errors: object = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A problem of the generic type (`about:blank`), whose title is the status' phrase; `code` is what tells it."""
     title = TITLES.get(status) or HTTPStatus(status).phrase
-    body = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
+    body = {"type": "about:blank", "title": title, "status": int(status), "detail": detail, "code": code}
     if errors is not None:
         body["errors"] = errors
-    headers = {"X-Content-Type-Options": "nosniff"}  # it repeats what was sent
-    return Response(encode(body), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+    # It repeats what was sent, and a cache may keep a 404 unasked.
+    always = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(encode(body), status_code=status, headers={**always, **(headers or {})}, media_type=MEDIA_TYPE)
+
+
+async def on_service_error(request: Request, error: Exception) -> Response:
+    """The answer to everything that this service raises on purpose."""
+    assert isinstance(error, ServiceError)  # noqa: S101 (registered for this class)
+    return problem(error)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own errors in the same form: no such address, another method. OPTIONS is told the methods."""
+    assert isinstance(error, HTTPException)  # noqa: S101 (registered for this class)
+    path, status = request.url.path[:MAX_SHOWN], error.status_code
+    if status == 405:
+        allowed = _methods(request) or (error.headers or {}).get("Allow", "")
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": allowed})
+        detail = f"{path} takes {allowed}, got {request.method[:MAX_SHOWN]}"
+        return problem_response(405, detail, "method_not_allowed", headers={"Allow": allowed})
+    if status == 404:
+        return problem_response(404, f"nothing is at {path}; GET /docs lists the calls", "not_found")
+    return problem_response(status, str(error.detail), "http_error", headers=error.headers)
+
+
+def _methods(request: Request) -> str:
+    """All methods of the routes at the request's address: each route knows its own only."""
+    whole = {**request.scope, "root_path": request.scope.get("app_root_path", "")}  # a mount has changed it
+    routes = [route for route in request.app.routes if route.matches(whole)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
+
+
+async def on_client_gone(request: Request, error: Exception) -> Response:
+    """Nobody is left to read it; without this, each such request would leave a traceback in the service's log."""
+    return Response(status_code=400)
+
+
+async def on_crash(request: Request, error: Exception) -> Response:
+    """A fault of ours: said without its details, which are in the service's log."""
+    return problem_response(500, "the service failed to answer; its log says why", "internal")
+
+
+EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
+    ServiceError: on_service_error,
+    HTTPException: on_http_error,
+    ClientDisconnect: on_client_gone,
+    Exception: on_crash,
+}

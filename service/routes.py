@@ -1,24 +1,23 @@
-"""HTTP: each route checks, calls one thing, and answers. What it raises becomes problem+json here."""
+"""HTTP: each route checks, calls one thing, and answers. What it raises becomes problem+json in `problems`."""
 
 import asyncio
 import functools
 import hashlib
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
 from anyio import CapacityLimiter, to_thread
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Mount, Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Mount
 
-from service import artifacts, dataset, openapi, page, payload, shelf
+from service import artifacts, conditions, dataset, openapi, page, payload, shelf
 from service import logs as log_text
+from service.calls import call
 from service.catalog import Catalog
 from service.errors import (
     BodyTooLarge,
@@ -27,13 +26,15 @@ from service.errors import (
     NotReady,
     ServiceError,
     StoreUnavailable,
+    UnsupportedCoding,
     UnsupportedMedia,
 )
 from service.events import EVENT_TYPES, UNFILTERED_TYPES, encode
 from service.eventstream import BoardStream, JobStream
 from service.jobs import Job, Status, links
 from service.metrics import Metrics
-from service.problems import problem, problem_response
+from service.negotiation import preferred
+from service.parameters import HIGHEST, MAX_SEARCH, PAGE
 from service.retention import Retention
 from service.runner import Runner
 from service.schema import train_schema
@@ -50,10 +51,8 @@ DOCS_HEADERS = {
 }
 #: Characters of an Idempotency-Key.
 MAX_KEY = 255
-#: Characters of what a list is searched for.
-MAX_SEARCH = 200
-#: Events in one page of JSON, and jobs in one page of the list, at most.
-PAGE = 1_000
+#: In what form events are given; the first where nothing is preferred.
+EVENT_FORMS = ("text/event-stream", "application/json")
 #: Jobs with which the stream of all jobs begins.
 BOARD_JOBS = 200
 
@@ -77,6 +76,16 @@ def answer(content: Any, status: int = 200, headers: dict[str, str] | None = Non
     """A JSON response that nobody caches, or takes for something else."""
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
     return Response(encode(content), status, headers, media_type="application/json")
+
+
+def document(content: Any) -> Response:
+    """A JSON response that its reader may keep, and then asks whether it is still this one."""
+    return _document(encode(content))
+
+
+def _document(body: bytes) -> Response:
+    headers = {"Cache-Control": "private, no-cache", "ETag": conditions.tag(body), "X-Content-Type-Options": "nosniff"}
+    return Response(body, headers=headers, media_type="application/json")
 
 
 # Trainings
@@ -189,7 +198,7 @@ async def models(request: Request) -> Response:
     folder = request.state.settings.folder / "weights"
     present = await to_thread.run_sync(lambda: sorted(path.name for path in folder.glob("*.pt") if path.is_file()))
     listed = [{**model, "downloaded": f"{model['name']}.pt" in present} for model in catalog.model_table]
-    return answer({"models": listed, "weights_dir": str(folder), "weights": present})
+    return document({"models": listed, "weights_dir": str(folder), "weights": present})
 
 
 async def datasets(request: Request) -> Response:
@@ -203,7 +212,7 @@ async def datasets(request: Request) -> Response:
 
 async def schema(request: Request) -> Response:
     """`GET /schema/train`: JSON Schema of the payload, from the installed Ultralytics."""
-    return answer(train_schema(await _ready(request)))
+    return document(train_schema(await _ready(request)))
 
 
 # Jobs
@@ -215,12 +224,12 @@ async def list_jobs(request: Request) -> Response:
     statuses, search = _statuses(query.get("status", "")), query.get("q", "")
     if len(search) > MAX_SEARCH:
         raise InvalidCursor(f"q may have {MAX_SEARCH} characters, got {len(search)}")
-    limit = _number(query.get("limit", "100"), "limit", PAGE) or 1
-    before = _number(query["cursor"], "cursor") if "cursor" in query else None
+    limit = _number(query.get("limit") or "100", "limit", PAGE) or 1
+    before = _number(query["cursor"], "cursor") if query.get("cursor") else None
     store: Store = request.state.store
     ask = functools.partial(store.jobs, statuses=statuses, search=search, before=before, limit=limit)
     found, counts = await to_thread.run_sync(lambda: (ask(), store.counts(search)))
-    more = str(request.url.include_query_params(cursor=found[-1].number)) if len(found) == limit else None
+    more = _address(request, cursor=found[-1].number) if len(found) == limit else None
     shown = [job.snapshot() for job in found]
     return answer({"jobs": shown, "counts": {status: counts.get(status, 0) for status in Status}, "next": more})
 
@@ -235,25 +244,29 @@ def _statuses(text: str) -> list[str]:
 
 async def show_job(request: Request) -> Response:
     """`GET /jobs/<id>`: the snapshot."""
-    return answer((await _job(request)).snapshot())
+    return document((await _job(request)).snapshot())
 
 
 async def events(request: Request) -> Response:
-    """`GET /jobs/<id>/events`: Server-Sent Events, or with `Accept: application/json` a page of the same."""
+    """`GET /jobs/<id>/events?types=&last_event_id=&limit=`: Server-Sent Events, or as JSON a page."""
     # The header beats the query: a browser's reconnect sends it beside the address it was opened with.
     given = request.headers.get("last-event-id") or request.query_params.get("last_event_id") or "0"
     cursor = _number(given, "Last-Event-ID")
     types = _types(request.query_params.get("types"))
     job = await _job(request)
-    accept = request.headers.get("accept", "")
-    if "application/json" in accept and "text/event-stream" not in accept:
-        return await _page(request, job, cursor, types)
+    if preferred(request.headers.get("accept"), EVENT_FORMS) == "application/json":
+        response = await _page(request, job, cursor, types)
+    else:
+        response = _stream(request, job, cursor, types)
+    response.headers["Vary"] = "Accept"  # a cache must not give one for the other
+    return response
+
+
+def _stream(request: Request, job: Job, cursor: int, types: Types | None) -> Response:
     if job.is_final and cursor == job.last_seq:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
     hub: Hub = request.state.hub
-    if hub.is_full:
-        return _busy()
-    return JobStream(hub, job, cursor, types)
+    return _busy() if hub.is_full else JobStream(hub, job, cursor, types)
 
 
 def _busy() -> Response:
@@ -265,13 +278,18 @@ def _busy() -> Response:
 async def _page(request: Request, job: Job, cursor: int, types: Types | None) -> Response:
     store: Store = request.state.store
     cursor = 0 if cursor > job.last_seq else cursor  # as in a stream, which says `reset`
-    records = await to_thread.run_sync(store.read, job.id, cursor, PAGE)
-    last = records[-1].seq if records else cursor
+    limit = _number(request.query_params.get("limit") or str(PAGE), "limit", PAGE) or 1
+    records = await to_thread.run_sync(store.read, job.id, cursor, limit)
+    last = (records[-1].seq or 0) if records else cursor
     shown = [record.data for record in records if types is None or record.type in types | UNFILTERED_TYPES]
-    head = encode({"job_id": job.id, "last_seq": job.last_seq, "last_event_id": last})
+    more = _address(request, last_event_id=last) if last < job.last_seq else None
+    head = encode({"job_id": job.id, "last_seq": job.last_seq, "last_event_id": last, "next": more})
     # The events are JSON already: as logged, not parsed and written again.
     content = head[:-1] + b',"events":[' + b",".join(shown) + b"]}"
-    return Response(content, headers={"X-Content-Type-Options": "nosniff"}, media_type="application/json")
+    response = _document(content)
+    if more is None and not job.is_final:  # the next event makes another one of it
+        response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 async def logs(request: Request) -> Response:
@@ -279,14 +297,15 @@ async def logs(request: Request) -> Response:
     job = await _job(request)
     store: Store = request.state.store
     tail, after = b"", 0
-    if "tail" in request.query_params:
+    if request.query_params.get("tail"):
         count = _number(request.query_params["tail"], "tail", log_text.MAX_TAIL)
         tail, after = await to_thread.run_sync(log_text.last, store, job.id, count)
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Accel-Buffering": "no"}
     if request.query_params.get("follow", "0") not in ("", "0", "false"):
+        headers["Cache-Control"] = "no-store, no-transform"  # nothing may hold a line back
         lines = log_text.follow(request.state.hub, job.id, tail, after)
         return _streamed(request, lines, headers, "text/plain")
-    if "tail" in request.query_params:
+    if request.query_params.get("tail"):
         return Response(tail, headers=headers, media_type="text/plain")
     return _streamed(request, log_text.whole(store, job.id), headers, "text/plain")
 
@@ -309,14 +328,11 @@ async def list_artifacts(request: Request) -> Response:
 
 
 async def artifact(request: Request) -> Response:
-    """`GET /jobs/<id>/artifacts/<path>`: one file, with Range and ETag."""
+    """`GET /jobs/<id>/artifacts/<path>?v=`: one file, with Range and ETag."""
     job = await _job(request)
-    found = await to_thread.run_sync(artifacts.find, _run_folder(request, job), request.path_params["path"])
-    response = artifacts.Download(found)
-    known = request.headers.get("if-none-match", "")
-    if known.strip() == "*" or response.headers["etag"] in known:
-        return Response(status_code=304, headers={"ETag": response.headers["etag"], "Cache-Control": "no-cache"})
-    return response
+    return artifacts.Download(
+        await to_thread.run_sync(artifacts.find, _run_folder(request, job), request.path_params["path"])
+    )
 
 
 async def artifacts_zip(request: Request) -> Response:
@@ -364,7 +380,7 @@ async def metrics(request: Request) -> Response:
 
 async def openapi_document(request: Request) -> Response:
     """`GET /openapi.json`: these calls, for programs that make clients."""
-    return answer(openapi.document(ROUTES))
+    return document(openapi.document(ROUTES))
 
 
 async def docs(request: Request) -> Response:
@@ -394,6 +410,8 @@ async def _json_body(request: Request, *, optional: bool = False) -> bytes:
         body += chunk
         if len(body) > limit:
             raise BodyTooLarge(f"a body may have {limit} bytes")
+    if (coding := request.headers.get("content-encoding", "identity").strip().lower()) not in ("", "identity"):
+        raise UnsupportedCoding(coding)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and (body or not optional):
         raise UnsupportedMedia(f"send application/json, got {media_type or 'no content type'}")
@@ -408,7 +426,13 @@ def _streamed(
     return StreamingResponse(shown, headers=headers, media_type=media_type)
 
 
-def _number(text: str, name: str, highest: int = 2**53) -> int:
+def _address(request: Request, **changes: object) -> str:
+    """The request's own address with another query; from the root, since the host may have had another name."""
+    url = request.url.include_query_params(**changes)
+    return f"{url.path}?{url.query}"
+
+
+def _number(text: str, name: str, highest: int = HIGHEST) -> int:
     """A whole number in ASCII digits. Raises InvalidCursor."""
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= highest):
         raise InvalidCursor(f"{name} must be a whole number from 0 to {highest}, got {text[:40]!r}")
@@ -424,78 +448,30 @@ def _types(text: str | None) -> Types | None:
     return types
 
 
-# Errors
-
-
-async def on_service_error(request: Request, error: Exception) -> Response:
-    """The answer to everything that this service raises on purpose."""
-    assert isinstance(error, ServiceError)  # noqa: S101 (registered for this class)
-    return problem(error)
-
-
-async def on_http_error(request: Request, error: Exception) -> Response:
-    """Starlette's own errors (no such route, wrong method) in the same form."""
-    assert isinstance(error, HTTPException)  # noqa: S101 (registered for this class)
-    response = problem_response(error.status_code, str(error.detail))
-    response.headers.update(error.headers or {})
-    return response
-
-
-async def on_client_gone(request: Request, error: Exception) -> Response:
-    """Nobody is left to read it; without this, each such request would leave a traceback in the service's log."""
-    return Response(status_code=400)
-
-
-async def on_crash(request: Request, error: Exception) -> Response:
-    """A fault of ours: said without its details, which are in the service's log."""
-    return problem_response(500, "the service failed to answer; its log says why")
-
-
-class Streaming:
-    """A handler as an ASGI application, so that an open stream keeps nothing but its own response.
-
-    Starlette's wrapper for functions would keep the request and two more coroutines for as long as the stream is open.
-    """
-
-    def __init__(self, handler: Callable[[Request], Awaitable[Response]]) -> None:
-        self.handler = handler
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self.handler(Request(scope, receive))
-        await response(scope, receive, send)
-
-
-EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
-    ServiceError: on_service_error,
-    HTTPException: on_http_error,
-    ClientDisconnect: on_client_gone,
-    Exception: on_crash,
-}
-
-ROUTES = [
-    Route("/", page.index),
-    Route("/train", train, methods=["POST"]),
-    Route("/demo", demo, methods=["POST"]),
-    Route("/models", models),
-    Route("/datasets", datasets),
-    Route("/schema/train", schema),
-    Route("/events", Streaming(all_events), methods=["GET"]),
-    Route("/jobs", list_jobs),
-    Route("/jobs/{job_id}", show_job),
-    Route("/jobs/{job_id}", delete, methods=["DELETE"]),
-    Route("/jobs/{job_id}/events", Streaming(events), methods=["GET"]),
-    Route("/jobs/{job_id}/logs", logs),
-    Route("/jobs/{job_id}/artifacts", list_artifacts),
-    Route("/jobs/{job_id}/artifacts.zip", artifacts_zip),
-    Route("/jobs/{job_id}/artifacts/{path:path}", artifact),
-    Route("/jobs/{job_id}/cancel", cancel, methods=["POST"]),
-    Route("/jobs/{job_id}/stop", stop, methods=["POST"]),
-    Route("/jobs/{job_id}/resume", resume, methods=["POST"]),
-    Route("/healthz", healthz),
-    Route("/readyz", readyz),
-    Route("/metrics", metrics),
-    Route("/openapi.json", openapi_document),
-    Route("/docs", docs),
-    Mount("/static", page.PageFiles(page.STATIC)),
+ROUTES: list[BaseRoute] = [
+    call("/", page.index),
+    call("/train", train, "POST"),
+    call("/demo", demo, "POST"),
+    call("/models", models),
+    call("/datasets", datasets),
+    call("/schema/train", schema),
+    call("/events", all_events),
+    call("/jobs", list_jobs),
+    call("/jobs/{job_id}", show_job),
+    call("/jobs/{job_id}", delete, "DELETE"),
+    call("/jobs/{job_id}/events", events),
+    call("/jobs/{job_id}/logs", logs),
+    call("/jobs/{job_id}/artifacts", list_artifacts),
+    call("/jobs/{job_id}/artifacts.zip", artifacts_zip),
+    call("/jobs/{job_id}/artifacts/{path:path}", artifact),
+    call("/jobs/{job_id}/cancel", cancel, "POST"),
+    call("/jobs/{job_id}/stop", stop, "POST"),
+    call("/jobs/{job_id}/resume", resume, "POST"),
+    call("/healthz", healthz),
+    call("/readyz", readyz),
+    call("/metrics", metrics),
+    call("/openapi.json", openapi_document),
+    call("/docs", docs),
+    Mount("/static", page.FILES),
     Mount("/vendor/uplot", page.PageFiles(page.UPLOT)),
 ]

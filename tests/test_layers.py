@@ -14,7 +14,9 @@ LAYERS = [
     ["app", "demo"],
     ["routes"],
     ["auth"],
-    ["problems"],
+    ["problems", "calls"],
+    ["openapi"],
+    ["parameters"],
     ["payload", "logs"],
     ["schema"],
     ["metrics", "retention"],
@@ -26,8 +28,10 @@ LAYERS = [
     ["listing"],
     ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox"],
     ["shelf", "page"],
-    ["failures", "lines", "tables", "openapi", "demo_view"],
-    ["bars", "image_files", "yaml_file"],
+    ["conditions"],
+    ["compression"],
+    ["failures", "lines", "tables", "demo_view"],
+    ["bars", "image_files", "yaml_file", "json_keys", "negotiation"],
     ["events", "errors"],
 ]
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,58 @@
+"""What a client has already: ETags, and the answers to conditional requests (RFC 9110, 13)."""
+
+import hashlib
+import re
+from email.utils import parsedate_to_datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.errors import PreconditionFailed
+
+_TAG = re.compile(r'(W/)?("[^"]*")')
+#: Headers of a 200 that its 304 has, too.
+_KEPT = ("cache-control", "content-security-policy", "etag", "last-modified", "vary", "x-content-type-options")
+
+
+def tag(content: bytes) -> str:
+    """A weak ETag of a content: the same for it as it is and compressed."""
+    return f'W/"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
+
+
+def unless_known(request: Request, response: Response) -> Response:
+    """The response, or a 304 where its client has it already. Raises PreconditionFailed: when it wants another one."""
+    if request.method not in ("GET", "HEAD") or response.status_code != 200:
+        return response
+    sent, etag = request.headers, response.headers.get("etag")
+    modified = _seconds(response.headers.get("last-modified"))
+    if etag and "if-match" in sent:
+        if not _is_among(etag, sent["if-match"], weakly=False):
+            raise PreconditionFailed("it is not (or no longer) what If-Match names")
+    elif modified and (since := _seconds(sent.get("if-unmodified-since"))) and modified > since:
+        raise PreconditionFailed("it was written after the time in If-Unmodified-Since")
+    if etag and "if-none-match" in sent:
+        known = _is_among(etag, sent["if-none-match"], weakly=True)
+    else:  # a time counts where no ETag is named
+        since = _seconds(sent.get("if-modified-since"))
+        known = bool(modified and since) and modified <= since
+    if not known:
+        return response
+    return Response(status_code=304, headers={name: value for name, value in response.headers.items() if name in _KEPT})
+
+
+def _is_among(etag: str, tags: str, *, weakly: bool) -> bool:
+    if tags.strip() == "*":
+        return True
+    found = [(bool(weak), value) for weak, value in _TAG.findall(tags)]
+    own = (etag.startswith("W/"), etag.removeprefix("W/"))
+    if weakly:
+        return own[1] in [value for _, value in found]
+    return own in found and not own[0]
+
+
+def _seconds(date: str | None) -> float:
+    """A date of HTTP as Unix seconds; 0 for what is none."""
+    try:
+        return parsedate_to_datetime(date or "").timestamp()
+    except (ValueError, OverflowError):
+        return 0.0

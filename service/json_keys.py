@@ -1,0 +1,39 @@
+"""Names that a JSON text gives twice in one object: a parser keeps the last of them and says nothing."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+Path = tuple[str | int, ...]
+
+
+class _Object(dict[str, Any]):
+    """An object as it was parsed, and the names that came again."""
+
+    again: Sequence[str] = ()
+
+
+def twice(text: bytes) -> list[Path]:
+    """The paths of the names that come twice. The text has been found to be JSON, and not to be deep."""
+    # Numbers are not looked at: an integer of a million digits would take its time.
+    content = json.loads(text, object_pairs_hook=_object, parse_int=len, parse_float=len)
+    return list(_found(content, ()))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> _Object:
+    made = _Object(pairs)
+    if len(made) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        made.again = sorted(name for name, count in counts.items() if count > 1)
+    return made
+
+
+def _found(content: Any, path: Path) -> Iterator[Path]:
+    if isinstance(content, _Object):
+        yield from ((*path, name) for name in content.again)
+        for name, value in content.items():
+            yield from _found(value, (*path, name))
+    elif isinstance(content, list):
+        for place, item in enumerate(content):
+            yield from _found(item, (*path, place))
