@@ -13,10 +13,19 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import demo
 from service.app import create_app
+from service.auth import is_loopback
 from service.errors import DataDirInUse
 from service.events import encode
 from service.settings import Settings
 from service.tables import claim
+
+log = logging.getLogger(__name__)
+
+#: What whoever listens on more than loopback has to know.
+ELSEWHERE = (
+    "requests from other machines are refused, and those to any address of this one but loopback's; docs/operations.md"
+    " has what a proxy on this machine needs"
+)
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -80,7 +89,9 @@ def serve(**options: Any) -> None:
         claim(settings.folder).close()
         listener = _listen(settings.host, settings.port)
     except ValidationError as error:
-        raise typer.BadParameter("; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())) from None
+        raise typer.BadParameter(
+            "; ".join(f"{item['loc'][0]}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors())
+        ) from None
     except (DataDirInUse, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
@@ -97,6 +108,8 @@ def serve(**options: Any) -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    if not is_loopback(address := listener.getsockname()[0]):
+        log.warning("%s: %s", address, ELSEWHERE)
     Server(config).run(sockets=[listener])
 
 

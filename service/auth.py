@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import Forbidden, UnsupportedMedia
+from service.errors import Forbidden, InvalidHost, RequestRejected, UnsupportedMedia
 from service.problems import problem
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+#: Where the page's scripts and styles are.
+PAGE_FILES = ("/static/", "/vendor/")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What a page can send to any site without asking first: a form's body, and text.
 FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
@@ -36,7 +38,7 @@ class Guard:
         if scope["type"] == "http":
             try:
                 check(scope, self._hosts, self._origins)
-            except (Forbidden, UnsupportedMedia) as error:
+            except RequestRejected as error:
                 await problem(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -44,29 +46,54 @@ class Guard:
 
 def check(scope: Scope, hosts: Collection[str], origins: Collection[str]) -> None:
     """Raises Forbidden: when the request reached another address than loopback, names a foreign host, or comes from a
-    page of a foreign origin. Raises UnsupportedMedia: when it changes something and has the body of a form."""
+    page of a foreign origin. Raises InvalidHost: when it names none, or several. Raises UnsupportedMedia: when it
+    changes something and has the body of a form."""
     server = scope.get("server")
-    if server is not None and not _is_loopback(server[0]):
+    if server is not None and not is_loopback(server[0]):
         raise Forbidden(f"the service answers on loopback only, this came in on {server[0]}")
     headers = Headers(scope=scope)
-    host = ", ".join(headers.getlist("host"))  # two of them are none
+    host = _host(headers)
     if _name(host) not in hosts:
         raise Forbidden(f"host {host!r} is not this service; --allowed-host names further ones")
     origin = headers.get("origin")
-    if origin is not None and origin not in origins and not _same_origin(origin, host, scope):
-        raise Forbidden(f"origin {origin!r} may not call this service; --allowed-origin names others")
-    # A browser that sends no Origin (an image, a script, a link) still says whether another site caused the request.
-    changes = scope["method"] not in SAFE_METHODS
-    if origin is None and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        follows_link = headers.get("sec-fetch-mode") == "navigate"
-        if changes or not (origins or follows_link):
-            raise Forbidden("a page of another site may not call this service")
+    if origin is None:
+        _check_site(scope, headers, origins)
+    elif origin not in origins and origin != f"{scope.get('scheme', 'http')}://{host}" and not _is_of_the_page(scope):
+        raise Forbidden(
+            f"a page of {origin!r} may not call this service, which was asked for as {host!r}: --allowed-origin names"
+            " other pages; a proxy must pass Host and X-Forwarded-Proto on"
+        )
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if changes and media_type in FORM_TYPES:
+    if scope["method"] not in SAFE_METHODS and media_type in FORM_TYPES:
         raise UnsupportedMedia(f"send application/json, got {media_type}")
 
 
-def _is_loopback(address: str) -> bool:
+def _host(headers: Headers) -> str:
+    found = headers.getlist("host")
+    if len(found) != 1:
+        raise InvalidHost(f"a request names one Host, got {len(found)}")
+    return found[0]
+
+
+def _check_site(scope: Scope, headers: Headers, origins: Collection[str]) -> None:
+    """A browser that sends no Origin (an image, a script, a link) still says whether another site caused it."""
+    if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+        return
+    is_safe = scope["method"] in SAFE_METHODS
+    follows_link = headers.get("sec-fetch-mode") == "navigate"
+    # An allowed page's picture has no Origin either, but the page it is in.
+    page = urlsplit(headers.get("referer", ""))
+    if not (is_safe and (follows_link or f"{page.scheme}://{page.netloc}" in origins)):
+        raise Forbidden("a page of another site may not call this service; --allowed-origin names those that may")
+
+
+def _is_of_the_page(scope: Scope) -> bool:
+    """A file of the page, the same for everybody: behind a proxy that changes Host the page must say what is wrong."""
+    return scope["method"] in SAFE_METHODS and scope["path"].startswith(PAGE_FILES)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches this address."""
     try:
         return ip_address(address).is_loopback
     except ValueError:
@@ -78,7 +105,3 @@ def _name(host: str) -> str | None:
         return urlsplit(f"//{host}").hostname if _HOST.fullmatch(host) else None
     except ValueError:
         return None
-
-
-def _same_origin(origin: str, host: str, scope: Scope) -> bool:
-    return origin == f"{scope.get('scheme', 'http')}://{host}"

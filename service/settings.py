@@ -1,10 +1,12 @@
 """Every option of the service, once: its field here is its flag, its environment variable and its line in the docs."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Item = TypeVar("Item")
@@ -12,6 +14,40 @@ Item = TypeVar("Item")
 CommaSeparated = Annotated[
     tuple[Item, ...], NoDecode, BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value)
 ]
+
+
+def _host(text: str) -> str:
+    """A name as a Host header is compared with it."""
+    name = text.strip().lower()
+    if not re.fullmatch(r"[\w-]+(\.[\w-]+)*|[\da-f:.]*:[\da-f:.]+", name, re.ASCII):
+        raise ValueError(
+            f"must be a name or an address, without scheme, port and path: train.example.org; got {text!r}"
+        )
+    return name
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it."""
+    try:
+        found = urlsplit(text.strip().lower())
+        port = found.port
+    except ValueError:
+        found, port = urlsplit(""), None
+    if (
+        found.scheme not in _PORTS
+        or not found.hostname
+        or found.path not in ("", "/")
+        or found.query + found.fragment
+        or found.username
+    ):
+        raise ValueError(f"must be a scheme, a host and perhaps a port: https://ops.example.org; got {text!r}")
+    host = f"[{found.hostname}]" if ":" in found.hostname else found.hostname
+    return f"{found.scheme}://{host}" + ("" if port in (None, _PORTS[found.scheme]) else f":{port}")
+
+
+_PORTS = {"http": 80, "https": 443}
+Host = Annotated[str, AfterValidator(_host)]
+Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class Settings(BaseSettings):
@@ -37,10 +73,10 @@ class Settings(BaseSettings):
         (),
         description="Folder that .pt and model files may lie in, repeatable; default: whatever the service may read.",
     )
-    allowed_host: CommaSeparated[str] = Field(
+    allowed_host: CommaSeparated[Host] = Field(
         (), description="Further names under which the service may be addressed (Host header), beside loopback's."
     )
-    allowed_origin: CommaSeparated[str] = Field(
+    allowed_origin: CommaSeparated[Origin] = Field(
         (), description="Origins of other sites whose pages may call the service, e.g. https://ops.example.org."
     )
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Longest request body, in bytes.")
