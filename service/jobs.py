@@ -79,8 +79,8 @@ class Job:
     fruitless_attempts: int = 0
     #: The user has deleted it; never so in the log.
     deleted: bool = False
-    #: When it began to wait, and its place among those that wait: 1 runs next.
-    queued_at: float = 0.0
+    #: Order in which jobs began to wait, given by the store, and the place among those that wait: 1 runs next.
+    queue_number: int = 0
     queue_position: int | None = None
     #: The worker and when it started (see `processes`): together they name one process for ever.
     pid: int | None = None
@@ -212,7 +212,7 @@ def _queued(job: Job, event: Event) -> dict[str, Any]:
     changes = dict.fromkeys(cleared) | {"finishing": False, "interrupted": False, "cancel_requested": False}
     if event.get("reason") != "interrupted":  # somebody wants it to go on
         changes |= {"stop_requested": False, "fruitless_attempts": 0}
-    own = {"reason": event.get("reason"), "epochs": event.get("epochs"), "queued_at": event["time"]}
+    own = {"reason": event.get("reason"), "epochs": event.get("epochs")}
     resume = event.get("resume")
     changes |= {"finish": bool(resume and resume["finish"])}
     if not resume:

@@ -36,6 +36,7 @@ class Current:
         self._lock = threading.Lock()
         self._jobs = {job.id: job for job in unfinished}
         self._counts = Counter(counts)
+        self._queued = max((job.queue_number for job in self._jobs.values()), default=0)
         #: The jobs that wait, first one first, as they were told last.
         self.places: tuple[str, ...] = ()
 
@@ -53,6 +54,11 @@ class Current:
     def counts(self) -> dict[str, int]:
         with self._lock:
             return {status: count for status, count in self._counts.items() if count}
+
+    def next_queue_number(self) -> int:
+        """Above that of every job that waits. The writer's thread only."""
+        self._queued += 1
+        return self._queued
 
     def take(self, before: Job | None, after: Job) -> None:
         """A commit made one job into another."""
@@ -103,6 +109,8 @@ class Transaction:
         # The snapshot shows an event as it was sent: finite numbers only.
         after = job.apply(orjson.loads(data))
         after.to_json()  # raises, if it does, before anything is written
+        if event["event"] == "queued":
+            after = replace(after, queue_number=self._current.next_queue_number())
         if not job.number:
             insert = "INSERT INTO jobs (id, status, state, search) VALUES (?, '', '', ?)"
             row = self.execute(insert, job.id, listing.text(job))

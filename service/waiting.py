@@ -8,11 +8,11 @@ from service.jobs import Job
 
 
 class _Place(NamedTuple):
-    """Sorts by what comes first: interrupted jobs, higher priority, longer waiting."""
+    """Sorts by what comes first: interrupted jobs, higher priority, longer waiting (by number: clocks are set back)."""
 
     is_new: bool
     lowness: int
-    queued_at: float
+    queue_number: int
     number: int
     job_id: str
 
@@ -32,7 +32,7 @@ class WaitingLine:
 
     def add(self, job: Job) -> None:
         priority = job.request.get("priority") or 0
-        place = _Place(job.reason != "interrupted", -priority, job.queued_at, job.number, job.id)
+        place = _Place(job.reason != "interrupted", -priority, job.queue_number, job.number, job.id)
         bisect.insort(self._places, place)
 
     def remove(self, job_id: str) -> bool:

@@ -55,6 +55,27 @@ def test_the_order_survives_a_restart(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_clock_that_is_set_back_turns_nothing_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(tmp_path / "data")
+    submit(house, "wait", "first", gate=str(tmp_path / "gate"))
+    house.until(lambda: house.store.job("first").progress)
+    jobs = []
+    for hours in (0, 1, 2):
+        monkeypatch.setattr("service.transaction.time.time", functools.partial(float, time.time() - 3_600 * hours))
+        jobs.append(submit(house, "count", f"job{hours}"))
+        house.store.append(jobs[-1], 1, {"event": "log", "lines": []}).result()
+        assert house.store.places == tuple(jobs)
+    monkeypatch.undo()
+    house.close()
+    again = House(tmp_path / "data")
+    again.until(lambda: again.store.places == tuple(jobs))
+    jobs.append(submit(again, "count", "last"))
+    again.until(lambda: again.store.places == tuple(jobs))
+    (tmp_path / "gate").touch()
+    assert order(again, ["first", *jobs]) == ["first", *jobs]
+    again.close()
+
+
 async def test_who_follows_a_waiting_job_sees_it_move_up(service: Running, tmp_path: Path) -> None:
     gates = [tmp_path / f"gate{n}" for n in range(3)]
     for gate in gates:
