@@ -117,7 +117,7 @@ def create_app(settings: Settings | None = None) -> Service:
             await _start(runner)
             retention.start()
             catalog = _prepare(launcher, settings.folder)
-            with _on_exit_signal(lambda: _leave(hub, service)):
+            with _on_exit_signal(lambda: _leave(hub, runner, service)):
                 yield State(
                     settings=settings,
                     store=store,
@@ -191,8 +191,9 @@ async def _start(runner: Runner) -> None:
     starting.add_done_callback(told)
 
 
-def _leave(hub: Hub, service: Service) -> None:
+def _leave(hub: Hub, runner: Runner, service: Service) -> None:
     """End the streams, with a word when to come back; and soon whatever keeps the server waiting."""
+    threading.Thread(target=runner.leave, name="leaving", daemon=True).start()  # at once: a SIGKILL may follow
     hub.close()
     asyncio.get_running_loop().call_later(LEAVE_SECONDS, service.cut_connections)
 

@@ -75,8 +75,10 @@ class Job:
     finish: bool = False
     #: The attempt was lost with the service or its host, and is not ended yet.
     interrupted: bool = False
-    #: Interrupted attempts in a row that made no checkpoint.
+    #: Interrupted attempts in a row that made no checkpoint, without those that the service left when told to go.
     fruitless_attempts: int = 0
+    #: The service has left the attempt because it was told to go: its interruption says nothing about the job.
+    left: bool = False
     #: The user has deleted it; never so in the log.
     deleted: bool = False
     #: Order in which jobs began to wait, given by the store, and the place among those that wait: 1 runs next.
@@ -197,8 +199,12 @@ class Job:
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        fields = orjson.loads(data)
-        return cls(**{**fields, "status": Status(fields["status"])})
+        """Fields of other versions of the service are left out."""
+        state = {name: value for name, value in orjson.loads(data).items() if name in _FIELDS}
+        return cls(**{**state, "status": Status(state["status"])})
+
+
+_FIELDS = frozenset(field.name for field in fields(Job))
 
 
 def links(job_id: str) -> dict[str, str]:
@@ -209,7 +215,8 @@ def links(job_id: str) -> dict[str, str]:
 
 def _queued(job: Job, event: Event) -> dict[str, Any]:
     cleared = ("phase", "reason", "error", "failure", "score", "started_at", "ended_at", "pid", "pid_started", "saved")
-    changes = dict.fromkeys(cleared) | {"finishing": False, "interrupted": False, "cancel_requested": False}
+    flags = ("finishing", "interrupted", "cancel_requested", "left")
+    changes = dict.fromkeys(cleared) | dict.fromkeys(flags, False)
     if event.get("reason") != "interrupted":  # somebody wants it to go on
         changes |= {"stop_requested": False, "fruitless_attempts": 0}
     own = {"reason": event.get("reason"), "epochs": event.get("epochs")}
@@ -267,7 +274,8 @@ def _epoch_end(job: Job, event: Event) -> dict[str, Any]:
 
 def _interrupted(job: Job, event: Event) -> dict[str, Any]:
     got_on = job.saved is not None and job.saved == job.checkpoint
-    return {"interrupted": True, "fruitless_attempts": 0 if got_on else job.fruitless_attempts + 1}
+    fruitless = 0 if got_on else job.fruitless_attempts + (not event.get("planned"))
+    return {"interrupted": True, "fruitless_attempts": fruitless}
 
 
 def _ended(job: Job, event: Event) -> dict[str, Any]:

@@ -30,6 +30,8 @@ from service.waiting import WaitingLine
 log = logging.getLogger(__name__)
 
 #: Seconds for which a service that leaves waits for its workers, killed, to be gone.
+#: Seconds in which it must be on the disk that the service leaves its jobs on purpose.
+LEAVE_NOTE_SECONDS = 2.0
 CLOSE_SECONDS = 5.0
 
 
@@ -74,12 +76,16 @@ class Runner:
         self._entering = 0
         self._running: dict[str, Supervisor] = {}
         self._free: list[str | None] = list(devices)
-        #: What the last life left is settled; before that nothing is changed by request.
-        self.is_settled = False
+        self._settled = threading.Event()
         self._closed = False
 
     def start(self) -> None:
         """Settle what the last life of the service left, then run what is queued: what was interrupted comes first."""
+    @property
+    def is_settled(self) -> bool:
+        """What the last life left is settled; before that nothing is changed by request."""
+        return self._settled.is_set()
+
         for job in self._store.unfinished():
             if (not job.cancel_requested and job.status == "queued") or self._settle(job):
                 self._waiting.add(self._store.job(job.id))
@@ -88,6 +94,12 @@ class Runner:
 
     def _settle(self, job: Job) -> bool:
         """End an attempt that the service has left, its processes first; whether the job goes on.
+    def _can_wait(self, job: Job) -> bool:
+        """Whether a job that was left can just wait on: nothing ran, and what it is to go on from is there."""
+        if job.status != "queued" or job.cancel_requested or job.interrupted:
+            return False
+        return job.checkpoint is None or self._kept_epoch(job) == job.checkpoint["epoch"]
+
 
         Blocks while the log cannot be written. Raises StoreUnavailable: when the service is leaving.
         """
@@ -98,7 +110,8 @@ class Runner:
             self._append(job, {"event": "cancelled", "reason": "cancelled"})
             return False
         if not job.interrupted:
-            job = self._append(job, {"event": "interrupted", "reason": "interrupted"})
+            planned = job.left or job.status == "queued"  # then nothing ran
+            job = self._append(job, {"event": "interrupted", "reason": "interrupted", "planned": planned})
         log.info("settled", extra={"action": "settled", "job_id": job.id})
         if self._generation(job) is None:
             job = replace(job, checkpoint=None)  # somebody has deleted it: the job begins anew, and says so
@@ -222,8 +235,23 @@ class Runner:
             self._closed = True
             supervisors = list(self._running.values())
         for supervisor in supervisors:
+    def leave(self) -> None:
+        """Start nothing more, and note that the running jobs are left on purpose. Repeatable; waits a moment at most.
+
+        For the moment in which the service is told to go: whoever told it may lose patience and kill it.
+        """
+        with self._lock:
+            self._closed = True
+            running = list(self._running)
+        try:
+            if running:
+                self._store.leave(running, LEAVE_NOTE_SECONDS)
+        except StoreUnavailable as error:
+            log.warning("interruptions will count as unplanned: %s", error, extra={"action": "leaving_unnoted"})
+
             supervisor.abandon()
         deadline = time.monotonic() + CLOSE_SECONDS
+        self.leave()
         for supervisor in supervisors:
             supervisor.join(max(0.0, deadline - time.monotonic()))  # longer: the log cannot be written, a start hangs
 

@@ -212,7 +212,21 @@ class Store:
 
         return self._ask(command)
 
-    def resume(self, job_id: str, epochs: int | None) -> Job:
+    def leave(self, job_ids: Iterable[str], seconds: float) -> None:
+        """Note of running jobs that the service leaves them because it was told to; waits so many seconds at most.
+
+        Raises StoreUnavailable: when that is not on the disk by then.
+        """
+        left = tuple(job_ids)
+
+        def command(log: Transaction) -> None:
+            for job in (log.job(job_id) for job_id in left):
+                if not (job.left or job.is_final):
+                    log.note(replace(job, left=True))
+
+        self._ask(command, seconds=seconds)
+
+    def resume(self, job_id: str, epochs: int | None, after: int | None) -> Job:
         """Log the next attempt of a job that has ended; returns it once its `queued` is on the disk.
 
         Raises JobNotFound, NothingToResume, StoreUnavailable.

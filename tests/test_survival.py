@@ -414,6 +414,56 @@ def test_a_stop_that_was_acknowledged_survives_the_service(tmp_path: Path, has_c
     house = House(tmp_path / "data")
     fault = ["training", 2, "hang"] if has_checkpoint else ["training", 1, "hang"]
     job_id = house.submit("rehearse", epochs=3, fault=fault)
+def test_planned_restarts_do_not_end_a_training_whose_epoch_is_long(tmp_path: Path) -> None:
+    """What lost it three times without a new checkpoint was no deploy: only those deaths count."""
+    house = House(tmp_path / "data")
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "hang"], always=True)
+    ends = [House.close, House.close, House.close, House.die, House.close, House.die, House.close, House.die]
+    for attempt, end in enumerate(ends, 1):
+        reach(house, job_id, "training", attempt)
+        end(house)
+        house = House(tmp_path / "data")
+    told = [event["planned"] for event in house.events(job_id) if event["event"] == "interrupted"]
+    assert told == [end is House.close for end in ends]
+    job = house.store.job(job_id)
+    assert (job.status, job.reason) == ("failed", "interrupted")
+    assert "3 times without a new checkpoint" in str(job.error)
+    house.close()
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_log_behind_its_checkpoints_tells_the_epoch_that_the_training_goes_on_from(
+    tmp_path: Path, waits: bool
+) -> None:
+    """As with an older copy of the log: its own checkpoint is not there any more."""
+    house = House(tmp_path / "data")
+    job_id = house.submit("rehearse", epochs=6, fault=["training", 2, "hang"])
+    house.until(lambda: house.store.job(job_id).checkpoint)
+    house.close()
+    for epoch in (4, 5):
+        save(tmp_path / "data" / "jobs" / job_id, epoch, 1_000, lambda: None)
+    if waits:
+        store = Store(tmp_path / "data")
+        job = store.append(job_id, 1, {"event": "interrupted"}).result()
+        store.append(job_id, 2, job.next_attempt(reason="interrupted")).result()
+        store.close()
+    again = House(tmp_path / "data")
+    assert again.end(job_id)["event"] == "completed"
+    queued = [event for event in again.events(job_id) if event["event"] == "queued"]
+    assert queued[-1]["resume"] == {"epoch": 4, "finish": False}
+    assert epochs(again.events(job_id)) == [1, 5, 6]
+    again.close()
+
+
+def test_a_resume_tells_the_epoch_that_it_goes_on_from(house: House) -> None:
+    job_id = house.submit("rehearse", epochs=6, fault=["training", 3, "kill"])
+    house.end(job_id)
+    shutil.rmtree(house.data / "jobs" / job_id / "checkpoints" / "epoch-000002")
+    assert house.runner.resume(job_id).checkpoint == {"epoch": 1, "total_epochs": 6}
+    house.end(job_id)
+    assert epochs(house.events(job_id)) == [1, 2, 2, 3, 4, 5, 6]
+
+
     house.until(lambda: house.store.job(job_id).phase == "training")
     if has_checkpoint:
         house.until(lambda: house.store.job(job_id).checkpoint)
@@ -491,6 +541,32 @@ async def first(service: Process, job_id: str, **wanted: Any) -> dict[str, Any]:
 async def test_the_service_is_killed(tmp_path: Path, place: str) -> None:
     """Whatever a job is at: its worker ends, the next life takes it up, a subscriber sees no gap and nothing twice."""
     at = "training" if place == "queued" else place
+@pytest.mark.timeout(120)
+async def test_a_service_that_is_told_to_go_and_killed_before_it_could_has_left_on_purpose(tmp_path: Path) -> None:
+    data, fault = make_dataset(tmp_path / "set"), orjson.dumps({"fault": ["training", 1, "hang"]}).decode()
+    log = tmp_path / "data" / "log.db"
+
+    def noted() -> bool:
+        with contextlib.closing(sqlite3.connect(log)) as reading:
+            return all(orjson.loads(state)["left"] for (state,) in reading.execute("SELECT state FROM jobs"))
+
+    async with run(tmp_path / "data", program="rehearse", environment=rehearsal(fault)) as service:
+        job_id = await service.submit(data, epochs=3)
+        await first(service, job_id, phase="training", epoch=1)
+        assert not noted()
+        _, half = await asyncio.open_connection("127.0.0.1", httpx.URL(service.url).port)
+        half.write(b"POST /train HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n")  # what it waits for
+        assert (await service.http.get("/healthz")).status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+        await until(noted)
+        service.process.kill()
+        await service.process.wait()
+        half.close()
+    again = House(tmp_path / "data", auto_resume=False)
+    assert [event["planned"] for event in again.events(job_id) if event["event"] == "interrupted"] == [True]
+    again.close()
+
+
     data, fault = make_dataset(tmp_path / "set"), orjson.dumps({"fault": [at, AT[at], "hang_with_child"]}).decode()
     async with run(tmp_path / "data", program="rehearse", environment=rehearsal(fault)) as service:
         first_job, second_job = await service.submit(data, epochs=3), await service.submit(data, epochs=2)
