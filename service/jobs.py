@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from service.events import FINAL_TYPES, Event, encode
 
 #: What can be asked of a job, by POST.
 ACTIONS = ("cancel", "stop", "resume")
-#: Attempts in a row that may be interrupted without a new checkpoint; the last of them ends the job.
+#: Attempts in a row that may be lost with the service without a new checkpoint; the last of them ends the job.
 MAX_FRUITLESS_ATTEMPTS = 3
 
 
@@ -120,6 +120,12 @@ class Job:
         """Epochs that the job is to have in the end; None while no checkpoint has told."""
         return self.epochs or (self.checkpoint["total_epochs"] if self.checkpoint else None)
 
+    def going_on_after(self, epoch: int | None) -> Self:
+        """The job with the checkpoint of that epoch for its newest: what is on the disk. None: there is none."""
+        if epoch is None or self.checkpoint is None:
+            return replace(self, checkpoint=None)
+        return replace(self, checkpoint={**self.checkpoint, "epoch": epoch})
+
     def next_attempt(self, *, reason: str, epochs: int | None = None) -> Event:
         """The `queued` event with which the job goes on, from its newest checkpoint if it has one.
 
@@ -221,10 +227,13 @@ def _queued(job: Job, event: Event) -> dict[str, Any]:
         changes |= {"stop_requested": False, "fruitless_attempts": 0}
     own = {"reason": event.get("reason"), "epochs": event.get("epochs")}
     resume = event.get("resume")
-    changes |= {"finish": bool(resume and resume["finish"])}
-    if not resume:
-        changes["checkpoint"] = None
+    changes |= {"finish": bool(resume and resume["finish"]), "checkpoint": _going_on(job, resume)}
     return {**changes, "status": Status.QUEUED, "attempt": event["attempt"], **own}
+
+
+def _going_on(job: Job, resume: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The checkpoint that an attempt goes on from."""
+    return {**(job.checkpoint or {}), "epoch": resume["epoch"]} if resume else None
 
 
 def _started(job: Job, event: Event) -> dict[str, Any]:

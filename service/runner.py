@@ -8,15 +8,14 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from orjson import loads
 
-from AI.model_trainer.checkpoints import Generation, generations
-from service.errors import NothingToResume, NotReady, QueueFull
+from AI.model_trainer.checkpoints import generation, generations
+from service.errors import NothingToResume, NotReady, QueueFull, StoreUnavailable
 from service.events import Event
 from service.failures import failed
 from service.jobs import MAX_FRUITLESS_ATTEMPTS, Job
@@ -30,13 +29,16 @@ from service.waiting import WaitingLine
 log = logging.getLogger(__name__)
 
 #: Seconds for which a service that leaves waits for its workers, killed, to be gone.
+CLOSE_SECONDS = 5.0
 #: Seconds in which it must be on the disk that the service leaves its jobs on purpose.
 LEAVE_NOTE_SECONDS = 2.0
-CLOSE_SECONDS = 5.0
 
 
 class Runner:
-    """The jobs that wait and the jobs that run. Any thread may call; `_lock` guards every field.
+    """The jobs that wait and the jobs that run. Any thread may call.
+
+    `_lock` guards `_waiting`, `_entering`, `_running`, `_free` and `_closed`. What is done under it waits for nobody:
+    no file, no commit, no room in the writer's queue.
 
     `devices` has one entry per slot: the GPU that the slot's jobs get, or None for the CPU.
     """
@@ -79,27 +81,27 @@ class Runner:
         self._settled = threading.Event()
         self._closed = False
 
-    def start(self) -> None:
-        """Settle what the last life of the service left, then run what is queued: what was interrupted comes first."""
     @property
     def is_settled(self) -> bool:
         """What the last life left is settled; before that nothing is changed by request."""
         return self._settled.is_set()
 
+    def start(self) -> None:
+        """Settle what the last life of the service left, then run what is queued: what was interrupted comes first."""
         for job in self._store.unfinished():
-            if (not job.cancel_requested and job.status == "queued") or self._settle(job):
-                self._waiting.add(self._store.job(job.id))
-        self.is_settled = True
+            if self._can_wait(job) or self._settle(job):
+                self._enqueue(job)
+        self._settled.set()
         self._fill()
 
-    def _settle(self, job: Job) -> bool:
-        """End an attempt that the service has left, its processes first; whether the job goes on.
     def _can_wait(self, job: Job) -> bool:
         """Whether a job that was left can just wait on: nothing ran, and what it is to go on from is there."""
         if job.status != "queued" or job.cancel_requested or job.interrupted:
             return False
         return job.checkpoint is None or self._kept_epoch(job) == job.checkpoint["epoch"]
 
+    def _settle(self, job: Job) -> bool:
+        """End an attempt that the service has left, its processes first; whether the job goes on.
 
         Blocks while the log cannot be written. Raises StoreUnavailable: when the service is leaving.
         """
@@ -113,8 +115,7 @@ class Runner:
             planned = job.left or job.status == "queued"  # then nothing ran
             job = self._append(job, {"event": "interrupted", "reason": "interrupted", "planned": planned})
         log.info("settled", extra={"action": "settled", "job_id": job.id})
-        if self._generation(job) is None:
-            job = replace(job, checkpoint=None)  # somebody has deleted it: the job begins anew, and says so
+        job = job.going_on_after(self._kept_epoch(job))  # where somebody has deleted it, the job begins anew
         if free and self._auto_resume and job.fruitless_attempts < MAX_FRUITLESS_ATTEMPTS:
             self._append(job, job.next_attempt(reason="interrupted"), attempt=job.attempt + 1)
             return True
@@ -168,10 +169,11 @@ class Runner:
 
     def _enqueue(self, job: Job) -> None:
         with self._lock:
-            if not self._store.job(job.id).cancel_requested:
-                self._waiting.add(job)
-                return
-        self._append(job, {"event": "cancelled", "reason": "cancelled"})  # it came before the job was in the queue
+            current = self._store.current(job.id)
+            if current is not None and not current.cancel_requested:
+                self._waiting.add(current)
+        if current is not None and current.cancel_requested:  # it came before the job was in the queue
+            self._append(current, {"event": "cancelled", "reason": "cancelled"})
 
     def cancel(self, job_id: str) -> Job:
         """End a job; returns once a restart would honour that too. Its `cancelled` follows when its processes are gone.
@@ -186,13 +188,15 @@ class Runner:
     def _end_if_cancelled(self, job_id: str) -> None:
         """End the newest attempt, if it is the one that a cancel was meant for: a resume may have come since."""
         with self._lock:
-            job = self._store.job(job_id)
+            job = self._store.current(job_id)
+            if job is None or not job.cancel_requested:
+                return
             supervisor = self._running.get(job_id)  # perhaps of the attempt before, which is just leaving
-            waiting = job.cancel_requested and self._waiting.remove(job_id)
+            waiting = self._waiting.remove(job_id)
         if waiting:
             self._append(job, {"event": "cancelled", "reason": "cancelled"})
             self._fill()  # the others move up
-        elif job.cancel_requested and supervisor is not None:
+        elif supervisor is not None:
             supervisor.cancel()
 
     def stop(self, job_id: str) -> Job:
@@ -204,8 +208,9 @@ class Runner:
         job = self._store.request_stop(job_id)
         with self._lock:
             supervisor = self._running.get(job_id)
-            meant = self._store.job(job_id).stop_requested  # not the attempt after, that a resume has begun since
-        if supervisor is not None and meant:
+            current = self._store.current(job_id)
+        # Not the attempt after, that a resume has begun since.
+        if supervisor is not None and current is not None and current.stop_requested:
             supervisor.stop()
         return job
 
@@ -215,10 +220,11 @@ class Runner:
         Raises JobNotFound, StoreUnavailable, NotReady. Raises NothingToResume: when it cannot go on.
         """
         job = self._store.job(job_id)
-        if job.checkpoint is not None and self._generation(job) is None:
+        epoch = self._kept_epoch(job)
+        if job.checkpoint is not None and epoch is None:
             raise NothingToResume(f"the checkpoints of job {job_id} are gone")
         with self._entry():
-            job = self._store.resume(job_id, epochs)
+            job = self._store.resume(job_id, epochs, epoch)
             self._enqueue(job)
         self._fill()
         return job
@@ -229,12 +235,6 @@ class Runner:
             running = len(self._running)
             return {"waiting": len(self._waiting), "running": running, "slots": running + len(self._free)}
 
-    def close(self) -> None:
-        """End every worker by force and wait for that. The jobs stay as they are in the log: a restart settles them."""
-        with self._lock:
-            self._closed = True
-            supervisors = list(self._running.values())
-        for supervisor in supervisors:
     def leave(self) -> None:
         """Start nothing more, and note that the running jobs are left on purpose. Repeatable; waits a moment at most.
 
@@ -249,9 +249,14 @@ class Runner:
         except StoreUnavailable as error:
             log.warning("interruptions will count as unplanned: %s", error, extra={"action": "leaving_unnoted"})
 
+    def close(self) -> None:
+        """End every worker by force and wait for that. The jobs stay as they are in the log: a restart settles them."""
+        self.leave()
+        with self._lock:
+            supervisors = list(self._running.values())
+        for supervisor in supervisors:
             supervisor.abandon()
         deadline = time.monotonic() + CLOSE_SECONDS
-        self.leave()
         for supervisor in supervisors:
             supervisor.join(max(0.0, deadline - time.monotonic()))  # longer: the log cannot be written, a start hangs
 
@@ -259,12 +264,10 @@ class Runner:
         """Give the free slots to the jobs that are first, and tell the others where they stand."""
         with self._lock:
             while self._free and len(self._waiting) and not self._closed:
-                job = self._store.job(self._waiting.pop())
-                if job.cancel_requested:  # between its submit and its place in the queue
-                    self._store.append(job.id, job.attempt, {"event": "cancelled", "reason": "cancelled"})
-                else:
+                job = self._store.current(self._waiting.pop())
+                if job is not None:
                     self._run(job, self._free.pop(0))
-            if not self._store.failing:  # places are told again with the next move; nothing is to wait for them
+            with suppress(StoreUnavailable):  # places are told again with the next move; nothing is to wait for them
                 self._store.place(self._waiting)
 
     def _run(self, job: Job, device: str | None) -> None:
@@ -282,26 +285,34 @@ class Runner:
         bounds = Bounds(self._grace_seconds, self._stalled_seconds, job.request.get("max_runtime_seconds"))
         supervisor = Supervisor(self._launcher, spec, publish, ended, bounds)
         self._running[job.id] = supervisor
+        if job.cancel_requested:  # by somebody who waits for the lock
+            supervisor.cancel()
         supervisor.start()
 
-    def _generation(self, job: Job) -> Generation | None:
-        """The checkpoint that the job goes on from: the newest whose epoch's end is in the log, so none is told twice.
+    def _kept_epoch(self, job: Job) -> int | None:
+        """The epoch of the checkpoint to go on from: the newest whose epoch's end is in the log, so none is told twice.
 
-        Where the log is further behind than the generations that are kept, the oldest of them.
+        Where the log is further behind than the copies that are kept, the oldest of them; None: there is none.
+        It looks at the disk: not under the lock.
         """
         if job.checkpoint is None:
             return None
-        kept = generations(self._folder(job) / "checkpoints")
-        known = [generation for generation in kept if generation.epoch <= job.checkpoint["epoch"]]
+        kept = [generation.epoch for generation in generations(self._checkpoints(job))]
+        known = [epoch for epoch in kept if epoch <= job.checkpoint["epoch"]]
         return next(iter(known or kept[-1:]), None)
 
     def _folder(self, job: Job) -> Path:
         return self._data_dir / "jobs" / job.id
 
+    def _checkpoints(self, job: Job) -> Path:
+        return self._folder(job) / "checkpoints"
+
     def _resume(self, job: Job) -> dict[str, Any] | None:
-        """What an attempt begins with; None for the first epoch."""
-        generation = self._generation(job) if job.attempt > 1 else None
-        return generation and {"checkpoint": str(generation.last), "finish": job.finish}
+        """What an attempt begins with, as its `queued` said; None for the first epoch."""
+        if job.attempt == 1 or job.checkpoint is None:
+            return None
+        last = generation(self._checkpoints(job), job.checkpoint["epoch"]).last
+        return {"checkpoint": str(last), "finish": job.finish}
 
     def _spec(self, job: Job, device: str | None) -> dict[str, Any]:
         """What the worker is told."""

@@ -229,12 +229,13 @@ class Store:
     def resume(self, job_id: str, epochs: int | None, after: int | None) -> Job:
         """Log the next attempt of a job that has ended; returns it once its `queued` is on the disk.
 
+        It goes on from the checkpoint of epoch `after`, which is there; None: there is none.
         Raises JobNotFound, NothingToResume, StoreUnavailable.
         """
 
         def command(log: Transaction) -> Job:
             job = log.job(job_id)
-            return log.tell(job, {**job.resume(epochs), "attempt": job.attempt + 1})
+            return log.tell(job, {**job.going_on_after(after).resume(epochs), "attempt": job.attempt + 1})
 
         return self._ask(command)
 
@@ -255,18 +256,18 @@ class Store:
         """Tell the jobs that wait where they stand: the first of these runs next.
 
         Nothing is written: each start of a job moves them all, and a restart tells them anew.
-        Waits only while the writer's queue is full.
+        Never waits. Raises StoreUnavailable: when the writer has no room; then they are told with the next order.
         """
         places = tuple(order)
-        self._writer.put(lambda log: log.place(places), durable=False)
+        self._writer.put(lambda log: log.place(places), durable=False, seconds=0)
 
-    def _ask(self, command: Command[T], *, though_failing: bool = False) -> T:
+    def _ask(self, command: Command[T], *, though_failing: bool = False, seconds: float = REQUEST_SECONDS) -> T:
         """What a request waits for. Raises StoreUnavailable: when it cannot be written in time; then it is not."""
         if self.failing and not though_failing:
             raise StoreUnavailable(self.failing)
-        done = self._writer.put(command, durable=True, request=True, seconds=REQUEST_SECONDS)
+        done = self._writer.put(command, durable=True, request=True, seconds=seconds)
         try:
-            return done.result(REQUEST_SECONDS)
+            return done.result(seconds)
         except TimeoutError:
             if done.cancel():  # so it will not happen later either
                 raise StoreUnavailable(TOO_SLOW) from None
@@ -302,6 +303,10 @@ class Store:
         sql, arguments = listing.page(statuses, search, before, limit)
         rows = self._query(sql, *arguments)
         return [self._current.job(job_id) or Job.from_json(state) for job_id, state in rows]
+
+    def current(self, job_id: str) -> Job | None:
+        """The job, if it has not ended; waits for no disk."""
+        return self._current.job(job_id)
 
     def unfinished(self) -> list[Job]:
         """Jobs without a final event, oldest first."""

@@ -3,10 +3,13 @@
 The training is `tests.trainings.rehearse`: it has no model, but keeps real checkpoints.
 """
 
+import asyncio
+import contextlib
 import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,6 +18,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import psutil
 import pytest
@@ -23,12 +27,13 @@ from AI.model_trainer.checkpoints import generations
 from service.errors import JobNotRunning, NothingToResume
 from service.jobs import Job
 from service.processes import ProcessGroup, start_of
+from service.store import Store
 from service.supervisor import Supervisor
 from tests.client import follow, until
 from tests.test_cli import Process, run
 from tests.test_runner import House, gone, house
 from tests.tiny import make_dataset
-from tests.trainings import read_weights
+from tests.trainings import read_weights, save
 
 __all__ = ["house"]
 
@@ -319,7 +324,7 @@ def test_a_cancel_between_a_resume_and_its_place_in_the_queue(house: House, tmp_
     job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "kill"])
     house.end(job_id)
     busy = house.submit("wait", gate=str(tmp_path / "gate"))
-    resumed = house.store.resume(job_id, None)
+    resumed = house.store.resume(job_id, None, 1)
     house.runner.cancel(job_id)
     house.runner._enqueue(resumed)
     assert house.store.job(job_id).status == "cancelled", "though no slot is free"
@@ -400,7 +405,7 @@ def test_three_interruptions_without_a_new_checkpoint_end_a_job(tmp_path: Path, 
     for attempt in range(1, 4 + first):
         assert house.store.job(job_id).attempt == attempt
         reach(house, job_id, fault[0], attempt)
-        house.close()
+        house.die()
         house = House(tmp_path / "data")
     job = house.store.job(job_id)
     assert (job.status, job.reason, job.attempt) == ("failed", "interrupted", 3 + first)
@@ -409,11 +414,6 @@ def test_three_interruptions_without_a_new_checkpoint_end_a_job(tmp_path: Path, 
     house.close()
 
 
-@pytest.mark.parametrize("has_checkpoint", [True, False])
-def test_a_stop_that_was_acknowledged_survives_the_service(tmp_path: Path, has_checkpoint: bool) -> None:
-    house = House(tmp_path / "data")
-    fault = ["training", 2, "hang"] if has_checkpoint else ["training", 1, "hang"]
-    job_id = house.submit("rehearse", epochs=3, fault=fault)
 def test_planned_restarts_do_not_end_a_training_whose_epoch_is_long(tmp_path: Path) -> None:
     """What lost it three times without a new checkpoint was no deploy: only those deaths count."""
     house = House(tmp_path / "data")
@@ -464,6 +464,11 @@ def test_a_resume_tells_the_epoch_that_it_goes_on_from(house: House) -> None:
     assert epochs(house.events(job_id)) == [1, 2, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_a_stop_that_was_acknowledged_survives_the_service(tmp_path: Path, has_checkpoint: bool) -> None:
+    house = House(tmp_path / "data")
+    fault = ["training", 2, "hang"] if has_checkpoint else ["training", 1, "hang"]
+    job_id = house.submit("rehearse", epochs=3, fault=fault)
     house.until(lambda: house.store.job(job_id).phase == "training")
     if has_checkpoint:
         house.until(lambda: house.store.job(job_id).checkpoint)
@@ -536,11 +541,6 @@ async def first(service: Process, job_id: str, **wanted: Any) -> dict[str, Any]:
     raise AssertionError("there was no such event")
 
 
-@pytest.mark.parametrize("place", [pytest.param(p, marks=[] if p == "saving" else [slow]) for p in ["queued", *PLACES]])
-@pytest.mark.timeout(180)
-async def test_the_service_is_killed(tmp_path: Path, place: str) -> None:
-    """Whatever a job is at: its worker ends, the next life takes it up, a subscriber sees no gap and nothing twice."""
-    at = "training" if place == "queued" else place
 @pytest.mark.timeout(120)
 async def test_a_service_that_is_told_to_go_and_killed_before_it_could_has_left_on_purpose(tmp_path: Path) -> None:
     data, fault = make_dataset(tmp_path / "set"), orjson.dumps({"fault": ["training", 1, "hang"]}).decode()
@@ -567,6 +567,11 @@ async def test_a_service_that_is_told_to_go_and_killed_before_it_could_has_left_
     again.close()
 
 
+@pytest.mark.parametrize("place", [pytest.param(p, marks=[] if p == "saving" else [slow]) for p in ["queued", *PLACES]])
+@pytest.mark.timeout(180)
+async def test_the_service_is_killed(tmp_path: Path, place: str) -> None:
+    """Whatever a job is at: its worker ends, the next life takes it up, a subscriber sees no gap and nothing twice."""
+    at = "training" if place == "queued" else place
     data, fault = make_dataset(tmp_path / "set"), orjson.dumps({"fault": [at, AT[at], "hang_with_child"]}).decode()
     async with run(tmp_path / "data", program="rehearse", environment=rehearsal(fault)) as service:
         first_job, second_job = await service.submit(data, epochs=3), await service.submit(data, epochs=2)

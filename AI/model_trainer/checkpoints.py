@@ -46,6 +46,11 @@ def generations(folder: Path) -> list[Generation]:
     return sorted((generation for generation in whole if generation.last.exists()), reverse=True)
 
 
+def generation(folder: Path, epoch: int) -> Generation:
+    """The copy of one epoch, whether it is there or not."""
+    return Generation(epoch, folder / f"epoch-{epoch:06d}")
+
+
 class Keeper:
     """Copies each checkpoint of a training into `folder` as soon as it is written; the training waits for that.
 
@@ -95,7 +100,7 @@ def keep(folder: Path, epoch: int, last: Path, best: Path | None) -> Generation:
         elif best.exists():
             _copy(best, part / "best.pt")
         _sync(part)
-        whole = folder / f"epoch-{epoch:06d}"
+        whole = generation(folder, epoch).folder
         if whole.exists():  # of an attempt that is trained again
             _remove(whole)
         part.rename(whole)

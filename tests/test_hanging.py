@@ -1,0 +1,102 @@
+"""A disk that hangs: what can be told and done without it goes on. Nothing waits for it under the runner's lock."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from AI.model_trainer.checkpoints import Generation, generations
+from service.metrics import Metrics
+from service.streaming import Hub
+from service.transaction import Transaction
+from tests.test_runner import House, house
+
+__all__ = ["house"]
+
+
+def ends(act: Callable[[], Any]) -> bool:
+    """Whether something ends, in a thread of its own: if not, that one is left behind."""
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(10)
+    return not thread.is_alive()
+
+
+@contextlib.contextmanager
+def hung_writer(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A commit that hangs, and no room for one more command."""
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(log: Transaction) -> None:
+        hangs.set()
+        goes_on.wait()
+
+    house.store._writer.put(hang, durable=False)
+    hangs.wait()
+    monkeypatch.setattr("service.writer.QUEUE_SIZE", 0)
+    try:
+        yield
+    finally:
+        monkeypatch.undo()
+        goes_on.set()
+
+
+def test_a_writer_without_room_stops_neither_the_decisions_nor_the_metrics(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = Metrics()
+    metrics.watch(house.store, Hub(), house.runner, house.launcher)
+    running = house.submit("wait", gate=str(tmp_path / "gate"))
+    waiting = house.submit("count")
+    house.until(lambda: house.store.job(running).progress)
+    with hung_writer(house, monkeypatch):
+        assert ends(house.runner._fill)
+        assert ends(house.runner.load)
+        with house.store._read_lock:  # as a read that hangs
+            assert ends(metrics.text)
+            assert ends(house.runner._fill)
+    (tmp_path / "gate").touch()
+    assert house.end(running)["event"] == house.end(waiting)["event"] == "completed"
+
+
+def test_a_folder_that_hangs_keeps_no_other_job_from_its_start_or_its_cancel(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = house.submit("rehearse", epochs=3, fault=["training", 2, "kill"])
+    house.end(stuck)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(folder: Path) -> list[Generation]:
+        if folder.parent.name == stuck:
+            hangs.set()
+            goes_on.wait()
+        return generations(folder)
+
+    monkeypatch.setattr("service.runner.generations", hang)
+    resume = threading.Thread(target=house.runner.resume, args=(stuck,))
+    resume.start()
+    hangs.wait()
+    other = house.submit("wait", gate=str(tmp_path / "never"))
+    house.until(lambda: house.store.job(other).progress)
+    assert ends(house.runner.load)
+    assert ends(lambda: house.runner.cancel(other))
+    assert house.end(other)["event"] == "cancelled"
+    assert house.end(house.submit("count"))["event"] == "completed"
+    goes_on.set()
+    resume.join()
+    assert house.end(stuck)["event"] == "completed"
+
+
+def test_no_folder_is_looked_into_under_the_lock(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(folder: Path) -> list[Generation]:
+        assert not house.runner._lock.locked()
+        return generations(folder)
+
+    monkeypatch.setattr("service.runner.generations", look)
+    job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "kill"])
+    house.end(job_id)
+    house.runner.resume(job_id)
+    assert house.end(job_id)["event"] == "completed"
