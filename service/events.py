@@ -19,6 +19,7 @@ DURABLE_TYPES = FINAL_TYPES | {
     "queued",
     "started",
     "phase",
+    "dataset",
     "epoch_end",
     "checkpoint",
     "image",

@@ -36,6 +36,7 @@ _NAMES = {
     "ImportError": "import_error",
     "ModuleNotFoundError": "import_error",
     "BadArchive": "invalid_data",
+    "InvalidDataset": "invalid_data",
 }
 _NUMBERS = {
     errno.ENOSPC: "disk_full",

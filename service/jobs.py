@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Self
 
 import orjson
@@ -13,6 +14,10 @@ from service.events import FINAL_TYPES, Event, encode
 
 #: What can be asked of a job, by POST.
 ACTIONS = ("cancel", "stop", "resume")
+#: What of a dataset's census a snapshot has: these counts, so many splits and warnings of so many characters.
+COUNTS = ("images", "labelled", "background", "missing", "dropped", "corrupt", "duplicates", "instances")
+MAX_SPLITS, MAX_SPLIT_NAME = 4, 20
+MAX_WARNINGS, MAX_WARNING = 6, 500
 #: Attempts in a row that may be lost with the service without a new checkpoint; the last of them ends the job.
 MAX_FRUITLESS_ATTEMPTS = 3
 
@@ -58,6 +63,8 @@ class Job:
     progress: dict[str, Any] | None = None
     #: The best epoch so far: `epoch`, `fitness`, `metrics`; after the end, what the final evaluation found.
     best: dict[str, Any] | None = None
+    #: What is in the dataset, in short: counts by split, and warnings. Classes and bad files are in the event.
+    dataset: dict[str, Any] | None = None
     save_dir: str | None = None
     #: A cancel, or a stop, was acknowledged; a restart of the service honours it.
     cancel_requested: bool = False
@@ -175,6 +182,7 @@ class Job:
             "attempt": self.attempt,
             "progress": self.progress,
             "best": self.best,
+            "dataset": self.dataset,
             "score": self.score,
             "error": self.error,
             "failure": self.failure,
@@ -263,6 +271,19 @@ def _phase(job: Job, event: Event) -> dict[str, Any]:
     return {"phase": phase, **({"finishing": True} if phase == "finishing" else {})}
 
 
+def _dataset(job: Job, event: Event) -> dict[str, Any]:
+    """The counts only, and not more of them than there can be: this is in each list of jobs."""
+    splits, told = event.get("splits"), event.get("warnings")
+    splits = splits if isinstance(splits, dict) else {}
+    counts = {
+        name[:MAX_SPLIT_NAME]: {count: split[count] for count in COUNTS if isinstance(split.get(count), int)}
+        for name, split in islice(splits.items(), MAX_SPLITS)
+        if isinstance(split, dict)
+    }
+    warnings = [str(text)[:MAX_WARNING] for text in told[:MAX_WARNINGS]] if isinstance(told, list) else []
+    return {"dataset": {"splits": counts, "warnings": warnings}}
+
+
 def _log(job: Job, event: Event) -> dict[str, Any]:
     return {"log_bytes": job.log_bytes + sum(len(str(line).encode()) + 1 for line in event.get("lines") or ())}
 
@@ -302,6 +323,7 @@ _CHANGES: dict[str, Callable[[Job, Event], dict[str, Any]]] = {
     "queued": _queued,
     "started": _started,
     "phase": _phase,
+    "dataset": _dataset,
     "log": _log,
     "checkpoint": _checkpoint,
     "queue_position": lambda job, event: {"queue_position": event.get("queue_position")},

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from anyio import CapacityLimiter, to_thread
+from orjson import loads
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -244,7 +245,19 @@ def _statuses(text: str) -> list[str]:
 
 async def show_job(request: Request) -> Response:
     """`GET /jobs/<id>`: the snapshot."""
-    return document((await _job(request)).snapshot())
+    job = await _job(request)
+    shown = job.snapshot()
+    if job.dataset is not None:  # the lists have the counts only
+        shown["dataset"] = await to_thread.run_sync(_dataset_of, request.state.store, job)
+    return document(shown)
+
+
+def _dataset_of(store: Store, job: Job) -> dict[str, Any] | None:
+    """All that the newest event `dataset` tells; the counts where it cannot be read any more."""
+    for record in store.tail(job.id, "dataset", 1):
+        event = loads(record.data)
+        return {name: event.get(name) for name in ("splits", "classes", "class_count", "warnings")}
+    return job.dataset
 
 
 async def events(request: Request) -> Response:

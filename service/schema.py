@@ -34,6 +34,11 @@ OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
         "default": 0,
         "description": "Validation images to draw with predictions and labels after each epoch.",
     },
+    "strict_data": {
+        "type": "boolean",
+        "default": False,
+        "description": "Whether to fail where images of the dataset are dropped or something else about it is odd.",
+    },
 }
 #: Arguments of which the service takes less than Ultralytics does.
 NARROWED: dict[str, dict[str, Any]] = {

@@ -30,7 +30,10 @@ log = logging.getLogger(__name__)
 
 #: What a worker may say. Anything else is noted and dropped.
 WORKER_TYPES = frozenset(
-    {"phase", "tick", "epoch_end", "checkpoint", "image", "log", "class_results", "train_end", "completed", "failed"}
+    {
+        *("phase", "tick", "dataset", "epoch_end", "checkpoint", "image", "log"),
+        *("class_results", "train_end", "completed", "failed"),
+    }
 )
 #: Messages taken from a queue before the other ends get their turn.
 DRAIN_MESSAGES = 1_000

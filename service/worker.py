@@ -37,7 +37,7 @@ ERROR_CHARACTERS = 2_000
 STOP, CANCEL = b"stop", b"cancel"
 
 #: The library's own arguments of a payload that a checkpoint does not hold.
-_ALSO_ON_RESUME = {"tick_interval", "preview"}
+_ALSO_ON_RESUME = {"tick_interval", "preview", "strict_data"}
 
 Emit = Callable[[Event], None]
 #: What a worker is told: `program`, `id`, `attempt`, `model`, `hyperparameters`, `fit_params`, `resume`, folders, ….
@@ -277,9 +277,9 @@ class _EventHandler(logging.Handler):
 
 
 def _log_through(emit: Emit) -> None:
-    """Send the Ultralytics logger's records as events; its own handler writes to the stdout of the import."""
-    logger = logging.getLogger("ultralytics")
-    logger.handlers = [_EventHandler(emit)]
+    """Send Ultralytics' and the library's records as events; Ultralytics' handler writes to another stdout."""
+    for name in ("ultralytics", "AI.model_trainer"):
+        logging.getLogger(name).handlers = [_EventHandler(emit)]
 
 
 # How it ends

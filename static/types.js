@@ -7,9 +7,13 @@
  * @typedef {{job_id: string, status: "queued"|"running"|"completed"|"failed"|"cancelled", phase: string|null,
  *   reason: string|null, attempt: number, progress: JobEvent|null, best: Best|null, score: number|null,
  *   error: string|null, failure: Record<string, any>|null, model: string, hyperparameters: Record<string, any>,
- *   fit_params: Record<string, any>, priority: number, max_runtime_seconds: number|null, save_dir: string|null, cancel_requested: boolean, stop_requested: boolean,
+ *   dataset?: Dataset|null, fit_params: Record<string, any>, priority: number, max_runtime_seconds: number|null, save_dir: string|null, cancel_requested: boolean, stop_requested: boolean,
  *   resume: {epoch: number, epochs: number, needs_epochs: boolean}|null, queue_position?: number|null, created_at: number,
  *   started_at: number|null, ended_at: number|null, updated_at: number, last_seq: number}} Job
+ * @typedef {{images: number, labelled: number, background: number, missing: number, dropped: number, corrupt: number,
+ *   duplicates: number, instances: number, bad?: {file: string, reason: string}[], label_folders?: string[]}} Split
+ * @typedef {{splits: Record<string, Split>, warnings: string[],
+ *   classes?: {name: string, instances: Record<string, number>}[], class_count?: number}} Dataset
  * @typedef {{state: "connecting"|"live"|"reconnecting"|"gone", until?: number, why?: string}} Link
  *   The connection to the service; `until` is when the next try is made, in milliseconds since 1970.
  * @typedef {{path: string, url: string, name: string, kind: string, epoch: number, seq: number,

@@ -49,6 +49,12 @@ def test_task_is_trained_with_losses_metrics_and_previews_of_its_own(task, tmp_p
     (epoch,) = of(events, "epoch_end")
     assert epoch["train_losses"].keys() == epoch["val_losses"].keys() == LOSSES[task]
     assert METRICS[task] in epoch["metrics"]
+    (read,) = of(events, "dataset")
+    assert [(split["images"], split["labelled"]) for split in read["splits"].values()] == [(8, 8), (4, 4)]
+    assert {each["name"]: each["instances"] for each in read["classes"]} == {
+        "red": {"train": 4, "val": 2},
+        "green": {"train": 4, "val": 2},
+    }
     end = events[-1]
     assert (end["event"], end["reason"]) == ("train_end", "finished")
     assert end["metrics"].keys() == epoch["metrics"].keys()

@@ -181,7 +181,7 @@ async def test_the_schema_is_the_one_that_payloads_are_checked_against(service: 
     assert hyperparameters["epochs"]["minimum"] == 1
     assert all(rule.get("description") for rule in fit_params.values())
     assert not {"project", "save_dir", "resume", "cfg"} & fit_params.keys()
-    assert set(fit_params) - set(hyperparameters) == {"data", "tick_interval", "preview"}
+    assert set(fit_params) - set(hyperparameters) == {"data", "tick_interval", "preview", "strict_data"}
     assert len(hyperparameters) > 90
 
 

@@ -76,6 +76,45 @@ async def test_the_log_has_the_rows_of_ultralytics_bars_under_their_headers(serv
         assert ends(found)[:3] == ends(validation)[:3]
 
 
+async def test_what_is_in_the_dataset_is_an_event_in_the_snapshot_and_aloud(service: Running, tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "set", train=12)
+    for number in (0, 2, 4, 6):
+        (tmp_path / "set" / "images" / "train" / f"{number}.png").write_bytes(b"<html>")
+    events = await train(service, data, tiny_model(tmp_path), epochs=1)
+    (told,) = [event for event in events if event["event"] == "dataset"]
+    split = told["splits"]["train"]
+    assert (split["images"], split["labelled"], split["dropped"], split["corrupt"]) == (12, 8, 4, 4)
+    assert split["bad"][0]["reason"].startswith("this is no image: an HTML page")
+    assert [each["instances"]["train"] for each in told["classes"]] == [2, 6]
+    (warning,) = told["warnings"]
+    spoken = [event for event in events if event["event"] == "log" and event["level"] == "warning"]
+    assert [line for event in spoken for line in event["lines"]] == [warning]
+    shown = (await service.snapshot(events[-1]["job_id"]))["dataset"]
+    assert shown == {name: told[name] for name in ("splits", "classes", "class_count", "warnings")}
+    (listed,) = (await service.http.get("/jobs")).json()["jobs"]
+    assert listed["dataset"]["splits"]["train"]["dropped"] == 4
+    assert listed["dataset"]["warnings"] == [warning]
+    assert "bad" not in listed["dataset"]["splits"]["train"], "lists are short"
+
+
+async def test_strict_data_fails_a_training_that_would_drop_an_image(service: Running, tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "set", train=24)
+    (tmp_path / "set" / "images" / "train" / "0.png").write_bytes(b"")
+    fit_params = {"data": str(data), "strict_data": True}
+    payload = {
+        "model": str(tiny_model(tmp_path)),
+        "hyperparameters": {"epochs": 1, "imgsz": 32},
+        "fit_params": fit_params,
+    }
+    events = await service.events((await service.http.post("/train", json=payload)).json()["job_id"])
+    final = events[-1]
+    assert (final["event"], final["reason"]) == ("failed", "invalid_data")
+    assert final["error"].startswith("train: 1 of 24 images are dropped: ")
+    assert final["error"].endswith("0.png: this is no image: an empty file")
+    assert not [event for event in events if event["event"] == "epoch_end"]
+    assert [event["splits"]["train"]["dropped"] for event in events if event["event"] == "dataset"] == [1]
+
+
 def ends(line: str) -> list[int]:
     """Where the words of a line end."""
     return [word.end() for word in re.finditer(r"\S+", line)]

@@ -10,15 +10,19 @@ the service. `label_cache`, `arguments` and `preload` are for programs that run 
 """
 
 from AI.model_trainer.arguments import UnknownArgument
+from AI.model_trainer.census import InvalidDataset
+from AI.model_trainer.check import check_dataset
 from AI.model_trainer.continuation import NothingToResume
 from AI.model_trainer.trainer import build_model, resume_training, train_from_payload, train_model
 from AI.model_trainer.weights import WeightsUnavailable
 
 __all__ = [
+    "InvalidDataset",
     "NothingToResume",
     "UnknownArgument",
     "WeightsUnavailable",
     "build_model",
+    "check_dataset",
     "resume_training",
     "train_from_payload",
     "train_model",

@@ -129,6 +129,59 @@ class Download(TypedDict):
     total_bytes: int | None
 
 
+class BadFile(TypedDict):
+    """An image that a training does without, and why."""
+
+    file: str
+    reason: str
+
+
+class Split(TypedDict):
+    """What there is in one split of a dataset; `images` is the sum of `labelled`, `background` and `dropped`."""
+
+    images: int
+    #: Images with something on them, as far as the training's arguments (`classes`) let it see.
+    labelled: int
+    #: Images with nothing on them, and those among all that have no file of labels.
+    background: int
+    missing: int
+    #: Images that are not trained on, and those among them that are corrupt or whose labels are.
+    dropped: int
+    corrupt: int
+    #: Rows of labels that were there twice and count once.
+    duplicates: int
+    instances: int
+    #: The first dropped images.
+    bad: list[BadFile]
+    #: The first folders in which labels were looked for.
+    label_folders: list[str]
+
+
+class ClassCount(TypedDict):
+    """How often one class is there, by split."""
+
+    name: str
+    instances: dict[str, int]
+
+
+class Census(TypedDict):
+    """What there is in a dataset, counted in what Ultralytics has read."""
+
+    #: By name: `train`, and the one that is validated on, `val` unless `split` names another.
+    splits: dict[str, Split]
+    #: The first thousand classes, and how many there are.
+    classes: list[ClassCount]
+    class_count: int
+    #: What is probably not meant, in sentences.
+    warnings: list[str]
+
+
+class DatasetRead(Where, Census):
+    """The dataset was read, once a training, before the first epoch; also when the training fails because of it."""
+
+    event: Literal["dataset"]
+
+
 class Checkpoint(Where):
     """last.pt is on the disk and, where this epoch is the best so far, best.pt.
 
@@ -179,7 +232,7 @@ class ClassResults(Where):
     classes: list[ClassResult]
 
 
-Event: TypeAlias = Tick | EpochEnd | TrainEnd | Phase | Download | Checkpoint | Picture | ClassResults
+Event: TypeAlias = Tick | EpochEnd | TrainEnd | Phase | Download | DatasetRead | Checkpoint | Picture | ClassResults
 
 
 def finite(value: Any) -> float | None:

@@ -30,7 +30,8 @@ class Options:
     stop_after_epoch: bool = False
     #: torch's CPU threads: "stock" as Ultralytics sets them, "all" usable cores, or a number.
     threads: Threads = "stock"
-    #: "progress": `tick`, `epoch_end` and `train_end`; "all": `phase`, `checkpoint` and `image` too.
+    #: "progress": `tick`, `epoch_end` and `train_end`; "all": `phase`, `dataset`, `checkpoint`, `image` and
+    #: `class_results` too.
     events: Literal["progress", "all"] = "progress"
     #: How many validation images are drawn with labels and predictions after each epoch (see `previews`); 0: none.
     preview: int = 0
@@ -40,6 +41,8 @@ class Options:
     checkpoints_dir: str | os.PathLike[str] | None = None
     #: Download no weights: official ones that are not there are an error at once.
     offline: bool = False
+    #: Fail with InvalidDataset where images are dropped or the dataset's census has a warning (see `census`).
+    strict_data: bool = False
     #: Run no code that weights, model files or the dataset's files hold (see `safe_load`).
     safe: bool = False
 
@@ -62,7 +65,7 @@ class Options:
             folder = getattr(self, name)
             if folder is not None and (not isinstance(folder, str | os.PathLike) or not str(folder)):
                 raise ValueError(f"{name} must be the path of a folder, got {folder!r}")
-        for name in ("offline", "safe", "stop_after_epoch"):
+        for name in ("offline", "safe", "stop_after_epoch", "strict_data"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
 

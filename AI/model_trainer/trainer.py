@@ -15,6 +15,7 @@ from AI.model_trainer.arguments import translate
 from AI.model_trainer.callbacks import Progress, outcome
 from AI.model_trainer.checkpoints import Keeper, discard, restore
 from AI.model_trainer.continuation import Continuation, Finished, take_over
+from AI.model_trainer.dataset_report import DatasetReport
 from AI.model_trainer.listener import Listener
 from AI.model_trainer.options import Options
 from AI.model_trainer.previews import Previews
@@ -175,7 +176,8 @@ def _train(
     progress = Progress(options.progress_callback, options.tick_interval, stop, options.events == "all", keeper)
     parts: list[Any] = [ThreadCount(options.threads), AmpCheck(weights.path, weights.offline), stop, keeper]
     parts += [continuation] if continuation else []
-    parts += [progress, Previews(options.preview)]
+    told = progress.listener if options.events == "all" else Listener(_unheard)
+    parts += [DatasetReport(told, options.strict_data), progress, Previews(options.preview)]
     hooks = [hook for part in parts for hook in part.hooks()]
     with closing(progress), _registered(model, hooks), _restriction(options):
         try:
@@ -185,6 +187,10 @@ def _train(
     model.final_metrics, score = outcome(model.trainer)
     model.save_dir = Path(model.trainer.save_dir)
     return model, score
+
+
+def _unheard(_: object) -> None:
+    """For what nobody has asked to hear of."""
 
 
 def _check_data(fit_params: Arguments) -> None:
