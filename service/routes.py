@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount
 
-from service import artifacts, conditions, dataset, openapi, page, payload, shelf
+from service import artifacts, conditions, dataset, devices, openapi, page, payload, shelf
 from service import logs as log_text
 from service.calls import call
 from service.catalog import Catalog
@@ -24,6 +24,7 @@ from service.errors import (
     BodyTooLarge,
     InvalidCursor,
     InvalidKey,
+    InvalidPayload,
     NotReady,
     ServiceError,
     StoreUnavailable,
@@ -194,12 +195,15 @@ async def resume(request: Request) -> Response:
 
 
 async def models(request: Request) -> Response:
-    """`GET /models`: what can be trained, and which weights are there already."""
+    """`GET /models`: what can be trained and on how many GPUs, and which weights are there already."""
     catalog = await _ready(request)
-    folder = request.state.settings.folder / "weights"
+    settings: Settings = request.state.settings
+    folder = settings.folder / "weights"
     present = await to_thread.run_sync(lambda: sorted(path.name for path in folder.glob("*.pt") if path.is_file()))
     listed = [{**model, "downloaded": f"{model['name']}.pt" in present} for model in catalog.model_table]
-    return document({"models": listed, "weights_dir": str(folder), "weights": present})
+    gpus = await to_thread.run_sync(devices.gpus_to_use)
+    where = {"weights_dir": str(folder), "weights": present, "offline": settings.offline, "gpus": len(gpus)}
+    return document({"models": listed, **where})
 
 
 async def datasets(request: Request) -> Response:
@@ -208,7 +212,19 @@ async def datasets(request: Request) -> Response:
     settings: Settings = request.state.settings
     found = await to_thread.run_sync(shelf.find, (*settings.data_root, settings.folder / "demo"))
     roots = [str(root) for root in settings.data_root]
-    return answer({"datasets": found, "roots": roots, "known": sorted(catalog.datasets)})
+    known = sorted(catalog.datasets)
+    ready = await to_thread.run_sync(lambda: [name for name in known if _is_ready(name, catalog, settings)])
+    return answer({"datasets": found, "roots": roots, "known": known, "ready": ready})
+
+
+def _is_ready(name: str, catalog: Catalog, settings: Settings) -> bool:
+    """Whether a training can have this known dataset: it is here, or may be downloaded."""
+    downloads = settings.allow_downloads and not settings.offline
+    try:
+        dataset.known(name, catalog.datasets, settings.folder / "datasets", downloads)
+    except InvalidPayload:
+        return False
+    return True
 
 
 async def schema(request: Request) -> Response:

@@ -1,49 +1,66 @@
 /** One argument of the schema as a labelled control that knows its default, its bounds and its fault. */
 
 import { fill, h, icon, mark, write } from "./dom.js";
-import { count, words } from "./format.js";
+import { capital, count, words } from "./format.js";
 import { shown } from "./arguments.js";
 
 /** @typedef {import("./catalog.js").Argument} Argument */
+/**
+ * @typedef {{label?: string, hint?: string, standard?: string, placeholder?: string}} Words
+ *   `label` and `hint` instead of the schema's, `standard` for what the default is called
+ */
+
+/** The largest bound that is worth a word: a million epochs are no limit to anybody. */
+const WORTH = 1_000;
 
 export class Field {
-  /** @param {string} name @param {Argument} argument @param {() => void} changed @param {string} [label] */
-  constructor(name, argument, changed, label) {
+  /** @param {string} name @param {Argument} argument @param {() => void} changed @param {Words} [said] */
+  constructor(name, argument, changed, said = {}) {
     this.name = name;
     this.argument = argument;
     this._changed = changed;
+    /** What the training had from which the form began, as JSON. @type {string|null} */
+    this._source = null;
     const id = `field-${name}`;
-    this.control = this._control(id);
+    this.control = this._control(id, said);
     this.control.addEventListener("input", () => {
       this.fault("");
+      this._compare();
       changed();
     });
+    this.control.addEventListener("change", () => this.fault(this.check()));
     this._fault = h("p", { class: "fault", id: `${id}-fault`, hidden: true });
-    const [meaning, bounds] = [argument.description ?? "", boundsOf(argument)];
+    this._before = h("p", { class: "hint before", hidden: true });
+    const [meaning, bounds] = [said.hint ?? argument.description ?? "", boundsOf(argument)];
     const hint = bounds ? [meaning.replace(/\.$/, ""), bounds].filter(Boolean).join(" · ") : meaning;
     this.element = h(
       "div",
       { class: "field", data: { name } },
-      h("label", { for: id }, label ?? words(name), label || words(name) === name ? null : h("code", {}, name)),
+      h("label", { for: id }, said.label ?? capital(words(name)), said.label ? null : h("code", {}, name)),
       this.control,
       hint ? h("p", { class: "hint", id: `${id}-hint` }, hint) : null,
+      this._before,
       this._fault,
     );
     if (hint) this.control.setAttribute("aria-describedby", `${id}-hint ${id}-fault`);
   }
 
   /** @returns {HTMLInputElement|HTMLSelectElement} */
-  _control(/** @type {string} */ id) {
+  _control(/** @type {string} */ id, /** @type {Words} */ said) {
     const { argument } = this;
     const types = [argument.type ?? []].flat();
-    const isSwitch = types.includes("boolean");
-    if (argument.enum || isSwitch) {
+    const hasDefault = (argument.default ?? null) !== null;
+    if (argument.enum || types.includes("boolean")) {
       const choices = argument.enum ?? [true, false, ...(types.includes("null") ? [null] : [])];
-      const select = h("select", { id, name: this.name });
-      const standard = (argument.default ?? null) === null ? "default" : `default (${shown(argument.default)})`;
-      select.append(h("option", { value: "" }, standard));
-      for (const choice of choices) if (choice !== argument.default) select.append(h("option", { value: JSON.stringify(choice) }, choice === "" ? "(empty)" : shown(choice)));
-      return select;
+      const standard = said.standard ?? (hasDefault ? `default (${shown(argument.default)})` : "default");
+      // Where nothing is the default, an empty text is another word for it.
+      const isOwn = (/** @type {any} */ choice) => choice !== argument.default && (hasDefault || choice !== "");
+      return h(
+        "select",
+        { id, name: this.name },
+        h("option", { value: "" }, standard),
+        ...choices.filter(isOwn).map((choice) => h("option", { value: JSON.stringify(choice) }, choice === "" ? "(empty)" : shown(choice))),
+      );
     }
     const isNumber = types.length > 0 && types.every((type) => ["integer", "number", "null"].includes(type));
     const isWhole = isNumber && !types.includes("number");
@@ -52,7 +69,7 @@ export class Field {
       name: this.name,
       type: "text",
       inputmode: isWhole ? "numeric" : isNumber ? "decimal" : null,
-      placeholder: (argument.default ?? null) === null ? "" : shown(argument.default),
+      placeholder: said.placeholder ?? (hasDefault ? shown(argument.default) : ""),
       autocomplete: "off",
       spellcheck: "false",
     });
@@ -77,6 +94,27 @@ export class Field {
     else this.control.value = typeof value === "string" ? value : JSON.stringify(value);
   }
 
+  /** What is entered now is what a training had: a change is marked from here on. */
+  begin() {
+    this._source = JSON.stringify(this.value ?? null);
+  }
+
+  _compare() {
+    const isChanged = this._source !== null && this._source !== JSON.stringify(this.value ?? null);
+    this._before.hidden = !isChanged;
+    if (isChanged) write(this._before, `changed; before: ${this._source === "null" ? "the default" : JSON.parse(this._source ?? "")}`);
+  }
+
+  /** The entry as it was typed, to be kept. */
+  get text() {
+    return this.control.value;
+  }
+
+  set text(/** @type {string} */ text) {
+    this.control.value = text;
+    this._compare();
+  }
+
   /** Whether the entry keeps the bounds that the schema names; the service has the last word. */
   check() {
     const { value, argument } = this;
@@ -89,6 +127,10 @@ export class Field {
     return "";
   }
 
+  get isWrong() {
+    return !this._fault.hidden;
+  }
+
   /** Show what is wrong with it, and what was probably meant; "" for nothing. */
   fault(/** @type {string} */ text, /** @type {string|undefined} */ suggestion = undefined) {
     this._fault.hidden = !text;
@@ -97,17 +139,17 @@ export class Field {
     const take = h("button", { type: "button", class: "link" }, `use ${suggestion}`);
     take.addEventListener("click", () => {
       this.value = suggestion;
-      this.fault("");
-      this._changed();
+      this.control.dispatchEvent(new Event("input"));
       this.control.focus();
     });
     fill(this._fault, icon("alert"), h("span", {}, text), suggestion !== undefined && take);
   }
 }
 
+/** The bounds in words, where they tell something. */
 function boundsOf(/** @type {Argument} */ { minimum, exclusiveMinimum, maximum }) {
+  if (maximum === undefined || maximum > WORTH) return "";
   const isOpen = exclusiveMinimum !== undefined && !minimum;
   const low = isOpen ? `more than ${count(exclusiveMinimum)}` : minimum !== undefined ? count(minimum) : "";
-  if (low && maximum !== undefined) return `${low} to ${count(maximum)}`;
-  return low ? (isOpen ? low : `at least ${low}`) : maximum !== undefined ? `at most ${count(maximum)}` : "";
+  return low ? `${low} to ${count(maximum)}` : `at most ${count(maximum)}`;
 }

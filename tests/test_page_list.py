@@ -1,4 +1,4 @@
-"""The list, the form and the comparison in a real browser, and what holds for every view: access, width, keys."""
+"""The list and the comparison in a real browser, and what holds for every view: access, width, keys."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,6 @@ from playwright.async_api import Browser, expect
 from service.jobs import Job
 from tests.browser import Tab, at_epoch, start, tab
 from tests.conftest import Running, serve
-from tests.tiny import make_dataset, tiny_model
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
@@ -103,87 +102,6 @@ async def test_runs_are_compared_under_an_address_to_share(page: Tab, shown: Run
     assert await differing.all_inner_texts() == ["model", "epochs", "lr0"]
     await page.page.get_by_role("button", name=f"Remove {one}").click()
     await page.until(f"location.hash === '#/compare/{two}'")
-
-
-# The form
-
-
-async def test_only_what_differs_from_the_defaults_is_sent(page: Tab, shown: Running) -> None:
-    await page.open("/new")
-    await page.field("epochs").fill("7")
-    await page.field("data").fill("/sets/it's/data.yaml")
-    await page.page.get_by_text("More arguments").click()
-    await page.page.get_by_label("Search arguments").fill("cosine")
-    await page.field("cos_lr").select_option("true")
-    await page.page.get_by_label("Start from").select_option("config")
-    line = await page.page.locator(".curl").text_content() or ""
-    assert line.startswith(f"curl -s {shown.url}/train -H 'Content-Type: application/json' -d '")
-    assert '"model": "yolo11n.yaml"' in line
-    assert '"hyperparameters": { "epochs": 7, "cos_lr": true }' in line
-    assert r"/sets/it'\''s/data.yaml" in line
-
-
-async def test_faults_are_shown_at_their_fields(page: Tab) -> None:
-    await page.open("/new")
-    await page.field("model").fill("yolov8n.yaml")
-    await page.field("epochs").fill("0")
-    submit = page.page.get_by_role("button", name="Start training")
-    await submit.click()
-    await page.sees("must be at least 1", "[data-name=epochs]")  # known beforehand
-    assert await page.run("document.activeElement.name") == "epochs"
-    await page.field("epochs").fill("3")
-    await page.field("data").fill("/nowhere/data.yaml")
-    await submit.click()
-    await page.sees("there is no file /nowhere/data.yaml", "[data-name=data]")  # said by the service
-    assert await page.field("data").get_attribute("aria-invalid") == "true"
-    await page.field("model").fill("yolov8n.yml")
-    await submit.click()
-    await page.page.locator("[data-name=model] .fault").wait_for()
-
-
-async def test_a_training_is_started_again_from_its_arguments(page: Tab, shown: Running) -> None:
-    job_id = await start(shown, epochs=3, lr0=0.05, fit_params={"preview": 2})
-    await shown.events(job_id)
-    await page.open(job_id)
-    await page.page.get_by_role("link", name="Train again").click()
-    await expect(page.field("lr0")).to_have_value("0.05")
-    await expect(page.field("preview")).to_have_value("2")
-    await expect(page.field("model")).to_have_value("yolov8n.yaml")
-
-
-async def test_a_real_training_from_the_form_to_its_end(browser: Browser, tmp_path: Path) -> None:
-    data = make_dataset(tmp_path / "sets" / "squares")
-    model = tiny_model(tmp_path)
-    roots = (tmp_path / "sets",)
-    async with (
-        serve(tmp_path / "data", program="service.worker:train", data_root=roots) as service,
-        tab(browser, service.url) as page,
-    ):
-        await page.open("/new")
-        await page.page.get_by_role("button", name="squares 2 classes").click()
-        assert await page.field("data").input_value() == str(data)
-        for name, value in {"model": str(model), "epochs": "3", "imgsz": "32", "batch": "4", "preview": "2"}.items():
-            await page.field(name).fill(value)
-        await page.page.get_by_text("More arguments").click()
-        await page.field("workers").fill("0")
-        await page.page.get_by_role("button", name="Start training").click()
-        await page.sees("tiny on squares")
-        await page.until("view.run?.isOver", 50)
-        await page.sees("completed")
-        job_id = await page.run("view.id")
-        events = await service.events(job_id)
-        epochs = [event["epoch"] for event in events if event["event"] == "epoch_end"]
-        assert epochs == [1, 2, 3]
-        await page.until("view._open.get('charts')._charts.get('mapboxes')._plot?.data[0].join() === '1,2,3'")
-        maps = [event["metrics"]["metrics/mAP50(B)"] for event in events if event["event"] == "epoch_end"]
-        assert await page.run("view.run.epochs.get('metric:metrics/mAP50(B)')") == maps
-        assert await page.run("view.run.machine.xs.length") >= 3
-        await page.page.get_by_role("tab", name="Classes").click()
-        assert set(await page.page.locator("tbody th").all_inner_texts()) == {"red", "green"}
-        await page.page.get_by_role("tab", name="Pictures").click()
-        shown = {event["path"] for event in events if event["event"] == "image"}
-        await page.until(f"view.run.pictures.size === {len(shown)}")
-        await page.until("[...document.querySelectorAll('.picture img')].some(img => img.naturalWidth)")
 
 
 # Every view

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
+from service import devices
 from service.routes import ROUTES
 from tests.client import until
 from tests.conftest import Running, serve
@@ -342,6 +343,19 @@ async def test_datasets_under_the_roots_are_listed(tmp_path: Path) -> None:
         answer = (await service.http.get("/datasets")).json()
     assert [entry["path"] for entry in answer["datasets"]] == [str(data)]
     assert answer["roots"] == [str(tmp_path / "sets")]
+    assert "coco8.yaml" in answer["known"]
+    assert answer["ready"] == []  # none is here, and nothing may be downloaded
+
+
+async def test_what_a_training_can_have_is_told_beforehand(tmp_path: Path) -> None:
+    archive = tmp_path / "data" / "datasets" / "coco8.zip"
+    archive.parent.mkdir(parents=True)
+    archive.touch()
+    async with serve(tmp_path / "data", offline=True) as service:
+        assert (await service.http.get("/datasets")).json()["ready"] == ["coco8.yaml"]
+        models = (await service.http.get("/models")).json()
+    assert models["offline"] is True
+    assert models["gpus"] == len(devices.gpus_to_use())
 
 
 # The calls, described
