@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from service import worker, yaml_file
+from service import worker
 from service.errors import NotReady
 from service.events import encode
 from service.launcher import Launcher
@@ -22,11 +22,7 @@ from service.launcher import Launcher
 log = logging.getLogger(__name__)
 
 #: To be raised when the library's table gets other keys or bounds: a kept one of before is then read anew.
-TABLE_VERSION = 4
-
-#: Suffix of a model's name, and module at the end of a model file → task (Ultralytics' naming).
-_TASKS = {"cls": "classify", "seg": "segment", "pose": "pose", "obb": "obb", "sem": "semantic", "depth": "depth"}
-_HEADS = {"Detect": "detect", "Classify": "classify", "Segment": "segment", "Pose": "pose", "OBB": "obb"}
+TABLE_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -43,14 +39,8 @@ class Catalog:
     model_table: list[dict[str, Any]]
     #: Name of a dataset, such as `coco8.yaml` → address of its archive, or None.
     datasets: dict[str, str | None]
-
-    def task(self, model: str) -> str | None:
-        """Ultralytics' name of the task that this model is for; None where only its weights know."""
-        path = Path(model)
-        if path.is_absolute():
-            return _task_of_yaml(path) if path.suffix in (".yaml", ".yml") else None
-        suffix = path.name.removesuffix(path.suffix).partition("-")[2]
-        return next((task for name, task in _TASKS.items() if name in suffix.split("-")), "detect")
+    #: Name of an argument of before, which Ultralytics translates or leaves out with a warning → its types.
+    deprecated: dict[str, list[str]]
 
     @classmethod
     def of(cls, table: dict[str, Any]) -> "Catalog":
@@ -60,6 +50,7 @@ class Catalog:
             frozenset(table["model_configs"]),
             table["model_table"],
             table.get("datasets", {}),
+            table.get("deprecated", {}),
         )
 
     @classmethod
@@ -83,15 +74,6 @@ class Catalog:
                 log.warning("the table of arguments is not kept: %s", error)
             catalog = cls.of(answer)
         return catalog
-
-
-def _task_of_yaml(path: Path) -> str | None:
-    """The task of a model file by the last module of its head."""
-    try:
-        head = yaml_file.read(path)["head"]
-        return _HEADS.get(str(head[-1][2]))
-    except (ValueError, LookupError, TypeError):  # nothing that a model could be made of
-        return None
 
 
 def _ask(launcher: Launcher, *, describe: bool) -> dict[str, Any]:

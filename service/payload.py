@@ -11,11 +11,11 @@ from typing import Annotated, Any, TypeVar
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from service import json_keys, yaml_file
+from service import devices, json_keys, yaml_file
 from service.catalog import Catalog
 from service.errors import Fault, InvalidJson, InvalidPayload
 from service.events import is_deeper
-from service.schema import OWN_ARGUMENTS, REFUSED, train_schema
+from service.schema import CASELESS, NO_MATTER_IF_NULL, OWN_ARGUMENTS, REFUSED, json_types, train_schema
 
 #: Levels of objects and arrays in a payload.
 MAX_LEVELS = 8
@@ -98,19 +98,29 @@ def parse_resume(body: bytes) -> ResumeRequest:
 def parse(
     body: bytes, catalog: Catalog, only_weights_in: Path | None = None, model_roots: Sequence[Path] = ()
 ) -> TrainRequest:
-    """The checked request. The dataset behind `fit_params.data` is `dataset.read`'s to check.
+    """The checked request; it raises what `examine` finds.
 
-    `only_weights_in` is the folder of the official weights where nothing is downloaded, None where that is allowed.
-    A model's file must lie in one of `model_roots`, links resolved; without any, anywhere.
     Raises InvalidJson: when the body is not JSON. Raises InvalidPayload: with every fault that was found.
     """
-    request = _in_whole_numbers(_validated(TrainRequest, _content(body)), catalog)
-    models = _check_model(request.model, catalog, only_weights_in, model_roots)
-    checks = itertools.chain(models, _check_arguments(request, catalog))
-    faults = list(itertools.islice(checks, MAX_FAULTS))
+    request, faults = examine(body, catalog, only_weights_in, model_roots)
     if faults:
         raise InvalidPayload(faults)
     return request
+
+
+def examine(
+    body: bytes, catalog: Catalog, only_weights_in: Path | None = None, model_roots: Sequence[Path] = ()
+) -> tuple[TrainRequest, list[Fault]]:
+    """The request and what is wrong with it. The dataset behind `fit_params.data` is `dataset.read`'s to check.
+
+    `only_weights_in` is the folder of the official weights where nothing is downloaded, None where that is allowed.
+    A model's file must lie in one of `model_roots`, links resolved; without any, anywhere.
+    Raises InvalidJson: when the body is not JSON. Raises InvalidPayload: when it has not the shape of a request.
+    """
+    request = _as_spelled(_validated(TrainRequest, _content(body)), catalog)
+    models = _check_model(request.model, catalog, only_weights_in, model_roots)
+    checks = itertools.chain(models, _check_arguments(request, catalog))
+    return request, list(itertools.islice(checks, MAX_FAULTS))
 
 
 def _content(body: bytes) -> Any:
@@ -139,8 +149,11 @@ def _fault(item: Any, model: type[BaseModel]) -> Fault:
     return Fault(pointer, _MESSAGES.get(item["type"], item["msg"]))
 
 
-def _in_whole_numbers(request: TrainRequest, catalog: Catalog) -> TrainRequest:
-    """The request with 3 for 3.0 where an integer is due: to JSON Schema they are the same, to Ultralytics not."""
+def _as_spelled(request: TrainRequest, catalog: Catalog) -> TrainRequest:
+    """The request with 3 for 3.0 where an integer is due, and with "AdamW" for "adamw".
+
+    To JSON Schema the numbers are the same, to Ultralytics not. Capitals are the same to it where `CASELESS` says so.
+    """
     sections = train_schema(catalog)["properties"]
 
     def whole(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -148,8 +161,16 @@ def _in_whole_numbers(request: TrainRequest, catalog: Catalog) -> TrainRequest:
             return [whole(item, schema.get("items", {})) for item in value]
         return _whole(value) if "integer" in schema.get("type", ()) else value
 
+    def spelled(name: str, value: Any, schema: Mapping[str, Any]) -> Any:
+        options = schema.get("enum", ())
+        if name not in CASELESS or not isinstance(value, str) or value in options:
+            return whole(value, schema)
+        return next((option for option in options if str(option).lower() == value.lower()), value)
+
     changed = {
-        section: {name: whole(value, sections[section]["properties"].get(name, {})) for name, value in given.items()}
+        section: {
+            name: spelled(name, value, sections[section]["properties"].get(name, {})) for name, value in given.items()
+        }
         for section, given in (("hyperparameters", request.hyperparameters), ("fit_params", request.fit_params))
     }
     return request.model_copy(update=changed)
@@ -208,15 +229,32 @@ def _check_arguments(request: TrainRequest, catalog: Catalog) -> Iterator[Fault]
     for section in ("hyperparameters", "fit_params"):
         known = sections[section]["properties"]
         for name, value in getattr(request, section).items():
-            pointer = _pointer(section, name)
-            if name in REFUSED:
-                yield Fault(pointer, "is decided by the service")
-            elif name in OWN_ARGUMENTS and name not in known:
-                yield Fault(pointer, "belongs to fit_params")
-            elif name not in known:
-                yield Fault(pointer, "unknown argument", _nearest(name, known))
-            elif detail := mismatch(value, known[name]):
-                yield Fault(pointer, detail, _nearest_of(value, known[name]))
+            if found := _wrong_argument(name, value, known, catalog):
+                yield Fault(_pointer(section, name), *found)
+
+
+def _wrong_argument(
+    name: str, value: Any, known: Mapping[str, Any], catalog: Catalog
+) -> tuple[str] | tuple[str, str | None] | None:
+    """What is wrong with an argument, perhaps with a suggestion; or None."""
+    if name in REFUSED:
+        return None if name in NO_MATTER_IF_NULL and value is None else ("is decided by the service",)
+    if name in catalog.deprecated:
+        detail = mismatch(value, {"type": json_types(catalog.deprecated[name])})
+        return (f"is deprecated, and {detail}",) if detail else None
+    if name in OWN_ARGUMENTS and name not in known:
+        return ("belongs to fit_params",)
+    if name not in known:
+        return "unknown argument", _nearest(name, known)
+    detail = mismatch(value, known[name])
+    if detail and name == "device" and isinstance(value, str | int | list) and not isinstance(value, bool):
+        return (_wrong_device(),)
+    return (detail, _nearest_of(value, known[name])) if detail else None
+
+
+def _wrong_device() -> str:
+    why = "GPUs are assigned by the service" if devices.gpus_to_use() else "this machine has no GPU"
+    return f"{why}: leave device out, or give cpu"
 
 
 def mismatch(value: Any, schema: Mapping[str, Any]) -> str | None:

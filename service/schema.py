@@ -1,6 +1,6 @@
 """The JSON Schema of `POST /train`, made from the installed Ultralytics' own table; payloads are checked against it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from service.catalog import Catalog
@@ -11,6 +11,10 @@ REFUSED = frozenset(
     # These load or run what they name.
     | {"distill_model", "augmentations", "source", "tracker"}
 )
+#: Of those: what may be said to be absent, as a dump of Ultralytics' own arguments says it.
+NO_MATTER_IF_NULL = frozenset({"augmentations"})
+#: Arguments whose choices Ultralytics takes in capitals and small letters alike.
+CASELESS = frozenset({"optimizer", "cache"})
 #: Nothing is fetched on a payload's word.
 NO_ADDRESS: dict[str, Any] = {"type": "string", "pattern": "://"}
 #: What `fit_params` takes beside Ultralytics' arguments.
@@ -110,7 +114,7 @@ def properties(catalog: Catalog) -> dict[str, dict[str, Any]]:
 def _property(name: str, rule: Mapping[str, Any]) -> dict[str, Any]:
     if name in NARROWED:
         return NARROWED[name]
-    types = [_TYPES[kind] for kind in rule["types"]]
+    types = json_types(rule["types"])
     found: dict[str, Any] = {"type": types[0] if len(types) == 1 else types}
     if "enum" in rule:
         found = {}  # the choices say it all, whatever their types
@@ -119,3 +123,8 @@ def _property(name: str, rule: Mapping[str, Any]) -> dict[str, Any]:
     if "items" in rule:
         found["items"] = _property("", rule["items"])
     return found | {key: rule[key] for key in _KEPT if key in rule}
+
+
+def json_types(types: Iterable[str]) -> list[str]:
+    """JSON Schema's names of the types of Ultralytics' table."""
+    return [_TYPES[kind] for kind in types]

@@ -35,6 +35,7 @@ CATALOG = Catalog.of(
         "models": ["yolov8n", "yolo11n", "yolov8s-seg"],
         "model_configs": ["yolov8n.yaml", "yolo11n.yaml"],
         "model_table": [],
+        "deprecated": {"label_smoothing": ["float"], "half": ["bool", "null"]},
     }
 )
 GOOD = {"model": "yolov8n", "fit_params": {"data": "/d.yaml"}}
@@ -169,16 +170,40 @@ def test_an_unknown_argument_is_a_fault_with_the_nearest_name() -> None:
 
 
 def test_a_misspelt_choice_gets_the_nearest_one() -> None:
-    (fault,) = faults(GOOD | {"hyperparameters": {"optimizer": "adamw"}})
+    (fault,) = faults(GOOD | {"hyperparameters": {"optimizer": "adam"}})
     assert fault["suggestion"] == "AdamW"
 
 
+def test_capitals_do_not_matter_where_ultralytics_takes_any() -> None:
+    given = {"optimizer": "adamw", "cache": "RAM"}
+    taken = parse(orjson.dumps(GOOD | {"hyperparameters": given}), CATALOG).hyperparameters
+    assert taken == {"optimizer": "AdamW", "cache": "ram"}
+
+
+def test_names_of_before_are_left_to_ultralytics() -> None:
+    """It says in the log what became of them."""
+    check(GOOD | {"hyperparameters": {"label_smoothing": 0.1, "half": None}})
+    assert faults(GOOD | {"hyperparameters": {"half": "yes"}}) == [
+        {"pointer": "/hyperparameters/half", "detail": 'is deprecated, and must be boolean or null, got "yes"'}
+    ]
+
+
+def test_augmentations_may_be_said_to_be_none() -> None:
+    check(GOOD | {"hyperparameters": {"augmentations": None}})
+    (fault,) = faults(GOOD | {"hyperparameters": {"project": None}})
+    assert fault["detail"] == "is decided by the service"
+
+
 @pytest.mark.parametrize("device", ["0", 1, [0, 1], "-1", "cuda:3"])
-def test_devices_are_the_service_s_to_give(device: Any) -> None:
+def test_devices_are_the_service_s_to_give(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.devices.gpus_to_use", list)
     check(GOOD | {"hyperparameters": {"device": "cpu"}})
     (fault,) = faults(GOOD | {"hyperparameters": {"device": device}})
     assert fault["pointer"] == "/hyperparameters/device"
-    assert fault["detail"].startswith('must be one of [null,"","cpu"], got ')
+    assert fault["detail"] == "this machine has no GPU: leave device out, or give cpu"
+    monkeypatch.setattr("service.devices.gpus_to_use", lambda: ["0"])
+    (fault,) = faults(GOOD | {"hyperparameters": {"device": device}})
+    assert fault["detail"] == "GPUs are assigned by the service: leave device out, or give cpu"
 
 
 def test_data_belongs_to_fit_params_alone() -> None:

@@ -31,6 +31,21 @@ _TYPES = {
 #: Accepted by Ultralytics beside what is in its default.yaml (`check_dict_alignment` in ultralytics/cfg/__init__.py).
 _UNLISTED = ("augmentations", "save_dir")
 
+#: Names of before, which Ultralytics translates or drops, with a warning (`_handle_deprecation`), and their types.
+DEPRECATED: Mapping[str, list[str]] = {
+    "label_smoothing": ["float"],
+    "save_hybrid": ["bool"],
+    "crop_fraction": ["float"],
+    "keras": ["bool"],
+    "boxes": ["bool"],
+    "hide_labels": ["bool"],
+    "hide_conf": ["bool"],
+    "line_thickness": ["int", "null"],
+    "end2end": ["bool", "null"],
+    "int8": ["bool", "null"],
+    "half": ["bool", "null"],
+}
+
 #: Chosen by `build_model` and by the fact that this library trains.
 _CHOSEN = ("model", "mode")
 
@@ -75,7 +90,7 @@ def describe() -> dict[str, Any]:
     `models` are the official names whose weights can be downloaded, `model_configs` the packaged model files; both
     without those that YOLO cannot train. `model_table` has one row for each name of either: `name`, `family`, `size`,
     `task`, `weights` and `config` (whether it is among the first, the second). `datasets` maps names of datasets to
-    the addresses of their archives, or null (see `datasets`).
+    the addresses of their archives, or null (see `datasets`). `deprecated` maps names of before to their types.
     """
     from ultralytics import __version__
 
@@ -86,6 +101,7 @@ def describe() -> dict[str, Any]:
         "model_configs": list(models.packaged()),
         "model_table": models.table(),
         "datasets": datasets.packaged(),
+        "deprecated": dict(DEPRECATED),
     }
 
 
