@@ -221,6 +221,14 @@ class Fault:
         return found if self.suggestion is None else {**found, "suggestion": self.suggestion}
 
 
+class UnfitDataset(ValueError):
+    """Raised when a dataset cannot be trained on; `dataset` makes a fault of it."""
+
+
+class UnreadSplit(UnfitDataset):
+    """Raised when a training asks for a split (argument `split`) that its dataset does not have."""
+
+
 @dataclass(eq=False)
 class InvalidPayload(RequestRejected):
     """Raised when a payload has faults; it carries all of them."""

@@ -37,6 +37,7 @@ _NAMES = {
     "ModuleNotFoundError": "import_error",
     "BadArchive": "invalid_data",
     "InvalidDataset": "invalid_data",
+    "UnfitDataset": "invalid_data",
 }
 _NUMBERS = {
     errno.ENOSPC: "disk_full",
@@ -59,7 +60,7 @@ _TEXTS = (
         "invalid_data",
         (
             *(r"dataset '.*' error", "images? not found", r"no (valid |training )?images ", "no labels found"),
-            *("error loading data from", "fraction must select", "data yaml"),
+            *("error loading data from", "fraction must select", "data yaml", "requires equal numbers of boxes"),
         ),
     ),
 )

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
+from service.errors import UnfitDataset
+
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpeg2000", ".jpg", ".mpo", ".png", ".tif", ".tiff"}
     | {".webp"}
@@ -30,7 +32,7 @@ MAX_LABEL_BYTES = 50_000_000
 SECONDS = 20.0
 
 
-class UnsoundFiles(ValueError):
+class UnsoundFiles(UnfitDataset):
     """Raised when a dataset's files are not such that a training may look at them; the message says which and why."""
 
 
@@ -43,9 +45,10 @@ class Survey:
     """
 
     def __init__(self, roots: Sequence[Path] = (), task: str | None = None) -> None:
-        self._beside = _BESIDE.get(task, ("labels",))
+        self._beside = list(_BESIDE.get(task, ("labels",)))
         self._roots = [os.path.realpath(root) for root in roots]
         self._real: dict[str, str] = {}  # folder → where it really is
+        self._is_folder: dict[str, bool] = {}
         self._deadline = time.monotonic() + SECONDS
 
     def check(self, path: str) -> os.stat_result | None:
@@ -68,6 +71,10 @@ class Survey:
             raise UnsoundFiles(f"{path} is outside of the folders that --data-root names")
         return status
 
+    def look_beside(self, folder: str) -> None:
+        """Have `folder`, too, stand in for `images` in the paths of what belongs to an image."""
+        self._beside.append(folder)
+
     def images(self, folder: str, count: int) -> list[str]:
         """The first `count` images in a folder and those below it, all of which are looked at; so are their labels."""
         image = os.path.join(folder, "x.jpg")
@@ -81,14 +88,37 @@ class Survey:
 
     def listed(self, paths: Sequence[str], count: int) -> list[str]:
         """The first `count` images among those of a list, each of which is looked at, and its labels."""
+        found: list[str] = []
         for path in paths:
             if self.is_late():
                 break
-            masks = [os.path.splitext(label_of(path, beside))[0] for beside in self._beside[1:]]
-            for file in (path, label_of(path), *(mask + suffix for mask in masks for suffix in (".png", ".npy"))):
-                if status := self.check(file):
-                    _check_file(file, status)
-        return [path for path in islice(paths, count) if is_image(path) and os.path.isfile(path)]
+            if not is_image(path):  # Ultralytics leaves such lines out
+                continue
+            is_there = self._look(path)
+            self._look(label_of(path))
+            for beside in self._beside[1:]:
+                self._look_at_mask(os.path.splitext(label_of(path, beside))[0])
+            if is_there and len(found) < count:
+                found.append(path)
+        return found
+
+    def _look(self, path: str) -> bool:
+        """Whether there is a file. Raises UnsoundFiles."""
+        status = self.check(path)
+        if status is not None:
+            _check_file(path, status)
+        return status is not None
+
+    def _look_at_mask(self, stem: str) -> None:
+        """Look at what Ultralytics may take for a mask or a depth: the first that is there."""
+        folder = os.path.dirname(stem)
+        if folder not in self._is_folder:
+            self._is_folder[folder] = os.path.isdir(folder)
+        if not self._is_folder[folder]:
+            return
+        for suffix in (".png", ".npy", *sorted(IMAGE_SUFFIXES)):
+            if self._look(stem + suffix) and suffix == ".png":
+                return
 
     def _files(self, folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:
         """Files in a folder and those below it; each folder (device, inode) once: links may make circles."""
@@ -129,15 +159,15 @@ class Survey:
 
 
 def is_image(name: str) -> bool:
-    """By its suffix, as Ultralytics does."""
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    """By what stands behind its last point, as Ultralytics does."""
+    return f".{name.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES
 
 
 def label_of(image: str, beside: str = "labels") -> str:
     """Where Ultralytics looks for an image's labels (`img2label_paths`): the last `/images/` is `/labels/`."""
     before, images, after = image.rpartition(f"{os.sep}images{os.sep}")
     path = f"{before}{os.sep}{beside}{os.sep}{after}" if images else image
-    return os.path.splitext(path)[0] + ".txt"
+    return path.rpartition(".")[0] + ".txt"
 
 
 def _check_file(path: str, status: os.stat_result) -> None:

@@ -22,6 +22,7 @@ from service.calls import call
 from service.catalog import Catalog
 from service.errors import (
     BodyTooLarge,
+    Fault,
     InvalidCursor,
     InvalidKey,
     InvalidPayload,
@@ -43,6 +44,7 @@ from service.schema import train_schema
 from service.settings import Settings
 from service.store import Store
 from service.streaming import BUSY_RETRY_MS, Hub, Types, retry_line
+from service.tasks import task_of
 
 #: Seconds for which a training that is POSTed while the service warms up waits for it.
 WARM_UP_SECONDS = 120.0
@@ -99,10 +101,45 @@ async def train(request: Request) -> Response:
     catalog = await _ready(request)
     settings: Settings = request.state.settings
     weights = settings.folder / "weights" if settings.offline else None
+
+    def check() -> payload.TrainRequest:
+        training, faults = payload.examine(body, catalog, weights, settings.model_roots)
+        if faults:
+            raise InvalidPayload([*faults, *_data_faults(training, catalog, settings, faults)])
+        return training
+
     # In a thread: a large one takes a while.
     checkers: CapacityLimiter = request.state.checkers
-    checked = await to_thread.run_sync(payload.parse, body, catalog, weights, settings.model_roots, limiter=checkers)
+    checked = await to_thread.run_sync(check, limiter=checkers)
     return await _submit(request, checked, catalog)
+
+
+def _data_faults(
+    training: payload.TrainRequest, catalog: Catalog, settings: Settings, others: list[Fault]
+) -> list[Fault]:
+    """What is wrong with the dataset of a training that is refused for something else: told in one answer."""
+    pointers = {fault.pointer for fault in others}
+    if "data" not in training.fit_params or dataset.POINTER in pointers:
+        return []
+    try:
+        _dataset(training.model_dump(), catalog, settings, None if "/model" in pointers else task_of(training.model))
+    except InvalidPayload as error:
+        return [fault for fault in error.faults if fault.pointer not in pointers]
+    return []
+
+
+def _dataset(content: dict[str, Any], catalog: Catalog, settings: Settings, task: str | None) -> dataset.Dataset | None:
+    """What the training of a payload may see of its dataset. Raises InvalidPayload."""
+    downloads = settings.allow_downloads and not settings.offline
+    data, folder = content["fit_params"]["data"], settings.folder / "datasets"
+    if isinstance(data, str):
+        data = dataset.named(data, catalog.datasets, folder, downloads)
+    if data is None:  # what is still to be downloaded is read by the worker
+        return None
+    section = "fit_params" if "split" in content["fit_params"] else "hyperparameters"
+    arguments = {**content["hyperparameters"], **content["fit_params"]}
+    pointer = f"/{section}/split"
+    return dataset.read(data, task, settings.dataset_roots, arguments=arguments, split_pointer=pointer)
 
 
 async def demo(request: Request) -> Response:
@@ -132,12 +169,7 @@ async def _submit(request: Request, training: payload.TrainRequest, catalog: Cat
         if key is not None and (known := store.replayed(key, digest)):
             return known
         job = Job(id=secrets.token_hex(6), request=content)
-        data, task = content["fit_params"]["data"], catalog.task(content["model"])
-        if data in catalog.datasets:
-            downloads = settings.allow_downloads and not settings.offline
-            data = dataset.known(data, catalog.datasets, settings.folder / "datasets", downloads)
-        # What is still to be downloaded is read by the worker.
-        clean = None if data is None else dataset.read(data, task, settings.dataset_roots)
+        clean = _dataset(content, catalog, settings, task_of(content["model"]))
         try:
             if clean is not None:
                 dataset.write(clean, folder / job.id)

@@ -26,10 +26,12 @@ from urllib.parse import quote
 from AI.model_trainer.listener import Listener
 from service import dataset, sandbox
 from service.bars import Bars
+from service.errors import InvalidPayload, UnfitDataset
 from service.events import Event, encode
 from service.failures import reason_of
 from service.launcher import EventQueue
 from service.machine import Machine
+from service.tasks import task_of
 
 #: Length of an error's text in its event; the whole of it is in the log.
 ERROR_CHARACTERS = 2_000
@@ -121,7 +123,7 @@ def _leader() -> int:
 
 def _failure(error: Exception) -> Event:
     # What the library raises on purpose is a sentence already.
-    own = type(error).__module__.startswith("AI.model_trainer.")
+    own = type(error).__module__.startswith(("AI.model_trainer.", "service."))
     text = str(error) if own else "".join(traceback.format_exception_only(error)).strip()
     return {"event": "failed", "reason": reason_of(error), "error": text[:ERROR_CHARACTERS]}
 
@@ -203,18 +205,32 @@ def _train(spec: Spec, folder: Path, progress: Emit, should_stop: ShouldStop) ->
 
 
 def _data(spec: Spec, folder: Path, listener: Emit) -> str:
-    """The service's clean copy of the dataset; a classification dataset is a folder and has none."""
-    clean, named = folder / "data.yaml", str(spec["fit_params"]["data"])
-    if not clean.exists() and not os.path.isabs(named):  # one that is known by name and was not here at the POST
-        from AI.model_trainer import datasets
+    """What the training sees: the service's own copy or links in the job's folder, or a folder of classes as it is."""
+    own, named = dataset.written(folder), str(spec["fit_params"]["data"])
+    if own is None and (dataset.is_archive(named) or not os.path.isabs(named)):  # it could not be read at the POST
+        source, home = _source(named, Path(spec["datasets_dir"]), listener, spec["offline"])
+        arguments = {**spec["hyperparameters"], **spec["fit_params"]}
+        try:
+            found = dataset.read(
+                str(source), task_of(spec["model"]), [home], arguments=arguments, is_unpacked=os.path.isabs(named)
+            )
+        except InvalidPayload as error:
+            raise UnfitDataset("; ".join(fault.detail for fault in error.faults)) from None
+        own = source if found is None else dataset.write(found, folder)
+    if own is None and os.path.isfile(named):
+        raise FileNotFoundError(f"the job's own {dataset.COPY} is gone, and the original is not to be trusted")
+    return named if own is None else str(own)
 
-        source = datasets.fetch(named, Path(spec["datasets_dir"]), Listener(listener), spec["offline"])
-        found = dataset.read(str(source), roots=[Path(spec["datasets_dir"])])
-        if found is not None:
-            dataset.write(found, folder)
-    if not clean.exists() and os.path.isfile(named):
-        raise FileNotFoundError(f"the job's own {clean.name} is gone, and the original is not to be trusted")
-    return str(clean) if clean.exists() else named
+
+def _source(named: str, folder: Path, listener: Emit, offline: bool) -> tuple[Path, Path]:
+    """Where in `folder` a dataset is that is known by name or is a zip, and the folder that all of it lies in."""
+    from AI.model_trainer import datasets
+
+    if not os.path.isabs(named):
+        return datasets.fetch(named, folder, Listener(listener), offline), folder
+    listener({"event": "log", "stream": "service", "level": "info", "lines": [f"unpacking {named}"]})
+    place = datasets.unpacked(Path(named), folder)
+    return place, place
 
 
 def _addresses(event: Event, job_id: str, run: Path) -> Event:

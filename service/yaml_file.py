@@ -1,11 +1,16 @@
 """YAML files of strangers: data only, and read within bounds of memory and time.
 
 A YAML file of a kilobyte can stand for gigabytes (aliases of aliases), hang the reader (a pipe, numbers of a million
-digits) or name Python objects to be made. None of that is read here.
+digits) or name Python objects to be made. None of that is read here. An alias counts as what it stands for.
 """
 
+import codecs
 import os
+import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,11 @@ MAX_VALUES = 250_000
 MAX_LEVELS = 32
 MAX_CHARACTERS = 1_024
 
+_WILD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LINE_ENDS = str.maketrans("", "", "\t\n\r\x85\u2028\u2029")
+#: What Ultralytics strips from a YAML file that cannot be parsed as it is (`ultralytics.utils.YAML.load`).
+_STRIPPED = re.compile(r"[^\x09\x0A\x0D\x20-\x7E\x85\xA0-\uD7FF\uE000-\uFFFD\U00010000-\U0010ffff]+")
+
 #: libyaml's is ten times as fast; wheels of PyYAML have it, other builds may not.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -27,14 +37,51 @@ class UnreadableYaml(ValueError):
 
 def read(path: Path) -> Any:
     """What the file holds: nothing but dicts, lists, texts, numbers, dates. Raises UnreadableYaml."""
+    with _told(path):
+        return _parsed(read_bytes(path, MAX_BYTES).decode())
+
+
+def read_dataset(path: Path) -> Any:
+    """The same of a file that people wrote with any editor, as Ultralytics reads a dataset's. Raises UnreadableYaml.
+
+    Bytes that are no UTF-8 are left out, and control characters where the file cannot be parsed with them. UTF-16 is
+    read as such. Only for what is not read again: another reader might find something else in it.
+    """
+    with _told(path):
+        return parse_dataset(read_bytes(path, MAX_BYTES))
+
+
+def parse_dataset(content: bytes) -> Any:
+    """`read_dataset` of bytes. Raises ValueError or yaml.YAMLError."""
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if is_wide else "utf-8", "ignore")
     try:
-        text = read_bytes(path, MAX_BYTES).decode()
-        _check(text)
-        return yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+        return _parsed(text)
+    except (yaml.YAMLError, ValueError, ArithmeticError):
+        stripped = _STRIPPED.sub("", text)
+        if stripped == text:
+            raise
+        return _parsed(stripped)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UnreadableYaml(f"{path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:  # no UTF-8, no such date, 1:1:1:…
         raise UnreadableYaml(f"{path} is not YAML that is read here: {' '.join(str(error).split())[:300]}") from None
+
+
+def _parsed(text: str) -> Any:
+    _check(text)
+    return yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+
+
+def is_plain(text: str, *, line_ends: bool = False) -> bool:
+    """No control characters, none that end a line for somebody (unless `line_ends`), no halves of surrogates."""
+    return _WILD.search(text.translate(_LINE_ENDS) if line_ends else text) is None
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -50,19 +97,51 @@ def read_bytes(path: Path, limit: int) -> bytes:
     return content
 
 
+@dataclass
+class _Node:
+    """What a value comes to with its aliases written out."""
+
+    anchor: str | None = None
+    values: int = 1
+    characters: int = 0
+    #: Of what is nested in it.
+    levels: int = 0
+
+    def add(self, inner: "_Node") -> None:
+        self.values += inner.values
+        self.characters += inner.characters
+        self.levels = max(self.levels, inner.levels + 1)
+
+
 def _check(text: str) -> None:
     """Raises ValueError: when a bound is exceeded. It stops there, so the rest costs nothing."""
-    level = 0
-    for values, event in enumerate(yaml.parse(text, _Loader)):
-        if isinstance(event, yaml.AliasEvent):
-            raise ValueError("aliases (*name) are not read")
+    anchors: dict[str, _Node] = {}
+    open_nodes = [_Node()]
+    for event in yaml.parse(text, _Loader):
         if isinstance(event, yaml.CollectionStartEvent):
-            level += 1
+            open_nodes.append(_Node(event.anchor))
         elif isinstance(event, yaml.CollectionEndEvent):
-            level -= 1
-        elif isinstance(event, yaml.ScalarEvent) and len(event.value) > MAX_CHARACTERS:
-            raise ValueError(f"a value has more than {MAX_CHARACTERS} characters")
-        if level > MAX_LEVELS:
-            raise ValueError(f"it is nested more than {MAX_LEVELS} levels deep")
-        if values > MAX_VALUES:
-            raise ValueError(f"it has more than {MAX_VALUES} values")
+            _close(open_nodes.pop(), open_nodes[-1], anchors)
+        elif isinstance(event, yaml.ScalarEvent):
+            if len(event.value) > MAX_CHARACTERS:
+                raise ValueError(f"a value has more than {MAX_CHARACTERS} characters")
+            _close(_Node(event.anchor, characters=len(event.value)), open_nodes[-1], anchors)
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor is None or event.anchor not in anchors:
+                raise ValueError("an alias stands for itself, or for nothing")
+            open_nodes[-1].add(anchors[event.anchor])
+        _check_size(open_nodes)
+
+
+def _close(node: _Node, around: _Node, anchors: dict[str, _Node]) -> None:
+    if node.anchor is not None:
+        anchors[node.anchor] = node
+    around.add(node)
+
+
+def _check_size(open_nodes: list[_Node]) -> None:
+    innermost = open_nodes[-1]
+    if len(open_nodes) - 1 + innermost.levels > MAX_LEVELS + 1:
+        raise ValueError(f"it is nested more than {MAX_LEVELS} levels deep")
+    if innermost.values > MAX_VALUES or innermost.characters > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_VALUES} values, aliases (*name) written out")

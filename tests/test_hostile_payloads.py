@@ -51,19 +51,21 @@ ARGUMENTS: list[tuple[Any, ...]] = [
     ("workers", 2.5, "must be integer, got 2.5"),
     ("workers", "8", 'must be integer, got "8"'),
     ("optimizer", "Foo", f'must be one of {OPTIMIZERS}, got "Foo"'),
-    ("optimizer", "adamw", f'must be one of {OPTIMIZERS}, got "adamw"', "AdamW"),
+    ("optimizer", "nadamm", f'must be one of {OPTIMIZERS}, got "nadamm"', "NAdam"),
     ("optimizer", None, f"must be one of {OPTIMIZERS}, got null"),
     ("optimizer", 3, f"must be one of {OPTIMIZERS}, got 3"),
     ("optimizer", ["SGD"], f'must be one of {OPTIMIZERS}, got ["SGD"]'),
     ("cache", "zzz", 'must be one of [true,false,"ram","disk"], got "zzz"'),
     ("cache", 1, 'must be one of [true,false,"ram","disk"], got 1'),
-    ("cache", "DISK", 'must be one of [true,false,"ram","disk"], got "DISK"', "disk"),
+    ("cache", "DISC", 'must be one of [true,false,"ram","disk"], got "DISC"', "disk"),
     ("cache", "/etc", 'must be one of [true,false,"ram","disk"], got "/etc"'),
-    ("device", "0", 'must be one of [null,"","cpu"], got "0"'),
-    ("device", -1, 'must be one of [null,"","cpu"], got -1'),
-    ("device", "cuda:0", 'must be one of [null,"","cpu"], got "cuda:0"'),
-    ("device", [0, 1], 'must be one of [null,"","cpu"], got [0,1]'),
-    ("device", "mps", 'must be one of [null,"","cpu"], got "mps"'),
+    ("device", "0", "this machine has no GPU: leave device out, or give cpu"),
+    ("device", -1, "this machine has no GPU: leave device out, or give cpu"),
+    ("device", "cuda:0", "this machine has no GPU: leave device out, or give cpu"),
+    ("device", [0, 1], "this machine has no GPU: leave device out, or give cpu"),
+    ("device", "mps", "this machine has no GPU: leave device out, or give cpu"),
+    ("device", True, 'must be one of [null,"","cpu"], got true'),
+    ("device", {}, 'must be one of [null,"","cpu"], got {}'),
     ("freeze", -1, "must be at least 0 and at most 10000, got -1"),
     ("freeze", "10", 'must be integer or array or null, got "10"'),
     ("freeze", [-1], "item 0: must be at least 0 and at most 10000, got -1"),
@@ -142,6 +144,9 @@ ARGUMENTS: list[tuple[Any, ...]] = [
 ]
 
 
+#: What is told of the dataset in the same answer.
+NO_DATA = ("/fit_params/data", "there is no file /d.yaml")
+
 #: A whole body, its status, and its detail, or where it has errors and which.
 BODIES: list[tuple[Any, int, Any]] = [
     *[
@@ -185,22 +190,22 @@ BODIES: list[tuple[Any, int, Any]] = [
     (
         {"model": "yolov8n.yaml", "fit_params": {"data": "/d.yaml", "tick_interval": 0}},
         422,
-        [("/fit_params/tick_interval", "must be at least 0.1 and at most 3600, got 0")],
+        [("/fit_params/tick_interval", "must be at least 0.1 and at most 3600, got 0"), NO_DATA],
     ),
     (
         {"model": "yolov8n.yaml", "fit_params": {"data": "/d.yaml", "preview": 33}},
         422,
-        [("/fit_params/preview", "must be at least 0 and at most 32, got 33")],
+        [("/fit_params/preview", "must be at least 0 and at most 32, got 33"), NO_DATA],
     ),
     (
         {"model": "yolov8n.yaml", "fit_params": {"data": "/d.yaml", "progress_callback": "os.system"}},
         422,
-        [("/fit_params/progress_callback", "unknown argument")],
+        [("/fit_params/progress_callback", "unknown argument"), NO_DATA],
     ),
     (
         {"model": "yolov8n.yaml", "fit_params": {"data": "/d.yaml", "/" * 100_000: 1}},
         422,
-        [("/fit_params/" + "~1" * 100 + "…", "unknown argument")],
+        [("/fit_params/" + "~1" * 100 + "…", "unknown argument"), NO_DATA],
     ),
     (
         {"model": "yolov8n.yaml", "fit_params": {"data": "/d.yaml"}, "x" * 100_000: 1},
@@ -208,6 +213,8 @@ BODIES: list[tuple[Any, int, Any]] = [
         [("/" + "x" * 100 + "…", "unknown field")],
     ),
 ]
+
+TOO_LARGE = "it has more than 250000 values, aliases (*name) written out"
 
 #: A model, what is wrong with it, and what is suggested.
 MODELS: list[tuple[str, ...]] = [
@@ -232,15 +239,21 @@ MODELS: list[tuple[str, ...]] = [
     ("{here}/loop.pt", "there is no .pt or .yaml file {here}/loop.pt"),
     ("{here}/empty.yaml", "{here}/empty.yaml describes a model of 0 layers, expected 1 to 10000"),
     ("{here}/huge.yaml", "{here}/huge.yaml describes a model of 100000001 layers, expected 1 to 10000"),
-    ("{here}/bomb.yaml", "{here}/bomb.yaml is not YAML that is read here: aliases (*name) are not read"),
+    ("{here}/bomb.yaml", "{here}/bomb.yaml is not YAML that is read here: {too_large}"),
     (
         "{here}/yolov8n6.yaml",
         "{here}/yolov8n6.yaml would not be read: Ultralytics looks for yolov8n-p6.yaml, give it that name",
     ),
 ]
 
-#: A dataset's path and what is wrong with it.
-DATA: list[tuple[Any, str]] = [
+COCO = (
+    "coco.json is JSON, perhaps COCO's: convert it with ultralytics.data.converter.convert_coco, then name a data.yaml"
+)
+WINDOWS = "'C:\\\\Users\\\\a\\\\data.yaml' is a path of Windows: the service runs on another system"
+TAR = "data.tar.gz is an archive of a kind that is not read here: unpack it and name its data.yaml, or pack it as .zip"
+
+#: A dataset's path, what is wrong with it, and what is suggested.
+DATA: list[tuple[Any, ...]] = [
     (3, "must be string, got 3"),
     (None, "must be string, got null"),
     (["/a.yaml", "/b.yaml"], 'must be string, got ["/a.yaml","/b.yaml"]'),
@@ -256,19 +269,24 @@ DATA: list[tuple[Any, str]] = [
     ("ul://user/datasets/x", "must not be an address"),
     ("/etc/passwd", "must be a .yaml file, got 'passwd'"),
     ("/nowhere.yaml", "there is no file /nowhere.yaml"),
-    ("/proc", "/proc is a folder: only a classification model trains on one, others on a .yaml"),
+    ("/proc", "/proc has no .yaml in it: only a classification model trains on a folder without one"),
+    ("coco8", "'coco8' is no dataset that Ultralytics knows", "coco8.yaml"),
+    ("/a/coco.json", COCO),
+    ("C:\\Users\\a\\data.yaml", WINDOWS),
+    ("/a/data.tar.gz", TAR),
     ("/a\0.yaml", "must be a path; the service downloads no datasets"),
     ("/a\r\nX-Evil: 1.yaml", "must be a path; the service downloads no datasets"),
     ("{here}/pipe.yaml", "{here}/pipe.yaml cannot be read: it is no file"),
     ("{here}/loop.yaml", "there is no file {here}/loop.yaml"),
     ("{here}/empty.yaml", "{here}/empty.yaml has no keys: expected path, train, val and names"),
-    ("{here}/bomb.yaml", "{here}/bomb.yaml is not YAML that is read here: aliases (*name) are not read"),
+    ("{here}/bomb.yaml", "{here}/bomb.yaml is not YAML that is read here: {too_large}"),
     ("{here}/" + "x" * 300 + ".yaml", None),
 ]
 
 
 @pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Running]:
+async def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
+    monkeypatch.setattr("service.devices.gpus_to_use", list)
     async with serve(tmp_path / "data", program="tests.trainings:count") as running:
         await asyncio.wait_for(asyncio.shield(running.state["catalog"]), 40)
         yield running
@@ -309,15 +327,25 @@ def table(here: Path) -> list[tuple[Any, int, Any]]:
             rows.append((body, 422, [(pointer, detail, *suggestion)]))
     for model, detail, *suggestion in MODELS:
         body = {"model": model.replace("{here}", str(here)), "fit_params": {"data": data}}
-        rows.append((body, 422, [("/model", detail.replace("{here}", str(here)), *suggestion)]))
-    for place, detail in DATA:
+        rows.append(
+            (
+                body,
+                422,
+                [("/model", detail.replace("{here}", str(here)).replace("{too_large}", TOO_LARGE), *suggestion)],
+            )
+        )
+    for place, detail, *suggestion in DATA:
         place = place.replace("{here}", str(here)) if isinstance(place, str) else place
         detail = (
-            detail.replace("{here}", str(here)).replace("{datasets}", str(here.parent / "data" / "datasets"))
+            detail.replace("{here}", str(here))
+            .replace("{datasets}", str(here.parent / "data" / "datasets"))
+            .replace("{too_large}", TOO_LARGE)
             if detail
             else f"{place} cannot be read: File name too long"
         )
-        rows.append(({"model": "yolov8n.yaml", "fit_params": {"data": place}}, 422, [("/fit_params/data", detail)]))
+        rows.append(
+            ({"model": "yolov8n.yaml", "fit_params": {"data": place}}, 422, [("/fit_params/data", detail, *suggestion)])
+        )
     return rows
 
 
@@ -349,7 +377,7 @@ async def test_each_gets_its_answer_and_none_starts_or_writes_anything(
             fits = answer["errors"] == errors
         if (response.status_code, response.headers["content-type"]) != (status, "application/problem+json") or not fits:
             wrong.append((content[:200], status, expected, answer))
-    assert wrong == []
+    assert not wrong, "\n".join(map(repr, wrong))
     assert len(rows) >= 60
     assert listing(tmp_path) == before
     assert (await service.http.get("/jobs")).json()["jobs"] == []

@@ -26,12 +26,14 @@ LAYERS = [
     ["worker", "writer"],
     ["transaction"],
     ["listing"],
-    ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox"],
-    ["shelf", "page"],
+    ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox", "tasks"],
+    ["shelf", "page", "labels", "class_folders", "archives"],
     ["conditions"],
     ["compression"],
-    ["failures", "lines", "tables", "demo_view"],
-    ["bars", "image_files", "yaml_file", "json_keys", "negotiation"],
+    ["failures", "lines", "tables", "demo_view", "splits"],
+    ["remedies", "dataset_keys"],
+    ["image_files"],
+    ["bars", "yaml_file", "json_keys", "negotiation"],
     ["events", "errors"],
 ]
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

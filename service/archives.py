@@ -1,0 +1,25 @@
+"""A zip as a dataset: looked at before a job exists, unpacked by the job's worker into the service's own folder."""
+
+from pathlib import Path
+
+from AI.model_trainer import datasets
+from service.errors import UnfitDataset
+
+#: Bytes of an archive's table of contents that are read before a job exists; a worker reads a longer one.
+MAX_DIRECTORY = 20_000_000
+
+
+def check(source: Path, task: str | None) -> None:
+    """Raises UnfitDataset: when the archive cannot be unpacked, or holds no dataset."""
+    if not source.is_file():
+        raise UnfitDataset(f"there is no file {source}")
+    try:
+        if datasets.directory_bytes(source) > MAX_DIRECTORY:
+            return
+        names = datasets.contents(source)
+    except datasets.BadArchive as error:
+        raise UnfitDataset(str(error)) from None
+    if task not in ("classify", None) and not any(name.endswith((".yaml", ".yml")) for name in names):
+        raise UnfitDataset(
+            f"{source.name} has no .yaml in it that describes the dataset: add a data.yaml and pack it anew"
+        )
