@@ -169,7 +169,7 @@ async def _submit(request: Request, training: payload.TrainRequest, catalog: Cat
         if key is not None and (known := store.replayed(key, digest)):
             return known
         job = Job(id=secrets.token_hex(6), request=content)
-        clean = _dataset(content, catalog, settings, task_of(content["model"]))
+        clean = _dataset(content, catalog, settings, task_of(training.model))
         try:
             if clean is not None:
                 dataset.write(clean, folder / job.id)
@@ -253,7 +253,7 @@ def _is_ready(name: str, catalog: Catalog, settings: Settings) -> bool:
     """Whether a training can have this known dataset: it is here, or may be downloaded."""
     downloads = settings.allow_downloads and not settings.offline
     try:
-        dataset.known(name, catalog.datasets, settings.folder / "datasets", downloads)
+        dataset.named(name, catalog.datasets, settings.folder / "datasets", downloads)
     except InvalidPayload:
         return False
     return True
