@@ -1,12 +1,15 @@
 """Deleting jobs: on request, and those that are too old or too many. What a crash interrupts is finished later."""
 
 import logging
+import math
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from service.errors import JobNotFinal, JobNotFound, StoreUnavailable
+from service.events import FINAL_TYPES
 from service.store import Store
 
 log = logging.getLogger(__name__)
@@ -15,6 +18,36 @@ log = logging.getLogger(__name__)
 ROUND_SECONDS = 3_600.0
 RETRY_SECONDS = 60.0
 DAY_SECONDS = 86_400.0
+#: What the clock may gain or lose against the machine's steady one between two looks before it counts as set, seconds.
+STEP_SECONDS = 60.0
+#: Of the jobs that have ended, one in so many (and at least one) is deleted for its age in a round.
+ROUND_PART = 10
+
+
+class AgeClock:
+    """The time by which jobs are too old, once a round and only after a round of a clock that went steadily.
+
+    A clock that jumps ahead makes every job too old at once. Most are put right soon (by NTP, by somebody).
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._steady = steady  # it is never set, and begins anew with the machine
+        self._offset = clock() - steady()
+        self._due = steady() + ROUND_SECONDS
+
+    def look(self) -> float | None:
+        """The time, Unix seconds; None: it is not time to look."""
+        steady = self._steady()
+        before, self._offset = self._offset, self._clock() - steady
+        if abs(self._offset - before) > STEP_SECONDS:
+            text = "the clock was set by %+.0f seconds, or the machine slept: no job is deleted for its age for an hour"
+            log.warning(text, self._offset - before, extra={"action": "clock_set"})
+            self._due = steady + ROUND_SECONDS
+        if steady < self._due:
+            return None
+        self._due = steady + ROUND_SECONDS
+        return self._clock()
 
 
 class Retention(threading.Thread):
@@ -29,6 +62,7 @@ class Retention(threading.Thread):
         self._folder = folder  # of all jobs
         self._keep_days = keep_days
         self._keep_jobs = keep_jobs
+        self._ages = AgeClock()
         self._wake = threading.Event()
         self._closed = False
 
@@ -62,15 +96,26 @@ class Retention(threading.Thread):
             self._wake.clear()
 
     def _expire(self) -> None:
-        if self._keep_days is None and self._keep_jobs is None:
-            return
-        before = 0.0 if self._keep_days is None else time.time() - self._keep_days * DAY_SECONDS
-        for job_id in self._store.expired(ended_before=before, keep=self._keep_jobs):
+        for job_id in [*self._too_old(), *self._too_many()]:
             try:
                 self._store.delete(job_id)
             except (JobNotFound, JobNotFinal):  # deleted, or resumed, meanwhile
                 continue
             log.info("expired", extra={"action": "expired", "job_id": job_id})
+
+    def _too_old(self) -> list[str]:
+        if self._keep_days is None or (now := self._ages.look()) is None:
+            return []
+        found = self._store.ended_before(now - self._keep_days * DAY_SECONDS)
+        ended = sum(count for status, count in self._store.counts().items() if status in FINAL_TYPES)
+        taken = found[: math.ceil(ended / ROUND_PART)]
+        if len(taken) < len(found):
+            text = "%d of %d jobs are older than %g days: %d of them are deleted now, more in an hour"
+            log.warning(text, len(found), ended, self._keep_days, len(taken), extra={"action": "many_expired"})
+        return taken
+
+    def _too_many(self) -> list[str]:
+        return [] if self._keep_jobs is None else self._store.beyond(self._keep_jobs)
 
     def _finish(self) -> bool:
         """Delete what is left of deleted jobs, files first: as long as the note is there, a restart goes on.

@@ -31,6 +31,8 @@ PAGE_BYTES = 256_000
 #: Room that is kept for when the disk is full: so that the service can start, and jobs can be deleted.
 RESERVE_BYTES = 1_000_000
 
+_ENDED = "status IN ('completed', 'failed', 'cancelled')"
+
 T = TypeVar("T")
 
 
@@ -153,13 +155,16 @@ class Store:
             self._run("DELETE FROM events WHERE job = ? AND seq <= ?", number, last)
         self._run("DELETE FROM deletions WHERE number = ?", number)
 
-    def expired(self, *, ended_before: float, keep: int | None) -> list[str]:
-        """Jobs that have ended before a time (Unix seconds), and those beyond the newest `keep` that have ended."""
-        ended = "SELECT id FROM jobs WHERE status IN ('completed', 'failed', 'cancelled')"
-        old = f"{ended} AND json_extract(CAST(state AS TEXT), '$.ended_at') < ?"
-        many = f"{ended} ORDER BY number DESC LIMIT -1 OFFSET ?"
-        found = self._query(old, ended_before) + (self._query(many, keep) if keep is not None else [])
-        return list(dict.fromkeys(job_id for (job_id,) in found))
+    def ended_before(self, when: float) -> list[str]:
+        """Jobs that have ended before a time (Unix seconds), those first that have ended first."""
+        ended_at = "json_extract(CAST(state AS TEXT), '$.ended_at')"
+        sql = f"SELECT id FROM jobs WHERE {_ENDED} AND {ended_at} < ? ORDER BY {ended_at}"  # noqa: S608 (two literals)
+        return [job_id for (job_id,) in self._query(sql, when)]
+
+    def beyond(self, keep: int) -> list[str]:
+        """Jobs that have ended, without the newest `keep` of them."""
+        sql = f"SELECT id FROM jobs WHERE {_ENDED} ORDER BY number DESC LIMIT -1 OFFSET ?"  # noqa: S608 (a literal)
+        return [job_id for (job_id,) in self._query(sql, keep)]
 
     @property
     def waiting(self) -> int:

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import httpx
 import pytest
 
 from service.errors import JobNotFinal, JobNotFound
-from service.retention import Retention
+from service.jobs import Job
+from service.retention import AgeClock, Retention
 from service.store import Store
 from tests.client import until
 from tests.conftest import Running
@@ -20,6 +22,19 @@ __all__ = ["house"]
 
 def keeper(house: House, **policy: Any) -> Retention:
     return Retention(house.store, house.data / "jobs", **{"keep_days": None, "keep_jobs": None, **policy})
+
+
+class Times:
+    """A clock for a retention that has run for `waited` seconds, and how the time passes."""
+
+    def __init__(self, wall: float, waited: float = 3_600.0) -> None:
+        self.wall, self.steady = wall - waited, 0.0
+        self.clock = AgeClock(lambda: self.wall, lambda: self.steady)
+        self.pass_by(waited)
+
+    def pass_by(self, seconds: float) -> None:
+        self.wall += seconds
+        self.steady += seconds
 
 
 def ended(house: House) -> str:
@@ -61,6 +76,7 @@ def test_what_has_not_ended_stays(house: House, tmp_path: Path) -> None:
     running = house.submit("wait", gate=str(tmp_path / "gate"))
     waiting = house.submit("count")
     retention = keeper(house, keep_jobs=0, keep_days=1e-9)
+    retention._ages = Times(time.time() + 9).clock
     for job_id in (running, waiting):
         with pytest.raises(JobNotFinal, match="cancel it first"):
             retention.delete(job_id)
@@ -104,13 +120,56 @@ def test_the_newest_are_kept(house: House) -> None:
     assert [job.id for job in house.store.jobs()] == [jobs[3], jobs[2]]
 
 
-def test_the_young_are_kept(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_young_are_kept(house: House) -> None:
     old, young = ended(house), ended(house)
     retention = keeper(house, keep_days=1)
     between = ((house.store.job(old).ended_at or 0) + (house.store.job(young).ended_at or 0)) / 2
-    monkeypatch.setattr("service.retention.time.time", lambda: between + 86_400)
+    retention._ages = Times(between + 86_400).clock
     retention._expire()
     assert [job.id for job in house.store.jobs()] == [young]
+
+
+def test_a_clock_that_jumps_ahead_deletes_nothing_before_it_has_gone_steadily_for_an_hour(house: House) -> None:
+    kept = ended(house)
+    retention, times = keeper(house, keep_days=1), Times(time.time(), waited=0.0)
+    retention._ages = times.clock
+    for step in (0.0, 5 * 365 * 86_400.0, -5 * 365 * 86_400.0, 5 * 365 * 86_400.0):
+        times.wall += step
+        retention._expire()
+        times.pass_by(3_599)
+        retention._expire()
+        assert [job.id for job in house.store.jobs()] == [kept]
+    times.pass_by(1)
+    retention._expire()
+    assert house.store.jobs() == [], "in the end it is believed"
+
+
+def test_a_start_with_a_clock_that_is_ahead_deletes_nothing(house: House) -> None:
+    kept = ended(house)
+    retention = keeper(house, keep_days=1)
+    retention._ages = AgeClock(clock=lambda: time.time() + 5 * 365 * 86_400.0)
+    retention.start()
+    retention.delete(ended(house))
+    house.until(lambda: not house.store.deletions())
+    retention.close()
+    assert [job.id for job in house.store.jobs()] == [kept]
+
+
+def test_a_tenth_of_the_jobs_goes_for_its_age_in_an_hour(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    jobs = [f"job{number}" for number in range(21)]
+    for name in jobs:
+        house.store.create(Job(id=name, request={}))
+        house.store.append(name, 1, {"event": "failed"}).result()
+    retention, times = keeper(house, keep_days=1), Times(time.time() + 2 * 86_400)
+    retention._ages = times.clock
+    retention._expire()
+    retention._expire()
+    left = sorted(job.id for job in house.store.jobs())
+    assert left == sorted(jobs[3:]), "the oldest first, rounded up; not again because somebody deletes another one"
+    assert "21 of 21 jobs are older than 1 days: 3 of them" in caplog.text
+    times.pass_by(3_600)
+    retention._expire()
+    assert len(house.store.jobs()) == 16
 
 
 def test_files_that_cannot_be_removed_wait_alone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
