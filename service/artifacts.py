@@ -3,16 +3,12 @@
 Names come from a training, which may have been hostile: a link that leads out of the folder is not there for anybody.
 """
 
-import io
 import logging
 import mimetypes
 import os
-import re
-import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 from urllib.parse import quote
 
 from starlette.datastructures import Headers
@@ -176,39 +172,3 @@ class Download(FileResponse):
                 raise
             # The response stays incomplete, so the server drops the connection, and the client can tell.
             log.info("a download broke off: the file was written meanwhile", extra={"action": "download_broke_off"})
-
-
-class _Pipe(io.RawIOBase):
-    """A file for `zipfile` to write to, whose content is taken away piece by piece: memory stays flat."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def write(self, data: Any) -> int:
-        self._pieces.append(bytes(data))
-        return len(data)
-
-    def take(self) -> bytes:
-        taken, self._pieces = b"".join(self._pieces), []
-        return taken
-
-
-def zipped(root: Path) -> Iterator[bytes]:
-    """All files below `root` as a zip, uncompressed (pictures and weights are compressed already), in pieces.
-
-    To whoever unpacks it on Windows, a backslash in a name is a folder and a colon a drive: they become underscores.
-    """
-    pipe = _Pipe()
-    with zipfile.ZipFile(cast("IO[bytes]", pipe), "w", zipfile.ZIP_STORED) as archive:
-        for artifact in listing(root):
-            try:
-                name = re.sub(r"[\\:]", "_", artifact.name)
-                entry = zipfile.ZipInfo.from_file(artifact.path, name, strict_timestamps=False)
-                source = artifact.path.open("rb")
-            except OSError:
-                continue  # replaced or removed by the training meanwhile
-            with source, archive.open(entry, "w", force_zip64=True) as target:
-                while chunk := source.read(CHUNK_BYTES):
-                    target.write(chunk)
-                    yield pipe.take()
-    yield pipe.take()

@@ -7,9 +7,10 @@ from email.utils import parsedate_to_datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.errors import PreconditionFailed
+from service.errors import PreconditionFailed, RangeNotSatisfiable
 
 _TAG = re.compile(r'(W/)?("[^"]*")')
+_RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})-(\d{0,18})\s*", re.ASCII)
 #: Headers of a 200 that its 304 has, too.
 _KEPT = ("cache-control", "content-security-policy", "etag", "last-modified", "vary", "x-content-type-options")
 
@@ -21,7 +22,7 @@ def tag(content: bytes) -> str:
 
 def unless_known(request: Request, response: Response) -> Response:
     """The response, or a 304 where its client has it already. Raises PreconditionFailed: when it wants another one."""
-    if request.method not in ("GET", "HEAD") or response.status_code != 200:
+    if request.method not in ("GET", "HEAD") or response.status_code not in (200, 206):
         return response
     sent, etag = request.headers, response.headers.get("etag")
     modified = _seconds(response.headers.get("last-modified"))
@@ -38,6 +39,25 @@ def unless_known(request: Request, response: Response) -> Response:
     if not known:
         return response
     return Response(status_code=304, headers={name: value for name, value in response.headers.items() if name in _KEPT})
+
+
+def part(request: Request, etag: str, size: int) -> tuple[int, int] | None:
+    """Where the wanted bytes begin and end; None for all. Several ranges, or what does not parse, are ignored.
+
+    Raises RangeNotSatisfiable: when there are no such bytes.
+    """
+    found = _RANGE.fullmatch(request.headers.get("range", "")) if request.method == "GET" else None
+    if found is None or found[1] + found[2] == "" or request.headers.get("if-range", etag) != etag:
+        return None
+    if not found[1]:  # the last ones
+        start, stop = max(size - int(found[2]), 0), size
+    else:
+        start, stop = int(found[1]), min(int(found[2]) + 1, size) if found[2] else size
+    if found[2] and found[1] and int(found[2]) < int(found[1]):
+        return None
+    if start >= stop:
+        raise RangeNotSatisfiable(size)
+    return start, stop
 
 
 def _is_among(etag: str, tags: str, *, weakly: bool) -> bool:

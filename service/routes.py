@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount
 
-from service import artifacts, conditions, dataset, devices, openapi, page, payload, shelf
+from service import artifacts, bundle, conditions, dataset, devices, openapi, page, payload, shelf
 from service import logs as log_text
 from service.calls import call
 from service.catalog import Catalog
@@ -397,10 +397,10 @@ async def artifact(request: Request) -> Response:
 
 
 async def artifacts_zip(request: Request) -> Response:
-    """`GET /jobs/<id>/artifacts.zip`: all of them, streamed."""
+    """`GET /jobs/<id>/artifacts.zip`: all of them; once the job has ended, with Range and ETag."""
     job = await _job(request)
-    headers = {"Content-Disposition": f'attachment; filename="{job.id}.zip"', "Cache-Control": "no-store"}
-    return _streamed(request, artifacts.zipped(_run_folder(request, job)), headers, "application/zip")
+    root = _run_folder(request, job)
+    return await to_thread.run_sync(lambda: bundle.Download(request, root, job.id, is_final=job.is_final))
 
 
 def _run_folder(request: Request, job: Job) -> Path:

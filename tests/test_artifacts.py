@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import artifacts
+from service import artifacts, bundle
 from tests.conftest import Running, serve
 
 FILES = {
@@ -155,7 +155,7 @@ async def test_all_files_come_as_one_zip(service: Running) -> None:
     assert response.headers["content-disposition"] == f'attachment; filename="{job_id}.zip"'
     head = await service.http.head(f"/jobs/{job_id}/artifacts.zip")
     assert (head.status_code, head.headers["content-type"]) == (200, "application/zip")
-    assert "content-length" not in head.headers
+    assert int(head.headers["content-length"]) == len(response.content)
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
         assert {name: archive.read(name) for name in archive.namelist()} == {
@@ -177,8 +177,116 @@ def test_a_large_zip_needs_little_memory(tmp_path: Path) -> None:
     with (tmp_path / "large.bin").open("wb") as file:
         file.truncate(64_000_000)
     tracemalloc.start()
-    size = sum(len(piece) for piece in artifacts.zipped(tmp_path))
+    size = sum(len(piece) for piece in bundle.pieces(artifacts.listing(tmp_path)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert size > 64_000_000
     assert peak < 2_000_000
+
+
+# Conditions and parts
+
+
+async def test_a_file_is_sent_only_under_the_conditions_that_are_named(service: Running) -> None:
+    job_id, _run = await make(service)
+    url = f"/jobs/{job_id}/artifacts/weights/best.pt"
+    first = await service.http.get(url)
+    etag, modified = first.headers["etag"], first.headers["last-modified"]
+    before, after = "Thu, 01 Jan 1998 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
+    for headers, expected in [
+        ({"If-Modified-Since": modified}, 304),
+        ({"If-Modified-Since": after}, 304),
+        ({"If-Modified-Since": before}, 200),
+        ({"If-Modified-Since": "yesterday"}, 200),
+        ({"If-Modified-Since": after, "If-None-Match": '"other"'}, 200),  # the ETag is what counts
+        ({"If-Match": etag}, 200),
+        ({"If-Match": f'"other", {etag}'}, 200),
+        ({"If-Match": "*"}, 200),
+        ({"If-Match": '"other"'}, 412),
+        ({"If-Match": f"W/{etag}"}, 412),  # a weak one does not say that the bytes are the same
+        ({"If-Unmodified-Since": modified}, 200),
+        ({"If-Unmodified-Since": before}, 412),
+        ({"If-Match": etag, "If-None-Match": etag}, 304),
+    ]:
+        response = await service.http.get(url, headers=headers)
+        assert response.status_code == expected, headers
+        if expected == 412:
+            assert response.json()["code"] == "precondition_failed"
+
+
+async def test_a_range_that_cannot_be_served_is_a_problem_and_head_has_none(service: Running) -> None:
+    job_id, _run = await make(service)
+    url = f"/jobs/{job_id}/artifacts/weights/best.pt"
+    beyond = await service.http.get(url, headers={"Range": "bytes=99999999-"})
+    assert (beyond.status_code, beyond.json()["code"]) == (416, "range_not_satisfiable")
+    assert beyond.headers["content-range"] == "bytes */10240"
+    wrong = await service.http.get(url, headers={"Range": "bytes=5-2"})
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_range")
+    head = await service.http.head(url, headers={"Range": "bytes=0-9"})
+    assert (head.status_code, head.headers["content-length"]) == (200, "10240")
+
+
+async def test_a_zip_that_broke_off_goes_on(service: Running) -> None:
+    job_id, run = await make(service)
+    url = f"/jobs/{job_id}/artifacts.zip"
+    whole = await service.http.get(url)
+    size, etag = len(whole.content), whole.headers["etag"]
+    assert int(whole.headers["content-length"]) == size
+    for sent, start, stop in [("0-99", 0, 100), (f"{size // 2}-", size // 2, size), ("-10", size - 10, size)]:
+        part = await service.http.get(url, headers={"Range": f"bytes={sent}", "If-Range": etag})
+        assert (part.status_code, part.content) == (206, whole.content[start:stop]), sent
+        assert part.headers["content-range"] == f"bytes {start}-{stop - 1}/{size}"
+    assert (await service.http.get(url, headers={"If-None-Match": etag})).status_code == 304
+    assert (await service.http.get(url, headers={"Range": f"bytes={size}-"})).status_code == 416
+    for ignored in ("bytes=0-1,3-4", "lines=1-2", "bytes=5-2", "bytes=-"):
+        assert (await service.http.get(url, headers={"Range": ignored})).status_code == 200
+    (run / "results.csv").write_bytes(b"another")
+    again = await service.http.get(url, headers={"Range": "bytes=0-99", "If-Range": etag})
+    assert (again.status_code, again.headers["etag"] != etag) == (200, True)
+
+
+@pytest.mark.parametrize("content", [b"new", b"new" * 50_000, None], ids=["shorter", "longer", "gone"])
+async def test_a_zip_whose_files_are_written_meanwhile_does_not_arrive_as_a_whole(
+    service: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content: bytes | None
+) -> None:
+    job_id, _run = await make(service)
+
+    def list_and_write(root: Path) -> list[artifacts.Artifact]:
+        found = artifacts.listing(root)
+        path = root / "weights" / "best.pt"
+        path.write_bytes(content) if content else path.unlink()
+        return found
+
+    monkeypatch.setattr(bundle, "listing", list_and_write)
+    with pytest.raises(httpx.RemoteProtocolError):
+        await service.http.get(f"/jobs/{job_id}/artifacts.zip")
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_the_zip_of_a_job_that_runs_has_no_length(service: Running, tmp_path: Path) -> None:
+    job_id = await service.submit("wait", gate=str(tmp_path / "gate"))
+    run = service.data / "jobs" / job_id / "run"
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "results.csv").write_bytes(b"1")
+    response = await service.http.get(f"/jobs/{job_id}/artifacts.zip", headers={"Range": "bytes=0-1"})
+    assert (response.status_code, "content-length" in response.headers) == (200, False)
+    assert response.headers["cache-control"] == "no-store"
+    with zipfile.ZipFile(io.BytesIO(response.content)) as made:
+        assert made.read("results.csv") == b"1"
+    (tmp_path / "gate").touch()
+    await service.events(job_id)
+
+
+@pytest.mark.parametrize("limit", [zipfile.ZIP64_LIMIT, 5_000, 200, 50])
+@pytest.mark.parametrize("count", [zipfile.ZIP_FILECOUNT_LIMIT, 3])
+def test_the_length_of_a_zip_is_known_before_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, count: int
+) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", limit)
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", count)
+    assert bundle.size([]) == sum(map(len, bundle.pieces([])))
+    for name, size in (("a", 0), ("b ü日本", 10), ("c:\\d", 300), ("e.bin", 70_000), ("f/g", 6_000)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x" * size)
+        files = artifacts.listing(tmp_path)
+        assert bundle.size(files) == sum(map(len, bundle.pieces(files))), name

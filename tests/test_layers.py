@@ -26,6 +26,7 @@ LAYERS = [
     ["worker", "writer"],
     ["transaction"],
     ["listing"],
+    ["bundle"],
     ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox", "tasks"],
     ["shelf", "page", "labels", "class_folders", "archives"],
     ["conditions"],
