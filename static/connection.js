@@ -94,8 +94,8 @@ export class Connection extends EventTarget {
 
   /** The list is the newest jobs: what is as new but not in it is gone; older ones that were read stay. */
   _list(/** @type {Job[]} */ jobs) {
-    const oldest = Math.min(...jobs.map((job) => job.created_at));
-    for (const [id, job] of this.jobs) if (job.created_at >= oldest || !jobs.length) this.jobs.delete(id);
+    const oldest = Math.min(...jobs.map((job) => job.number));
+    for (const [id, job] of this.jobs) if (job.number >= oldest || !jobs.length) this.jobs.delete(id);
     for (const job of jobs) this.jobs.set(job.job_id, job);
     this.isListed = true;
     this._resolveListed?.();

@@ -61,6 +61,8 @@ export function ago(/** @type {number} */ time, now = Date.now() / 1000) {
 
 /** Local date and time. */
 export const moment = (/** @type {number} */ time) => new Date(time * 1000).toLocaleString();
+/** Local time of day, to the minute. */
+export const time = (/** @type {number} */ seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 /** Local time of day. */
 export const clock = (/** @type {number} */ time) => new Date(time * 1000).toLocaleTimeString();
 

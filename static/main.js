@@ -1,17 +1,17 @@
 /** The page: one connection, one badge, and the view that the address names. */
 
 import { Badge } from "./badge.js";
-import { Comparison } from "./compare.js";
 import { Connection } from "./connection.js";
 import { h, iconButton, mark } from "./dom.js";
-import { TrainingForm } from "./form.js";
-import { JobView } from "./job.js";
-import { JobList } from "./jobs.js";
 import { newAddress, parse } from "./router.js";
 import { showShortcuts } from "./shortcuts.js";
 import { applyTheme, nextTheme } from "./theme.js";
 
 /** @typedef {import("./router.js").Route} Route */
+/**
+ * What stands in the page: `go` shows another of its tabs, `goTo` the one of a number, `step` leads along a list.
+ * @typedef {{element: HTMLElement, close: () => void, go?: (tab: string) => void, goTo?: (number: number) => void, step?: (by: number) => boolean}} View
+ */
 
 const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 const nav = /** @type {HTMLElement} */ (document.getElementById("nav"));
@@ -33,33 +33,59 @@ end.append(
   iconButton("keyboard", "Keyboard shortcuts", { class: "wide", onclick: showShortcuts }),
 );
 
-/** @type {{element: HTMLElement, close: () => void}|null} */
+/**
+ * Each view's scripts are read when it is first shown: the list does not wait for the charts.
+ * @type {Record<Route["view"], (route: any) => Promise<() => View>>}
+ */
+const VIEWS = {
+  list: async () => {
+    const { JobList } = await import("./jobs.js");
+    return () => new JobList(connection);
+  },
+  job: async ({ id, tab }) => {
+    const { JobView } = await import("./job.js");
+    return () => new JobView(connection, id, tab, badge);
+  },
+  new: async ({ from }) => {
+    const { TrainingForm } = await import("./form.js");
+    return () => new TrainingForm(connection, from);
+  },
+  compare: async ({ ids }) => {
+    const { Comparison } = await import("./compare.js");
+    return () => new Comparison(connection, ids);
+  },
+};
+
+/** @type {View|null} */
 let view = null;
-/** What is shown now, for whoever looks from the console. */
-export const current = () => view;
+/** The way to the address of now, which may wait for scripts. */
+let going = Promise.resolve();
+/** What the address names, once it is shown; for whoever looks from the console. */
+export const current = () => going.then(() => view);
 /** @type {Route|null} */
 let shown = null;
 
-function navigate() {
+async function navigate() {
   const route = parse();
   const isSameJob = route.view === "job" && shown?.view === "job" && route.id === shown.id;
   shown = route;
   for (const { view: name, link } of LINKS) mark(link, "aria-current", name === route.view ? "page" : null);
-  if (isSameJob && view instanceof JobView) return view.go(route.tab);
+  if (isSameJob && view?.go && route.view === "job") return view.go(route.tab);
+  const make = await VIEWS[route.view](route).catch(notLoaded);
+  if (shown !== route) return; // somebody has gone elsewhere meanwhile
   const before = view;
-  view = make(route);
   before?.close();
+  view = make();
   main.replaceChildren(view.element);
   scrollTo(0, 0);
   if (before) main.focus({ preventScroll: true });
 }
 
-/** @returns {{element: HTMLElement, close: () => void}} */
-function make(/** @type {Route} */ route) {
-  if (route.view === "job") return new JobView(connection, route.id, route.tab, badge);
-  if (route.view === "new") return new TrainingForm(connection, route.from);
-  if (route.view === "compare") return new Comparison(connection, route.ids);
-  return new JobList(connection);
+/** What stands where a view's scripts did not come. */
+function notLoaded() {
+  const again = h("button", { type: "button", onclick: () => location.reload() }, "Load the page again");
+  const element = h("div", { class: "empty" }, h("p", {}, "The service did not send this part of the page."), again);
+  return () => ({ element, close: () => {} });
 }
 
 const isTyping = (/** @type {EventTarget|null} */ target) =>
@@ -78,13 +104,16 @@ function onKey(/** @type {KeyboardEvent} */ event) {
   else if (event.key === "n") location.hash = newAddress();
   else if (event.key === "l") location.hash = "";
   else if (event.key === "t") nextTheme();
-  else if (/^[1-9]$/.test(event.key) && view instanceof JobView) view.goTo(Number(event.key));
+  else if (event.key === "j" || event.key === "k") view?.step?.(event.key === "j" ? 1 : -1);
+  else if (/^[1-9]$/.test(event.key)) view?.goTo?.(Number(event.key));
 }
 
 document.getElementById("skip")?.addEventListener("click", (event) => {
   event.preventDefault(); // the part behind # is an address of ours
   main.focus();
 });
-addEventListener("hashchange", navigate);
+addEventListener("hashchange", () => (going = navigate()));
 addEventListener("keydown", onKey);
-navigate();
+going = navigate();
+// The scripts of the other views, so that the first click does not wait for them.
+setTimeout(() => Promise.all([import("./job.js"), import("./form.js"), import("./compare.js")]).catch(() => {}), 1000);

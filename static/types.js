@@ -4,7 +4,7 @@
  * @typedef {Record<string, number|null>} Numbers
  * @typedef {{event: string, seq?: number, time: number, attempt: number, [field: string]: any}} JobEvent
  * @typedef {{epoch: number|null, fitness: number|null, metrics: Numbers|null}} Best
- * @typedef {{job_id: string, status: "queued"|"running"|"completed"|"failed"|"cancelled", phase: string|null,
+ * @typedef {{job_id: string, number: number, status: "queued"|"running"|"completed"|"failed"|"cancelled", phase: string|null,
  *   reason: string|null, attempt: number, progress: JobEvent|null, best: Best|null, score: number|null,
  *   error: string|null, failure: Record<string, any>|null, model: string, hyperparameters: Record<string, any>,
  *   dataset?: Dataset|null, fit_params: Record<string, any>, priority: number, max_runtime_seconds: number|null, save_dir: string|null, cancel_requested: boolean, stop_requested: boolean,

@@ -110,7 +110,7 @@ class Tab:
 
     async def run(self, script: str) -> Any:
         """The value of an expression in the page; `view` is what is shown."""
-        code = f"async () => {{ const view = (await import('/static/main.js')).current(); return {script}; }}"
+        code = f"async () => {{ const view = await (await import('/static/main.js')).current(); return {script}; }}"
         return await self.page.evaluate(code)
 
     async def until(self, script: str, seconds: float = 45) -> Any:

@@ -151,14 +151,19 @@ async def test_every_view_is_accessible_and_fits_a_phone(browser: Browser, shown
 
 
 async def test_keys_lead_everywhere(page: Tab, shown: Running) -> None:
+    await shown.events(await start(shown, epochs=2))
     job_id = await filled(shown)
     await page.open()
     await page.until("document.querySelector('.job-row')")
     press = page.page.keyboard.press
-    await page.page.locator(".job-name").first.focus()
-    await press("j")
-    assert await page.run("document.activeElement === document.querySelectorAll('.job-name')[1]")
+    names = "[...document.querySelectorAll('.job-name')]"
+    assert await page.run("document.activeElement === document.body")
     await press("k")
+    assert await page.run(f"document.activeElement === {names}.at(-1)")
+    await page.run("document.activeElement.blur()")
+    for key, place in (("j", 0), ("j", 1), ("k", 0), ("ArrowDown", 1), ("ArrowUp", 0)):
+        await press(key)
+        assert await page.run(f"document.activeElement === {names}[{place}]"), key
     await press("Enter")
     await page.until(f"view.id === '{job_id}'")
     await press("4")
@@ -201,6 +206,79 @@ async def test_older_trainings_are_read_on_request(browser: Browser, tmp_path: P
         await more.click()
         await expect(rows).to_have_count(230)
         await expect(more).to_be_hidden()
+
+
+async def test_counts_filters_and_search_are_of_all_trainings(browser: Browser, tmp_path: Path) -> None:
+    """The page itself knows the newest 200 only."""
+    async with serve(tmp_path / "data") as service, tab(browser, service.url) as page:
+        store = service.state["store"]
+        for number in range(330):
+            data = "/sets/Größe.yaml" if number == 2 else "/d.yaml"
+            request = {"model": "yolov8n.yaml", "hyperparameters": {}, "fit_params": {"data": data}}
+            store.create(Job(id=f"job-{number}-", request=request))
+        for number in (0, 1, 2, 280):
+            store.append(f"job-{number}-", 1, {"event": "cancelled", "reason": "cancelled"}).result()
+        await page.open()
+        rows, status = page.page.locator(".job-row"), page.page.get_by_role("group", name="Status")
+        await expect(status.get_by_role("button")).to_have_text(["all330", "queued326", "cancelled4"])
+        await page.sees("100 of 330")
+        await status.get_by_role("button", name="cancelled").click()
+        await expect(rows).to_have_count(4)
+        await expect(page.page.get_by_role("button", name="Show older")).to_be_hidden()
+        search = page.page.get_by_label("Search trainings")
+        await search.fill("GRÖSSE")
+        await expect(rows).to_have_count(1)
+        await expect(status.get_by_role("button")).to_have_text(["all1", "cancelled1"])
+        await search.fill("nowhere")
+        await page.sees("No training fits the filter.")
+        await search.fill("D.yaml job-1")
+        await status.get_by_role("button", name="all").click()
+        await page.sees("100 of 111")  # 1, 10 to 19, 100 to 199
+        await page.page.get_by_role("button", name="Show older").click()
+        await expect(rows).to_have_count(111)
+        store.append("job-150-", 1, {"event": "failed", "reason": "error", "error": "no"}).result()
+        await expect(status.get_by_role("button")).to_have_text(["all111", "queued109", "failed1", "cancelled1"])
+        store.append("job-151-", 1, {"event": "cancelled"}).result()
+        store.delete("job-151-")
+        await expect(status.get_by_role("button", name="all")).to_have_text("all110")
+        await expect(rows).to_have_count(110)
+
+
+async def test_the_list_does_not_wait_for_the_chart_library(page: Tab, shown: Running) -> None:
+    await shown.events(await start(shown, epochs=2))
+    await page.context.route("**/uPlot.esm.js", lambda route: None)  # never answered
+    await page.open()
+    await page.page.locator(".job-row").first.wait_for()
+
+
+async def test_rows_say_why_a_training_failed_and_what_tells_it_from_others(page: Tab, shown: Running) -> None:
+    jobs = [
+        await start(shown, epochs=2, imgsz=96, lr0=0.002, fit_params={"preview": 1}),
+        await start(shown, "fail"),
+        await start(shown, "kill_self"),
+    ]
+    for job_id in jobs:
+        await shown.events(job_id)
+    await page.open()
+    row = [page.page.locator(".job-row", has=page.page.get_by_label(job_id)) for job_id in jobs]
+    await expect(row[0]).to_contain_text(f"2 epochs · 96 px · do learn · lr0 0.002 · {jobs[0]}")
+    snapshots = [await shown.snapshot(job_id) for job_id in jobs]
+    assert snapshots[1]["error"] in await row[1].locator(".job-detail").inner_text()
+    assert (await row[2].locator(".job-detail").inner_text()).startswith(f"{snapshots[2]['reason']}: ")
+
+
+async def test_what_a_lost_line_leaves_is_not_shown_as_live(browser: Browser, tmp_path: Path) -> None:
+    async with serve(tmp_path / "data", program="tests.showcase:steer") as service:
+        await start(service, "learn_and_wait", epochs=4, gate=str(tmp_path / "gate"))
+        opened = tab(browser, service.url, gone=True)
+        page = await opened.__aenter__()
+        await page.open()
+        await page.sees("left", ".job-progress")
+    await page.badge("Server gone")
+    await page.until("document.querySelector('.jobs').dataset.stale === ''")
+    assert "left" not in await page.text(".job-progress")
+    assert "2/4" in await page.text(".job-progress") or "3/4" in await page.text(".job-progress")
+    await opened.__aexit__(None, None, None)
 
 
 async def test_a_text_is_copied(browser: Browser, shown: Running) -> None:
