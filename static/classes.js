@@ -1,6 +1,6 @@
 /** The final evaluation, class by class, sorted by any column. */
 
-import { h, mark } from "./dom.js";
+import { h, mark, write } from "./dom.js";
 import { count, share } from "./format.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -28,7 +28,7 @@ export class ClassTable {
       h("th", { scope: "col", class: key === "name" ? "" : "number" }, h("button", { type: "button", class: "sort", onclick: () => this._sort(key) }, label)),
     );
     this._rows = h("tbody");
-    this._none = h("p", { class: "empty" }, "Results by class come with the final evaluation.");
+    this._none = h("p", { class: "empty" });
     this._table = h("table", {}, h("caption", { class: "unseen" }, "Results by class"), h("thead", {}, h("tr", {}, ...this._heads)), this._rows);
     this._box = h("div", { class: "card flush scroll" }, this._table);
     this.element = h("div", {}, this._none, this._box);
@@ -36,6 +36,7 @@ export class ClassTable {
 
   draw() {
     const { classes } = this.run;
+    write(this._none, this.run.isComplete ? "Results by class come with the final evaluation." : "Loading …");
     this._none.hidden = classes !== null;
     this._box.hidden = classes === null;
     if (classes && classes !== this._drawn) this._fill();

@@ -1,7 +1,7 @@
 /** What a training has written: weights first, everything as one zip. */
 
 import { ask, jobPath, Problem } from "./api.js";
-import { h, icon, write } from "./dom.js";
+import { h, icon, mark, write } from "./dom.js";
 import { ago, bytes, moment, plural } from "./format.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -9,11 +9,24 @@ import { ago, bytes, moment, plural } from "./format.js";
 /** Milliseconds between two looks at the folder while the job runs. */
 const AGAIN_MS = 3_000;
 
+/** What stands together, in order. @type {[string, RegExp][]} */
+const GROUPS = [
+  ["Weights", /\.pt$/],
+  ["Results", /\.(csv|json|txt|ya?ml)$/],
+  ["Plots", /\.png$/],
+  ["Previews", /^previews\//],
+  ["Pictures", /\.jpe?g$/],
+  ["Other", /./],
+];
+/** Files from which a group is folded. */
+const MANY = 12;
+
 export class Files {
   constructor(/** @type {Run} */ run) {
     this.run = run;
     this._read = { cursor: -1, at: -Infinity };
-    this._rows = h("tbody");
+    /** @type {Map<string, Group>} */
+    this._groups = new Map(GROUPS.map(([title]) => [title, new Group(title)]));
     this._note = h("p", { class: "empty" }, "Loading …");
     this._sum = h("span", { class: "quiet" });
     this._box = h(
@@ -34,7 +47,7 @@ export class Files {
           {},
           h("caption", { class: "unseen" }, "Files"),
           h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "File"), h("th", { scope: "col", class: "number" }, "Size"), h("th", { scope: "col" }, "Written"))),
-          this._rows,
+          ...[...this._groups.values()].map(({ element }) => element),
         ),
       ),
     );
@@ -60,22 +73,50 @@ export class Files {
   }
 
   _show(/** @type {any[]} */ files) {
-    const isWeights = (/** @type {any} */ file) => Number(file.name.endsWith(".pt"));
-    files.sort((a, b) => isWeights(b) - isWeights(a) || a.name.localeCompare(b.name, undefined, { numeric: true }));
+    files.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
     write(this._note, "No files yet.");
     this._note.hidden = files.length > 0;
     this._box.hidden = files.length === 0;
     write(this._sum, `${plural(files.length, "file")}, ${bytes(files.reduce((sum, file) => sum + file.size_bytes, 0))}`);
-    this._rows.replaceChildren(
-      ...files.map((file) =>
-        h(
-          "tr",
-          {},
-          h("th", { scope: "row" }, h("a", { href: file.url, target: "_blank", rel: "noopener" }, file.name)),
-          h("td", { class: "number" }, bytes(file.size_bytes)),
-          h("td", { class: "quiet time", title: moment(file.modified_at) }, ago(file.modified_at)),
-        ),
-      ),
-    );
+    const places = files.map(({ name }) => GROUPS.find(([, fits]) => fits.test(name))?.[0]);
+    for (const [title, group] of this._groups) group.show(files.filter((_, i) => places[i] === title));
   }
 }
+
+/** Files of one kind under a head that folds them. */
+class Group {
+  constructor(/** @type {string} */ title) {
+    /** Whether they are shown; null: nobody has said so. @type {boolean|null} */
+    this._isOpen = null;
+    this._sum = h("span", { class: "quiet" });
+    this._fold = h("button", { type: "button", class: "fold", onclick: () => this._toggle() }, icon("right"), h("span", {}, title), this._sum);
+    this._head = h("tr", {}, h("th", { scope: "rowgroup", colspan: 3 }, this._fold));
+    this.element = h("tbody", { class: "files", hidden: true }, this._head);
+    /** @type {any[]} */
+    this._files = [];
+  }
+
+  show(/** @type {any[]} */ files) {
+    this._files = files;
+    const isOpen = this._isOpen ?? files.length <= MANY;
+    this.element.hidden = files.length === 0;
+    write(this._sum, `${plural(files.length, "file")}, ${bytes(files.reduce((sum, file) => sum + file.size_bytes, 0))}`);
+    mark(this._fold, "aria-expanded", String(isOpen));
+    this.element.replaceChildren(this._head, ...(isOpen ? files.map(row) : []));
+  }
+
+  _toggle() {
+    this._isOpen = this._fold.getAttribute("aria-expanded") !== "true";
+    this.show(this._files);
+    this._fold.focus();
+  }
+}
+
+const row = (/** @type {any} */ file) =>
+  h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, h("a", { href: file.url, download: file.name.endsWith(".pt") ? "" : null }, file.name)),
+    h("td", { class: "number" }, bytes(file.size_bytes)),
+    h("td", { class: "quiet time", title: moment(file.modified_at) }, ago(file.modified_at)),
+  );

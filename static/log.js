@@ -65,6 +65,7 @@ export class LogView {
       this._matches = [];
     }
     if (this._seen.lines === log.length && this._seen.lines) return;
+    if (!log.length && !this.run.isComplete) return write(this._size, "Loading …");
     this._extend(this._seen.lines);
     this._seen.lines = log.length;
     this._show();

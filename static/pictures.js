@@ -1,6 +1,7 @@
 /** A job's pictures as they appear: previews over the epochs, predictions against labels, mosaics, curves. */
 
-import { arrange, h, iconButton, mark, write } from "./dom.js";
+import { arrange, h, mark, write } from "./dom.js";
+import { Previews } from "./previews.js";
 import { captionOf, view } from "./viewer.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -15,7 +16,6 @@ const SECTIONS = [
   ["Labels", ["labels"]],
   ["Other", ["other"]],
 ];
-const PLAY_MS = 400;
 
 export class Pictures {
   constructor(/** @type {Run} */ run) {
@@ -25,7 +25,7 @@ export class Pictures {
     this._tiles = new Map();
     this._sections = SECTIONS.map(([title, kinds]) => {
       const grid = h("div", { class: "pictures" });
-      return { kinds, grid, element: h("section", {}, h("h3", {}, title), grid) };
+      return { kinds, grid, element: h("section", {}, h("h2", { class: "sub" }, title), grid) };
     });
     this._empty = h("p", { class: "empty" });
     this.element = h("div", {}, this._empty, this._previews.element, ...this._sections.map(({ element }) => element));
@@ -33,7 +33,8 @@ export class Pictures {
 
   draw() {
     const all = [...this.run.pictures.values()];
-    write(this._empty, this.run.isOver ? "It drew no pictures." : "Pictures appear here as the training draws them.");
+    const { isOver, isComplete } = this.run;
+    write(this._empty, isOver ? "It drew no pictures." : isComplete ? "Pictures appear here as the training draws them." : "Loading …");
     this._empty.hidden = all.length > 0;
     this._previews.show(all.filter(({ kind }) => kind === "preview").sort((a, b) => a.epoch - b.epoch));
     for (const { kinds, grid, element } of this._sections) {
@@ -78,65 +79,5 @@ class Tile {
 
   _open() {
     view(this._all, this._all.findIndex(({ url }) => url === this._url));
-  }
-}
-
-/** The same validation images after each epoch, under a slider that follows the newest until it is moved. */
-class Previews {
-  constructor() {
-    /** @type {Picture[]} */
-    this._all = [];
-    this._at = -1;
-    this._timer = 0;
-    this._image = h("img", { alt: "", decoding: "async" });
-    this._slider = h("input", { type: "range", min: 0, step: 1, "aria-label": "Epoch" });
-    this._slider.addEventListener("input", () => this._go(Number(this._slider.value)));
-    this._label = h("output", { class: "preview-epoch" });
-    this._play = iconButton("play", "Play through the epochs", { onclick: () => this._toggle() });
-    this.element = h(
-      "section",
-      { hidden: true },
-      h("h3", {}, "What the model sees, epoch by epoch"),
-      h("p", { class: "quiet" }, "Labels on the left, predictions on the right."),
-      h(
-        "div",
-        { class: "card preview" },
-        h("button", { type: "button", class: "picture", onclick: () => view(this._all, this._at) }, this._image),
-        h("div", { class: "row" }, this._play, this._slider, this._label),
-      ),
-    );
-  }
-
-  show(/** @type {Picture[]} */ previews) {
-    const isNewest = this._at === this._all.length - 1;
-    this._all = previews;
-    this.element.hidden = previews.length === 0;
-    this._slider.max = String(previews.length - 1);
-    if (previews.length && (isNewest || this._at < 0) && !this._timer) this._go(previews.length - 1);
-  }
-
-  close() {
-    clearInterval(this._timer);
-  }
-
-  _go(/** @type {number} */ at) {
-    this._at = at;
-    const picture = this._all[at];
-    if (this._image.getAttribute("src") !== picture.url) this._image.src = picture.url;
-    this._image.alt = `Epoch ${picture.epoch}: labels beside predictions`;
-    mark(this._image, "width", String(picture.width));
-    mark(this._image, "height", String(picture.height));
-    this._slider.value = String(at);
-    write(this._label, `Epoch ${picture.epoch}`);
-  }
-
-  _toggle() {
-    if (this._timer) {
-      clearInterval(this._timer);
-      this._timer = 0;
-      return;
-    }
-    if (this._at === this._all.length - 1) this._go(0);
-    this._timer = setInterval(() => (this._at < this._all.length - 1 ? this._go(this._at + 1) : this._toggle()), PLAY_MS);
   }
 }

@@ -10,9 +10,23 @@ export const captionOf = (/** @type {Picture} */ picture) =>
     .filter(Boolean)
     .join(" · ");
 
+/** Pixels of the screen for one of the picture from which it shows them as they are, instead of smearing them. */
+const COARSE = 2;
+
+/** Keep a small picture that is shown large from being blurred. */
+export function sharpen(/** @type {HTMLImageElement} */ image) {
+  const look = () => {
+    const scale = Math.min(image.clientWidth / image.naturalWidth, image.clientHeight / image.naturalHeight);
+    image.classList.toggle("pixels", scale * devicePixelRatio >= COARSE);
+  };
+  image.addEventListener("load", look);
+  new ResizeObserver(look).observe(image);
+}
+
 /** Show pictures, beginning with the one at `at`. @param {Picture[]} pictures @param {number} at */
 export function view(pictures, at) {
   const image = h("img", { alt: "", class: "viewer-image" });
+  sharpen(image);
   const caption = h("span", { class: "viewer-caption", "aria-live": "polite" });
   const slider = h("input", { type: "range", min: 0, max: pictures.length - 1, step: 1, "aria-label": "Picture" });
   const link = h("a", { class: "button", download: "" }, icon("download"), "Download");

@@ -1,13 +1,14 @@
 """One training in the page, in a real browser; the trainings are torch-free programs."""
 
+import asyncio
 import itertools
 import json
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
-from tests.browser import Tab, at_epoch, logged_epochs, start
+from tests.browser import Tab, at_epoch, logged_epochs, start, tab
 from tests.conftest import Running
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
@@ -55,10 +56,18 @@ async def test_each_tab_shows_what_the_training_left(page: Tab, shown: Running) 
     await page.until(
         "document.querySelector('.preview img').complete && document.querySelector('.preview img').naturalWidth"
     )
+    frame = page.page.locator(".preview .picture")
+    width = "document.querySelector('.preview img').clientWidth"
+    whole = await page.run(width)
+    await page.page.get_by_role("button", name="Predictions", exact=True).click()
+    assert await frame.locator("img").get_attribute("alt") == "Epoch 4: predictions"
+    assert await page.run(width) > 1.2 * whole, "half a picture is shown larger"
     await page.page.locator(".picture", has_text="val_batch0_labels").click()
     await page.sees("val_batch0_labels.jpg · val labels · epoch 5 · 480 × 360 · 1 of 2", ".viewer")
     await page.page.keyboard.press("ArrowRight")
     await page.sees("val_batch0_pred.jpg", ".viewer")
+    fits = "document.querySelector('.viewer-image').clientHeight > 0.8 * innerHeight"
+    await page.until(f"{fits} && document.querySelector('.viewer-image').classList.contains('pixels')")
     await page.page.keyboard.press("Escape")
     await page.page.get_by_role("tab", name="Classes").click()
     assert await page.page.locator("tbody th").all_inner_texts() == ["triangle", "square", "circle"]
@@ -66,6 +75,11 @@ async def test_each_tab_shows_what_the_training_left(page: Tab, shown: Running) 
     assert await page.page.locator("tbody th").all_inner_texts() == ["circle", "square", "triangle"]
     await page.page.get_by_role("tab", name="Files").click()
     await page.sees("confusion_matrix.png")
+    heads = page.page.locator(".fold span:first-of-type")
+    assert await heads.filter(visible=True).all_inner_texts() == ["Weights", "Plots", "Pictures"]
+    assert await page.page.locator(".files a[target]").count() == 0
+    await page.page.get_by_role("button", name="Plots").click()
+    await expect(page.page.get_by_role("link", name="confusion_matrix.png")).to_be_hidden()
     await page.page.get_by_role("tab", name="Arguments").click()
     row = page.page.get_by_role("row", name="epochs")
     await row.get_by_text("100").wait_for()  # the default beside it
@@ -150,6 +164,27 @@ async def test_why_a_job_failed_stands_first(page: Tab, shown: Running) -> None:
     await page.sees("It ended before its first epoch did.")
     await page.page.get_by_role("tab", name="Pictures").click()
     await page.sees("It drew no pictures.")
+
+
+async def test_a_log_that_is_still_read_is_not_called_empty(browser: Browser, shown: Running) -> None:
+    job_id = await start(shown, epochs=2)
+    await shown.events(job_id)
+    async with tab(browser, shown.url) as page:
+        held = asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            await held.wait()
+            await route.continue_()
+
+        await page.page.route("**/events?last_event_id=*", hold)
+        await page.open(job_id)
+        await page.sees("Loading …", ".tab-panel")
+        await page.go(f"{job_id}/log")
+        await page.sees("Loading …", ".log-tools")
+        await page.go(f"{job_id}/pictures")
+        await page.sees("Loading …", ".tab-panel")
+        held.set()
+        await page.until("view.run.isOver")
 
 
 async def test_a_job_that_is_not_there_says_so(page: Tab) -> None:
