@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 from pydantic import ValidationError
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import demo
 from service.app import create_app
@@ -31,8 +30,6 @@ cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 #: Seconds that open responses get at the end before their connections are closed.
 GRACE_SECONDS = 5
-#: Longest head of a request, in bytes, give or take what arrives in one piece.
-MAX_HEAD_BYTES = 65_536
 
 
 class Server(uvicorn.Server):
@@ -44,29 +41,6 @@ class Server(uvicorn.Server):
             host, port, *_ = listener.getsockname()
             name = f"[{host}]" if ":" in host else host
             print(f"listening on http://{name}:{port}", file=sys.stderr, flush=True)  # noqa: T201 (the promise)
-
-
-class Protocol(HttpToolsProtocol):
-    """Uvicorn's HTTP/1.1, which hangs up on a request whose head does not end: it would keep all of it in memory."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._in_head = True
-        self._head_bytes = 0
-
-    def data_received(self, data: bytes) -> None:
-        self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response(f"The head of a request may have {MAX_HEAD_BYTES} bytes.")
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self._in_head, self._head_bytes = True, 0  # of the next one, without what came in this piece
 
 
 class JsonFormatter(logging.Formatter):
@@ -100,7 +74,6 @@ def serve(**options: Any) -> None:
         logging.getLogger().handlers[0].setFormatter(JsonFormatter())
     config = uvicorn.Config(
         create_app(settings),
-        http=Protocol,
         loop="auto",
         lifespan="on",
         log_config=None,

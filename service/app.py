@@ -23,7 +23,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from AI.model_trainer import config_dir
-from service import devices, sandbox
+from service import descriptors, devices, sandbox, uvicorn_seam
 from service.auth import Guard
 from service.catalog import Catalog
 from service.errors import NotReady
@@ -37,6 +37,7 @@ from service.settings import Settings
 from service.store import Store
 from service.streaming import Hub
 from service.transaction import Change
+from service.uvicorn_seam import Connections
 
 log = logging.getLogger(__name__)
 
@@ -65,26 +66,26 @@ START_SECONDS = 5.0
 class Service(Starlette):
     """Starlette that remembers the server's own `send`: event streams write to the connection behind it."""
 
-    #: The open connections, as uvicorn keeps them; empty under other servers.
-    connections: Collection[Any] = ()
+    #: Those of uvicorn; None under another server.
+    connections: Connections | None = None
+    #: Of the lifespan.
+    receive: Receive
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["raw_send"] = send
-        if not self.connections:
-            self.connections = _server_connections(send)
+        if scope["type"] == "lifespan":
+            self.receive = receive
+        elif self.connections is not None:
+            scope["raw_send"] = send
         await super().__call__(scope, receive, send)
+
+    def take_over(self, connections: Connections) -> None:
+        """Have the server keep its connections so, if it can."""
+        self.connections = connections if uvicorn_seam.install(self.receive, connections) else None
 
     def cut_connections(self) -> None:
         """End what is still open, sent or not."""
-        for connection in list(self.connections):
-            connection.transport.abort()
-
-
-def _server_connections(send: Send) -> Collection[Any]:
-    """The set in which uvicorn's HTTP/1.1 protocols (0.54) note themselves, found by way of a request's `send`."""
-    protocol = getattr(getattr(getattr(send, "__self__", None), "on_response", None), "__self__", None)
-    connections = getattr(protocol, "connections", None)
-    return connections if isinstance(connections, set) else ()
+        if self.connections is not None:
+            self.connections.cut()
 
 
 def create_app(settings: Settings | None = None) -> Service:
@@ -93,11 +94,14 @@ def create_app(settings: Settings | None = None) -> Service:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
+        open_files, room = _open_files(settings)
         hub = Hub(
             heartbeat_seconds=settings.heartbeat_seconds,
             stall_seconds=settings.stall_seconds,
-            max_streams=settings.max_streams,
+            max_streams=room.streams,
         )
+        connections = Connections(room.streams + room.others, settings.stall_seconds)
+        service.take_over(connections)
         metrics = Metrics()
 
         def publish(changes: Sequence[Change]) -> None:
@@ -108,7 +112,7 @@ def create_app(settings: Settings | None = None) -> Service:
         store = await to_thread.run_sync(make_store)
         hub.open(store)
         launcher = make_launcher(settings)
-        runner = _make_runner(settings, store, launcher)
+        runner = _make_runner(settings, store, launcher, open_files)
         jobs = settings.folder / "jobs"
         retention = Retention(store, jobs, keep_days=settings.keep_days, keep_jobs=settings.keep_jobs)
         metrics.watch(store, hub, runner, launcher)
@@ -127,9 +131,11 @@ def create_app(settings: Settings | None = None) -> Service:
                     metrics=metrics,
                     catalog=catalog,
                     checkers=CapacityLimiter(CHECKERS),
+                    downloads=CapacityLimiter(room.files),
                 )
         finally:
             hub.close()
+            connections.close()
             await to_thread.run_sync(runner.close)
             await to_thread.run_sync(retention.close)
             await to_thread.run_sync(store.close)
@@ -159,7 +165,14 @@ def _middleware(settings: Settings) -> list[Middleware]:
     return [cors, guard]
 
 
-def _make_runner(settings: Settings, store: Store, launcher: Launcher) -> Runner:
+def _open_files(settings: Settings) -> tuple[int | None, descriptors.Room]:
+    """How many open files a worker gets, as many as this process was given; and the room for connections."""
+    given, limit = descriptors.raise_limit()
+    slots = devices.slots(settings.slots)
+    return given, descriptors.share_out(limit, trainings=len(slots), streams=settings.max_streams)
+
+
+def _make_runner(settings: Settings, store: Store, launcher: Launcher, open_files: int | None) -> Runner:
     return Runner(
         store,
         launcher,
@@ -173,7 +186,11 @@ def _make_runner(settings: Settings, store: Store, launcher: Launcher) -> Runner
         grace_seconds=settings.cancel_grace_seconds,
         max_waiting=settings.max_waiting,
         stalled_seconds=settings.stalled_seconds,
-        limits={"memory_bytes": settings.max_memory_bytes, "file_bytes": settings.max_file_bytes},
+        limits={
+            "memory_bytes": settings.max_memory_bytes,
+            "file_bytes": settings.max_file_bytes,
+            "open_files": open_files,
+        },
     )
 
 

@@ -33,6 +33,16 @@ class Call:
         return await compression.encoded(request, conditions.unless_known(request, response))
 
 
-def call(path: str, handler: Handler, method: str = "GET") -> Route:
+class Download(Call):
+    """A call that is answered with a file, which is open while it is sent: as many at once as there are places."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(Request(scope, receive))
+        async with scope["state"]["downloads"]:
+            await response(scope, receive, send)
+
+
+def call(path: str, handler: Handler, method: str = "GET", *, sends_files: bool = False) -> Route:
     """The route of one call."""
-    return Route(path, Call(handler), methods=[method], name=handler.__name__)
+    kind = Download if sends_files else Call
+    return Route(path, kind(handler), methods=[method], name=handler.__name__)

@@ -22,6 +22,7 @@
     │   ├── InvalidPayload       422
     │   ├── KeyReused            422
     │   ├── QueueFull            429
+    │   ├── TooManyStreams       503
     │   └── NotReady             503
     ├── LogRefused           the event log does not take this event
     │   ├── LogClosed
@@ -196,6 +197,13 @@ class RangeNotSatisfiable(RequestRejected):
     def __init__(self, size: int) -> None:
         super().__init__(f"it has {size} bytes, and none of the range that was asked for")
         self.headers = {"Content-Range": f"bytes */{size}"}
+
+
+class TooManyStreams(RequestRejected):
+    """Raised when as many streams are open as may be, or the service is leaving."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry_after = 20
 
 
 class NotReady(RequestRejected):

@@ -7,8 +7,6 @@ from the same cursor. `streaming` decides what is shown to whom; this file only 
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
@@ -16,65 +14,50 @@ from collections.abc import AsyncIterator, Callable
 from anyio import to_thread
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
-from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from service.errors import TooManyStreams
 from service.events import encode
 from service.jobs import Job
-from service.streaming import HEARTBEAT, Hub, Subscriber, Types, retry_line
+from service.streaming import BUSY_RETRY_MS, HEARTBEAT, Hub, Subscriber, Types, retry_line
+from service.uvicorn_seam import Cycle, Wire, cycle_of
 
 log = logging.getLogger(__name__)
 
-#: The kernel's share of what a reader that stopped reading makes us hold, in bytes (a stream's socket only).
-SEND_BUFFER_BYTES = 32_768
+#: What keeps proxies from holding a stream back: from storing, buffering and compressing it. `identity` says no more
+#: than that nothing was done to the content, and that is what some of them heed before they compress.
+HEADERS = {
+    "Cache-Control": "no-store, no-transform",
+    "Content-Encoding": "identity",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
-class HttpConnection:
-    """One connection of uvicorn's HTTP/1.1 (httptools) protocol, written to without a task being woken.
+class HttpConnection(Wire):
+    """One connection of uvicorn's HTTP/1.1, live: the hub writes to it, and no task waits for room.
 
-    The head of the response and its end go the ASGI way; in between, ready chunks go to the transport, which is what
-    uvicorn's own `send` does with them. While the transport is full, pages go the ASGI way, which waits.
+    The head of the response and its end go the ASGI way; in between, ready chunks go to the transport. While that is
+    full, pages go the ASGI way, which waits; a reader that takes nothing for too long is dropped by the server.
     """
 
-    __slots__ = ("_cycle", "_send", "_stall_seconds", "_task")
+    __slots__ = ("_send", "_task")
 
-    def __init__(self, cycle: RequestResponseCycle, send: Send, stall_seconds: float) -> None:
-        self._cycle = cycle
+    def __init__(self, cycle: Cycle, send: Send) -> None:
+        super().__init__(cycle)
         self._send = send
-        self._stall_seconds = stall_seconds
         self._task: asyncio.Task[None] | None = None
 
-    @staticmethod
-    def cycle(scope: Scope) -> RequestResponseCycle | None:
-        """The request's cycle; None under another server or protocol, or behind a middleware of somebody else."""
-        cycle = getattr(scope.get("raw_send"), "__self__", None)
-        return cycle if isinstance(cycle, RequestResponseCycle) else None
-
-    def write(self, chunk: bytes) -> bool:
-        """Hand a chunk to the transport; False when it is full."""
-        if self._cycle.flow.write_paused:
-            return False
-        if not self._cycle.transport.is_closing():
-            self._cycle.transport.write(chunk)
-        return True
-
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        await self._send_in_time({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def send(self, body: bytes, *, more: bool = True) -> None:
-        await self._send_in_time({"type": "http.response.body", "body": body, "more_body": more})
-
-    async def _send_in_time(self, message: Message) -> None:
-        """Send the ASGI way, waiting for room; a reader that takes nothing for too long is dropped."""
-        try:
-            async with asyncio.timeout(self._stall_seconds):
-                await self._send(message)
-        except TimeoutError:
-            self._cycle.transport.abort()
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def replay(self, subscriber: Subscriber) -> None:
         """Send pages until the subscriber can go live, or the stream ends."""
-        while not self._cycle.disconnected:
+        while not self.is_gone:
             if data := await subscriber.read():
                 await self.send(data)
             elif not subscriber.is_current:
@@ -95,26 +78,24 @@ class HttpConnection:
             await self.replay(subscriber)
         except Exception:
             log.exception("a stream was dropped", extra={"action": "stream_dropped"})
-            self._cycle.transport.abort()  # its reader comes back with the number that it has
+            self.abort()  # its reader comes back with the number that it has
 
     def end(self) -> None:
         """Complete the response; the request's own task hears of it as a disconnect."""
         self._task = asyncio.get_running_loop().create_task(self.send(b"", more=False))
 
-    def bound_buffer(self) -> None:
-        """Keep the kernel from holding megabytes for a reader that stopped reading: then it can be noticed."""
-        try:
-            own = socket.socket(fileno=os.dup(self._cycle.transport.get_extra_info("socket").fileno()))
-        except OSError:
-            return  # the client has gone already
-        with own:
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            if hasattr(socket, "TCP_USER_TIMEOUT") and own.family in (socket.AF_INET, socket.AF_INET6):
-                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._stall_seconds * 1000))
-
     def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+
+class BareConnection(HttpConnection):
+    """The same for a reader of HTTP/1.0 (nginx, unless told otherwise), which gets what is in the chunks."""
+
+    __slots__ = ()
+
+    def write(self, chunk: bytes) -> bool:
+        return super().write(chunk[chunk.index(b"\r\n") + 2 : -2])
 
 
 class EventStream(EventSourceResponse, ABC):
@@ -126,7 +107,7 @@ class EventStream(EventSourceResponse, ABC):
     def __init__(self, hub: Hub) -> None:
         super().__init__(
             self,
-            headers={"Cache-Control": "no-store, no-transform", "X-Content-Type-Options": "nosniff"},
+            headers=HEADERS,
             ping=hub.heartbeat_seconds,
             ping_message_factory=lambda: HEARTBEAT,  # type: ignore[arg-type,return-value]  # bytes go through as they are
             send_timeout=hub.stall_seconds,
@@ -140,37 +121,51 @@ class EventStream(EventSourceResponse, ABC):
         """A new subscriber of what this stream shows."""
 
     @abstractmethod
+    def greeting(self) -> bytes:
+        """A comment that says what this stream is. It goes out at once, by itself: a proxy that decides by the length
+        of the first write whether to compress (and then holds events back) lets the stream through."""
+
+    @abstractmethod
     async def preface(self) -> bytes:
-        """The first bytes, made when the subscriber is there already, so that nothing falls between the two."""
+        """What comes before the topic's frames, made when the subscriber is there already, so that nothing falls
+        between the two."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The stock class's content."""
         subscriber = self.subscribe()
         try:
-            yield await self.preface()
+            yield retry_line() + self.greeting()
+            if first := await self.preface():
+                yield first
             async for data in subscriber.frames():
                 yield data
         finally:
             subscriber.leave()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._hub.streams += 1
+        if scope["method"] == "HEAD":
+            await super().__call__(scope, receive, send)
+            return
         try:
-            cycle = HttpConnection.cycle(scope)
-            if cycle is None or scope["method"] == "HEAD":
-                with contextlib.suppress(SendTimeoutError):  # the server drops a response that was not completed
-                    await super().__call__(scope, receive, send)
-            elif not cycle.disconnected:
-                await self._push(HttpConnection(cycle, send, self._hub.stall_seconds), receive)
-        finally:
-            self._hub.streams -= 1
+            with self._hub.admit():
+                cycle = cycle_of(scope)
+                if cycle is None:
+                    with contextlib.suppress(SendTimeoutError):  # the server drops a response that was not completed
+                        await super().__call__(scope, receive, send)
+                elif not cycle.disconnected:
+                    kind = BareConnection if scope["http_version"] < "1.1" else HttpConnection
+                    await self._push(kind(cycle, send), receive)
+        except TooManyStreams:
+            await _come_back_later()(scope, receive, send)
 
     async def _push(self, connection: HttpConnection, receive: Receive) -> None:
-        connection.bound_buffer()
+        connection.bound_buffer(self._hub.stall_seconds)
         subscriber = self.subscribe()
         try:
             await connection.start(self.status_code, self.raw_headers)
-            await connection.send(await self.preface())
+            await connection.send(retry_line() + self.greeting())
+            if first := await self.preface():
+                await connection.send(first)
             del self.raw_headers, self._headers, self._send_lock  # thousands of streams are idle for hours
             await connection.replay(subscriber)
             while (await receive())["type"] != "http.disconnect":
@@ -180,26 +175,34 @@ class EventStream(EventSourceResponse, ABC):
             connection.close()
 
 
+def _come_back_later() -> Response:
+    """Not a 503: a browser's EventSource would give up for ever."""
+    busy = retry_line(BUSY_RETRY_MS) + b": too many streams\n"
+    return Response(busy, headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
+
+
 class JobStream(EventStream):
     """One job's events above number `cursor`, those of `types` only. A cursor beyond the log's end gets all."""
 
     def __init__(self, hub: Hub, job: Job, cursor: int = 0, types: Types | None = None) -> None:
         super().__init__(hub)
-        self._job = job
+        self._job_id = job.id
         self._cursor = cursor
         self._types = types
+        self._reset = b""
+        if cursor > job.last_seq:
+            about = {"event": "reset", "job_id": job.id, "attempt": job.attempt, "time": time.time()}
+            fields = {"requested": cursor, "last_seq": job.last_seq}
+            self._cursor, self._reset = 0, b"event: reset\ndata: %b\n\n" % encode({**about, **fields})
 
     def subscribe(self) -> Subscriber:
-        cursor = 0 if self._cursor > self._job.last_seq else self._cursor
-        return Subscriber(self._hub.topic(self._job.id), cursor, self._types)
+        return Subscriber(self._hub.topic(self._job_id), self._cursor, self._types)
+
+    def greeting(self) -> bytes:
+        return b": job %b\n" % self._job_id.encode()
 
     async def preface(self) -> bytes:
-        first = retry_line() + b": job %b\n" % self._job.id.encode()
-        if self._cursor <= self._job.last_seq:
-            return first
-        about = {"event": "reset", "job_id": self._job.id, "attempt": self._job.attempt, "time": time.time()}
-        fields = {"requested": self._cursor, "last_seq": self._job.last_seq}
-        return first + b"event: reset\ndata: %b\n\n" % encode({**about, **fields})
+        return self._reset
 
 
 class BoardStream(EventStream):
@@ -212,7 +215,10 @@ class BoardStream(EventStream):
     def subscribe(self) -> Subscriber:
         return Subscriber(self._hub.board, self._hub.board.last_seq)
 
+    def greeting(self) -> bytes:
+        return b": all jobs\n"
+
     async def preface(self) -> bytes:
         jobs = [job.snapshot() for job in await to_thread.run_sync(self._list_jobs)]
         listed = encode({"event": "jobs", "jobs": jobs})
-        return retry_line() + b": all jobs\nevent: jobs\ndata: %b\n\n" % listed
+        return b"event: jobs\ndata: %b\n\n" % listed

@@ -43,7 +43,9 @@ QUERIES: Mapping[str, Mapping[str, Schema]] = {
         "limit": {**_LIMIT, "default": PAGE, "description": "Events in a page of JSON; a stream has no pages."},
     },
     "logs": {
-        "tail": {"type": "integer", "minimum": 0, "maximum": logs.MAX_TAIL},
+        "tail": {"type": "integer", "minimum": 0, "maximum": logs.MAX_TAIL, "description": "The last lines only."},
+        "after": {**_NUMBER, "description": "What comes after this event only."},
+        "offset": {**_NUMBER, "description": "What comes after so many bytes only."},
         "follow": {"type": "string", "description": "Goes on until the job has ended, unless empty, 0 or false."},
     },
     "artifact": {"v": {"type": "string", "description": "Anything; tells two versions of a file apart for a cache."}},

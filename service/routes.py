@@ -43,7 +43,7 @@ from service.runner import Runner
 from service.schema import train_schema
 from service.settings import Settings
 from service.store import Store
-from service.streaming import BUSY_RETRY_MS, Hub, Types, retry_line
+from service.streaming import Hub, Types
 from service.tasks import task_of
 
 #: Seconds for which a training that is POSTed while the service warms up waits for it.
@@ -74,6 +74,8 @@ class State(TypedDict):
     catalog: "asyncio.Future[Catalog]"
     #: Who looks at payloads and datasets, which may take seconds: all other requests have threads of their own.
     checkers: CapacityLimiter
+    #: Files of jobs that are sent; further ones wait.
+    downloads: CapacityLimiter
 
 
 def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -326,14 +328,7 @@ async def events(request: Request) -> Response:
 def _stream(request: Request, job: Job, cursor: int, types: Types | None) -> Response:
     if job.is_final and cursor == job.last_seq:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
-    hub: Hub = request.state.hub
-    return _busy() if hub.is_full else JobStream(hub, job, cursor, types)
-
-
-def _busy() -> Response:
-    """Come back later. Not a 503: a browser's EventSource would give up for ever."""
-    busy = retry_line(BUSY_RETRY_MS) + b": too many streams\n"
-    return Response(busy, headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
+    return JobStream(request.state.hub, job, cursor, types)
 
 
 async def _page(request: Request, job: Job, cursor: int, types: Types | None) -> Response:
@@ -354,27 +349,32 @@ async def _page(request: Request, job: Job, cursor: int, types: Types | None) ->
 
 
 async def logs(request: Request) -> Response:
-    """`GET /jobs/<id>/logs?tail=&follow=1`: the log as plain text; with `follow` until the job has ended."""
+    """`GET /jobs/<id>/logs?tail=&after=&offset=&follow=1`: the log as plain text; with `follow` to the job's end."""
     job = await _job(request)
     store: Store = request.state.store
-    tail, after = b"", 0
-    if request.query_params.get("tail"):
-        count = _number(request.query_params["tail"], "tail", log_text.MAX_TAIL)
-        tail, after = await to_thread.run_sync(log_text.last, store, job.id, count)
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Accel-Buffering": "no"}
-    if request.query_params.get("follow", "0") not in ("", "0", "false"):
-        headers["Cache-Control"] = "no-store, no-transform"  # nothing may hold a line back
-        lines = log_text.follow(request.state.hub, job.id, tail, after)
-        return _streamed(request, lines, headers, "text/plain")
-    if request.query_params.get("tail"):
-        return Response(tail, headers=headers, media_type="text/plain")
-    return _streamed(request, log_text.whole(store, job.id), headers, "text/plain")
+    query = request.query_params
+    if len(given := [name for name in ("tail", "after", "offset") if query.get(name)]) > 1:
+        raise InvalidCursor(f"give one of tail, after and offset, got {' and '.join(given)}")
+    first, after = b"", 0
+    if query.get("tail"):
+        count = _number(query["tail"], "tail", log_text.MAX_TAIL)
+        first, after = await to_thread.run_sync(log_text.last, store, job.id, count)
+    elif query.get("offset"):
+        offset = _number(query["offset"], "offset")
+        first, after = await to_thread.run_sync(log_text.beyond, store, job.id, offset)
+    elif query.get("after") and (after := _number(query["after"], "after")) > job.last_seq:
+        raise InvalidCursor(f"after is {after}, but the log ends at {job.last_seq}: start again at 0")
+    if query.get("follow", "0") not in ("", "0", "false"):
+        return log_text.FollowedLog(request.state.hub, job.id, first, after)
+    last_seq = max(after, job.last_seq)
+    headers = {**log_text.HEADERS, "Log-Seq": str(last_seq)}
+    return _streamed(request, log_text.between(store, job.id, first, after, last_seq), headers, "text/plain")
 
 
 async def all_events(request: Request) -> Response:
     """`GET /events`: the list of jobs, then each of them as it changes, at most twice a second."""
-    hub: Hub = request.state.hub
-    return _busy() if hub.is_full else BoardStream(hub, lambda: request.state.store.jobs(limit=BOARD_JOBS))
+    store: Store = request.state.store  # the stream keeps this, and not the request
+    return BoardStream(request.state.hub, lambda: store.jobs(limit=BOARD_JOBS))
 
 
 # Artifacts
@@ -523,8 +523,8 @@ ROUTES: list[BaseRoute] = [
     call("/jobs/{job_id}/events", events),
     call("/jobs/{job_id}/logs", logs),
     call("/jobs/{job_id}/artifacts", list_artifacts),
-    call("/jobs/{job_id}/artifacts.zip", artifacts_zip),
-    call("/jobs/{job_id}/artifacts/{path:path}", artifact),
+    call("/jobs/{job_id}/artifacts.zip", artifacts_zip, sends_files=True),
+    call("/jobs/{job_id}/artifacts/{path:path}", artifact, sends_files=True),
     call("/jobs/{job_id}/cancel", cancel, "POST"),
     call("/jobs/{job_id}/stop", stop, "POST"),
     call("/jobs/{job_id}/resume", resume, "POST"),

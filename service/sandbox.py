@@ -46,14 +46,17 @@ def enter(limits: Mapping[str, int | None]) -> None:
 
     `memory_bytes` bounds the private memory of each process beyond what this one begins with (a fork of the forkserver
     has its libraries loaded already): more is refused, and the training fails.
-    `file_bytes` bounds each file that is written. No core dumps: they hold what the memory holds. On Linux, programs
-    with more rights than the worker (sudo) do not get them.
+    `file_bytes` bounds each file that is written. `open_files` is how many may be open, as the service found it: it has
+    raised its own limit, and some programs look at every number up to it. No core dumps: they hold what the memory
+    holds. On Linux, programs with more rights than the worker (sudo) do not get them.
     """
     if resource is not None:
         _limit(resource.RLIMIT_CORE, 0)
         memory = limits.get("memory_bytes")
         _limit(resource.RLIMIT_DATA, None if memory is None else _private_bytes() + memory)
         _limit(resource.RLIMIT_FSIZE, limits.get("file_bytes"))
+        if (files := limits.get("open_files")) is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 

@@ -80,7 +80,9 @@ class Settings(BaseSettings):
         (), description="Origins of other sites whose pages may call the service, e.g. https://ops.example.org."
     )
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Longest request body, in bytes.")
-    max_streams: int = Field(10_000, ge=1, description="Event streams open at once; one more is told to come back.")
+    max_streams: int = Field(
+        10_000, ge=1, description="Event streams and followed logs open at once; one more is told to come back."
+    )
     max_log_bytes: int = Field(16_000_000, ge=1_000, description="Log text kept of a job, in bytes.")
     cancel_grace_seconds: float = Field(
         5.0, ge=0, description="Seconds for which a cancelled worker may end by itself before SIGTERM, then SIGKILL."

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from anyio import to_thread
 
-from service.errors import JobNotFound
+from service.errors import JobNotFound, TooManyStreams
 from service.events import UNFILTERED_TYPES, Record, encode, frame
 from service.jobs import Job
 from service.transaction import Change
@@ -66,13 +66,11 @@ class Hub:
         self.heartbeat_seconds = heartbeat_seconds
         #: Seconds for which a reader may take nothing before its connection is dropped.
         self.stall_seconds = stall_seconds
-        self._max_streams = max_streams
+        self._places = Places(max_streams)
         self._topics: dict[str, Topic] = {}
         #: All jobs in one stream.
         self.board = Board(self)
         self._heart: asyncio.TimerHandle | None = None
-        #: Streams that are open now.
-        self.streams = 0
         #: Pages of the log that were read for streams.
         self.replays = 0
         self.closed = False
@@ -89,15 +87,20 @@ class Hub:
 
     def close(self) -> None:
         """End all streams cleanly, without a final event: their readers reconnect. Repeatable."""
-        self.closed = True
+        self.closed = self._places.closed = True
         if self._heart is not None:
             self._heart.cancel()
         for topic in (self.board, *self._topics.values()):
             topic.close()
 
     @property
-    def is_full(self) -> bool:
-        return self.closed or self.streams >= self._max_streams
+    def streams(self) -> int:
+        """Streams that are open now, and logs that are followed."""
+        return self._places.taken
+
+    def admit(self) -> "Places":
+        """A place for one stream, for as long as `with` holds it. Entering raises TooManyStreams."""
+        return self._places
 
     def publish(self, changes: Sequence[Change]) -> None:
         """Show committed changes to their subscribers. Any thread; returns at once."""
@@ -131,6 +134,34 @@ class Hub:
             topic.beat()
         # Twice in a period, so that a silence that began just after a beat is not two periods long.
         self._heart = self._loop.call_later(self.heartbeat_seconds / 2, self._beat)
+
+
+class Places:
+    """How many streams are open, and may be. One object for all of them: an idle stream keeps nothing of its own."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.taken = 0
+        self.closed = False
+        self._said = False
+
+    def __enter__(self) -> None:
+        if self.closed:
+            raise TooManyStreams("the service is leaving; come back in some seconds")
+        if self.taken >= self._most:
+            if not self._said:
+                self._said = True
+                log.warning(
+                    "%d streams are open, as many as may be: further ones are told to come back",
+                    self._most,
+                    extra={"action": "streams_full"},
+                )
+            raise TooManyStreams(f"{self._most} streams are open, as many as may be; come back in some seconds")
+        self.taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.taken -= 1
+        self._said = self._said and self.taken > self._most / 2  # said again when it has been quiet
 
 
 class Topic:

@@ -15,7 +15,6 @@ import pytest
 import pytest_asyncio
 import uvicorn
 
-from service.__main__ import Protocol
 from service.app import create_app
 from service.settings import Settings
 from service.store import Store
@@ -43,6 +42,8 @@ class Running:
     port: int
     state: dict[str, Any]
     data: Path
+    #: As the server keeps them.
+    connections: set[Any]
 
     async def submit(self, do: str = "count", **hyperparameters: Any) -> str:
         """Queue the program `do` of `tests.trainings` past the payload's check; returns the job's id."""
@@ -74,7 +75,7 @@ async def serve(data: Path, *, at: int = 0, **options: Any) -> AsyncIterator[Run
     """The real application under a real uvicorn, on a free port or on `at`; programs of `tests.trainings` train."""
     settings = Settings(data_dir=data, **{"program": "tests.trainings:steer", "heartbeat_seconds": 60.0, **options})
     app = create_app(settings)
-    config = uvicorn.Config(app, http=Protocol, loop="none", lifespan="on", log_config=None, access_log=False)
+    config = uvicorn.Config(app, loop="none", lifespan="on", log_config=None, access_log=False)
     server = _Server(config)
     with socket.create_server(("127.0.0.1", at)) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the service's own does
@@ -88,7 +89,7 @@ async def serve(data: Path, *, at: int = 0, **options: Any) -> AsyncIterator[Run
         limits = httpx.Limits(max_connections=None)
         try:
             async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as http:
-                yield Running(http, url, listener.getsockname()[1], state, data)
+                yield Running(http, url, listener.getsockname()[1], state, data, server.server_state.connections)
         finally:
             state["hub"].close()
             server.should_exit = True

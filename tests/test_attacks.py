@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service import dataset
-from service.__main__ import MAX_HEAD_BYTES
+from service.uvicorn_seam import MAX_HEAD_BYTES
 from tests.client import until
 from tests.conftest import Running, serve
 from tests.test_fuzz import send

@@ -18,7 +18,7 @@ async def service(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
     if request.param == "stock":
-        monkeypatch.setattr(eventstream.HttpConnection, "cycle", staticmethod(lambda scope: None))
+        monkeypatch.setattr(eventstream, "cycle_of", lambda scope: None)
     async with serve(tmp_path / "data") as running:
         yield running
 

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ class Process:
     process: asyncio.subprocess.Process
     http: httpx.AsyncClient
     url: str
+    #: Lines on its stderr.
+    said: list[str]
 
     async def submit(self, data: Path, **hyperparameters: Any) -> str:
         fit_params = {"data": str(data)}
@@ -56,8 +58,9 @@ async def run(
     program: str = "wait_in_folder",
     uvicorn: bool = False,
     environment: Mapping[str, str] = MappingProxyType({}),
+    within: Sequence[str] = (),
 ) -> AsyncIterator[Process]:
-    """A running service; ended by SIGKILL if the test has not ended it."""
+    """A running service, started by the command `within`; ended by SIGKILL if the test has not ended it."""
     environment = {**os.environ, **environment}
     if program:  # otherwise it trains
         environment["YOLO_TRAINER_PROGRAM"] = f"tests.trainings:{program}"
@@ -69,21 +72,26 @@ async def run(
     else:
         command = ["-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir), *arguments]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, env=environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE
+        *within, sys.executable, *command, env=environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
-    url, seen = "", []
+    stderr, url = process.stderr, ""
+    said: list[str] = []
+
+    async def listen() -> None:
+        said.extend([line.decode() async for line in stderr])
+
     try:
-        async for line in process.stderr:
-            seen.append(line)
-            _, found, address = line.decode().partition("running on " if uvicorn else "listening on ")
+        async for line in stderr:
+            said.append(line.decode())
+            _, found, address = said[-1].partition("running on " if uvicorn else "listening on ")
             if found:
                 url = address.split()[0]
                 break
-        assert url, seen
-        drain = asyncio.create_task(process.stderr.read())
+        assert url, said
+        drain = asyncio.create_task(listen())
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-            yield Process(process, http, url)
+            yield Process(process, http, url, said)
         await process.wait()
         await drain
     finally:

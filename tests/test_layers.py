@@ -34,7 +34,7 @@ LAYERS = [
     ["failures", "lines", "tables", "demo_view", "splits"],
     ["remedies", "dataset_keys"],
     ["image_files"],
-    ["bars", "yaml_file", "json_keys", "negotiation"],
+    ["bars", "yaml_file", "json_keys", "negotiation", "descriptors", "uvicorn_seam"],
     ["events", "errors"],
 ]
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

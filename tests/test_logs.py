@@ -1,10 +1,13 @@
 """A job's log as plain text."""
 
 import asyncio
+import re
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from service import lines, logs
@@ -13,6 +16,9 @@ from service.jobs import Job
 from service.store import Store
 from tests.client import until
 from tests.conftest import Running, serve
+from tests.test_streaming import append, create, finish
+
+PROTOCOL = Path(__file__).parent.parent / "docs" / "protocol.md"
 
 
 @pytest.fixture
@@ -75,6 +81,158 @@ def test_a_line_that_is_written_while_the_tail_is_read_is_not_followed_as_well(s
     store.tail = tail_after_one_more  # type: ignore[method-assign]
     lines, after = logs.last(store, "a", 5)
     assert (lines, after) == (b"late\n", store.job("a").last_seq)
+
+
+async def test_a_reader_goes_on_after_what_it_has(service: Running) -> None:
+    job_id = await service.submit("flood")
+    await service.events(job_id)
+    path = f"/jobs/{job_id}/logs"
+    whole = await service.http.get(path)
+    for offset in (0, 1, 7, 5_000, 100_001, len(whole.content) - 1, len(whole.content)):
+        for follow in ("0", "1"):
+            rest = await service.http.get(path, params={"offset": offset, "follow": follow})
+            assert rest.content == whole.content[offset:]
+    last_seq = (await service.snapshot(job_id))["last_seq"]
+    assert whole.headers["log-seq"] == str(last_seq)
+    page = (await service.http.get(f"/jobs/{job_id}/events", headers={"Accept": "application/json"})).json()
+    after = page["events"][40]["seq"]
+    before = logs.text(records(page["events"][:41]))
+    for follow in ("0", "1"):
+        rest = await service.http.get(path, params={"after": after, "follow": follow})
+        assert before + rest.content == whole.content
+    nothing = await service.http.get(path, params={"after": last_seq})
+    assert (nothing.status_code, nothing.content) == (200, b"")
+
+
+def records(events: list[dict[str, Any]]) -> list[Record]:
+    return [Record(event["seq"], event["event"], orjson.dumps(event)) for event in events]
+
+
+async def test_pages_of_a_log_that_grows_join_without_a_gap(service: Running) -> None:
+    create(service)
+    pieces, after = b"", 0
+    for number in range(5):
+        append(service, number, lines=[f"line {number}"]).result() if number else None
+        response = await service.http.get(f"/jobs/job/logs?after={after}")
+        assert int(response.headers["log-seq"]) == service.state["store"].job("job").last_seq
+        pieces, after = pieces + response.content, int(response.headers["log-seq"])
+    tail = await service.http.get("/jobs/job/logs?tail=2")
+    append(service, 1, lines=["the last"]).result()
+    finish(service)
+    follow = await service.http.get(f"/jobs/job/logs?follow=1&after={tail.headers['log-seq']}")
+    assert pieces == b"".join(b"line %d\n" % number for number in range(5) for _ in range(number))
+    assert tail.content == pieces[-14:]
+    assert follow.content == b"the last\n"
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("?offset=2", "offset is 2, but the log has 0 bytes so far"),
+        ("?offset=2&follow=1", "offset is 2, but the log has 0 bytes so far"),
+        ("?after=2", "after is 2, but the log ends at 1"),
+        ("?after=2&follow=1", "after is 2, but the log ends at 1"),
+        ("?after=x", "after must be a whole number"),
+        ("?offset=-1", "offset must be a whole number"),
+        ("?offset=1&tail=1", "give one of tail, after and offset, got tail and offset"),
+        ("?after=1&offset=1&tail=1", "got tail and after and offset"),
+    ],
+)
+async def test_a_cursor_that_is_none_is_refused(service: Running, query: str, said: str) -> None:
+    create(service)
+    response = await service.http.get(f"/jobs/job/logs{query}")
+    assert response.status_code == 400
+    assert said in response.json()["detail"]
+
+
+@pytest.mark.parametrize("way", ["transport", "stock"])
+async def test_a_followed_log_counts_as_a_stream_and_is_refused_like_one(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "stock":
+        monkeypatch.setattr(logs, "cycle_of", lambda scope: None)
+    async with serve(tmp_path / "data", max_streams=1) as service:
+        create(service)
+        hub = service.state["hub"]
+        async with service.http.stream("GET", "/jobs/job/logs?follow=1") as response:
+            assert response.headers["content-type"] == "text/plain; charset=utf-8"
+            assert hub.streams == 1
+            second = await service.http.get("/jobs/job/logs?follow=1")
+            assert (second.status_code, second.headers["retry-after"]) == (503, "20")
+            assert second.text == "1 streams are open, as many as may be; come back in some seconds\n"
+            assert b": too many streams" in (await service.http.get("/jobs/job/events")).content
+            assert (await service.http.head("/jobs/job/logs?follow=1")).status_code == 200
+        await until(lambda: hub.streams == 0)
+        finish(service)
+        assert (await service.http.get("/jobs/job/logs?follow=1")).status_code == 200
+
+
+@pytest.mark.parametrize("way", ["transport", "stock"])
+async def test_a_follower_that_takes_nothing_is_dropped(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "stock":
+        monkeypatch.setattr(logs, "cycle_of", lambda scope: None)
+    async with serve(tmp_path / "data", stall_seconds=0.3) as service:
+        create(service)
+        hub = service.state["hub"]
+        with socket.create_connection(("127.0.0.1", service.port)) as stalled:
+            stalled.sendall(b"GET /jobs/job/logs?follow=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await until(lambda: hub.streams == 1)
+            for _ in range(200):
+                await asyncio.wrap_future(append(service, 20, lines=["x" * 4_000]))
+            await until(lambda: hub.streams == 0)
+            await until(lambda: not hub._topics)
+
+
+@pytest.mark.parametrize("way", ["transport", "stock"])
+async def test_what_ends_before_its_job_is_cut(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that curl's exit code tells it from the end of the job."""
+    if way == "stock":
+        monkeypatch.setattr(logs, "cycle_of", lambda scope: None)
+    async with serve(tmp_path / "data") as service:
+        create(service)
+        append(service, 3).result()
+        curl = await asyncio.create_subprocess_exec(
+            "curl", "-sN", f"{service.url}/jobs/job/logs?follow=1", stdout=asyncio.subprocess.PIPE
+        )
+        assert curl.stdout is not None
+        async with asyncio.timeout(20):
+            assert [await curl.stdout.readline() for _ in range(3)] == [b"x\n"] * 3
+            service.state["hub"].close()
+            assert await curl.stdout.read() == b""
+            assert await curl.wait() == 18
+        response = await service.http.get("/jobs/job/logs?follow=1")
+        assert response.status_code == 503
+        assert "leaving" in response.text
+
+
+async def test_the_documented_loop_reads_a_log_over_restarts_and_cuts(tmp_path: Path) -> None:
+    """The lines of docs/protocol.md, as they stand there; the last piece before a cut may end within a line."""
+    (loop,) = re.findall(r"```sh\n(touch train\.log\n.*?)```", PROTOCOL.read_text(), re.DOTALL)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    script = loop.replace("127.0.0.1:8000", f"127.0.0.1:{port}").replace("sleep 2", "sleep 0.1")
+    assert str(port) in script
+    log, gate, shell, job_id = tmp_path / "train.log", tmp_path / "gate", None, ""
+    try:
+        for life in (1, 2):
+            async with serve(tmp_path / "data", at=port) as service:
+                if shell is None:
+                    job_id = await service.submit("speak_and_wait", gate=str(gate))
+                    script = script.replace("<id>", job_id)
+                    shell = await asyncio.create_subprocess_exec("sh", "-c", script, cwd=tmp_path)
+                await until(lambda: log.exists() and log.read_text().count("last words") == life)  # noqa: B023
+                if life == 2:
+                    for connection in list(service.connections):
+                        connection.transport.abort()
+                    gate.touch()
+                    assert await asyncio.wait_for(shell.wait(), 20) == 0
+                    assert log.read_text().splitlines() == await text(service, job_id)
+    finally:
+        if shell is not None and shell.returncode is None:
+            shell.kill()
+            await shell.wait()
 
 
 async def test_a_job_that_says_nothing_has_an_empty_log(service: Running) -> None:
