@@ -23,7 +23,7 @@ HINTS: Mapping[str, str] = {
     "killed": "Somebody, or the system, ended the worker; resume it. If that comes again, watch the machine's memory.",
     "crashed": "Native code broke off; the log has its stack. Resume, or change device, amp or the library's version.",
     "exited": "The worker left without a result; its last lines say more.",
-    "worker_lost": "The process that starts workers died, and the worker was ended: resume it.",
+    "worker_lost": "The worker ended after the process that could tell how: its last lines may say more; resume it.",
     "interrupted": "The service was lost again and again, or may not resume by itself: resume it.",
     "internal": "A fault of the service: its log says more.",
     "error": "The training raised; the log has the traceback.",
@@ -53,6 +53,7 @@ _TEXTS = (
         (
             *("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory"),
             *("std::bad_alloc", "_alloc_failed", "unable to allocate", "insufficient shared memory"),
+            r"memory allocation of \d+ bytes failed",  # Rust: polars
         ),
     ),
     ("nan", ("nan persisted", "nan/inf")),

@@ -27,6 +27,7 @@ __all__ = ["house"]
         ("outgrow_file_limit", "disk_full", "File too large"),
         ("complain", "error", "no such luck"),
         ("abort_without_memory", "out_of_memory", "SIGABRT"),
+        ("abort_without_memory_as_rust_does", "out_of_memory", "SIGABRT"),
     ],
 )
 def test_a_reason_is_found_from_what_happened(house: House, what: str, reason: str, evidence: str) -> None:

@@ -419,9 +419,15 @@ def abort_without_memory():
     os.abort()
 
 
+def abort_without_memory_as_rust_does():
+    """polars: its words, then a stack of each thread from the interpreter."""
+    os.write(2, b"memory allocation of 336 bytes failed\n")
+    os.abort()
+
+
 GRIEFS = {
     **{f.__name__: f for f in (raise_no_memory, allocate_too_much, import_nothing, write_to_full_device)},
-    **{f.__name__: f for f in (outgrow_file_limit, abort_without_memory, complain)},
+    **{f.__name__: f for f in (outgrow_file_limit, abort_without_memory, complain, abort_without_memory_as_rust_does)},
     "kill": FAULTS["kill"],
 }
 
