@@ -93,7 +93,7 @@ def service(folder: Path, ready: Ready, publisher: Callable[[Store, Hub], Publis
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Any]:
         async with inner(app) as state:
-            await state["catalog"]  # the forkserver is warm: it takes no CPU from here on
+            await state["readiness"].catalog  # the forkserver is warm: it takes no CPU from here on
             await to_thread.run_sync(_make_job, state["store"])
             ready(publisher(state["store"], state["hub"]))
             yield state

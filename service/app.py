@@ -25,11 +25,10 @@ from starlette.types import Receive, Scope, Send
 from AI.model_trainer import config_dir
 from service import descriptors, devices, sandbox, uvicorn_seam
 from service.auth import Guard
-from service.catalog import Catalog
-from service.errors import NotReady
 from service.launcher import Launcher
 from service.metrics import Metrics
 from service.problems import EXCEPTION_HANDLERS
+from service.readiness import Readiness
 from service.retention import Retention
 from service.routes import ROUTES, State
 from service.runner import Runner
@@ -53,7 +52,8 @@ SHOWN_HEADERS = (
 )
 #: Payloads and datasets that are looked at at once.
 CHECKERS = 2
-PRELOAD = ("AI.model_trainer.preload", "service.worker")
+#: What the forkserver imports, in this order.
+PRELOAD = ("service.tether", "AI.model_trainer.preload", "service.worker")
 
 
 #: Seconds that open responses get when the service leaves; then their connections are cut. Uvicorn by itself waits
@@ -116,11 +116,12 @@ def create_app(settings: Settings | None = None) -> Service:
         jobs = settings.folder / "jobs"
         retention = Retention(store, jobs, keep_days=settings.keep_days, keep_jobs=settings.keep_jobs)
         metrics.watch(store, hub, runner, launcher)
+        readiness = Readiness(launcher, settings.folder)
         try:
             await to_thread.run_sync(config_dir.prepare, settings.folder / "config")
             await _start(runner)
             retention.start()
-            catalog = _prepare(launcher, settings.folder)
+            readiness.start()
             with _on_exit_signal(lambda: _leave(hub, runner, service)):
                 yield State(
                     settings=settings,
@@ -129,13 +130,14 @@ def create_app(settings: Settings | None = None) -> Service:
                     runner=runner,
                     retention=retention,
                     metrics=metrics,
-                    catalog=catalog,
+                    readiness=readiness,
                     checkers=CapacityLimiter(CHECKERS),
                     downloads=CapacityLimiter(room.files),
                 )
         finally:
             hub.close()
             connections.close()
+            readiness.close()
             await to_thread.run_sync(runner.close)
             await to_thread.run_sync(retention.close)
             await to_thread.run_sync(store.close)
@@ -251,39 +253,6 @@ def worker_environment(folder: Path, passed: Collection[str] = ()) -> dict[str, 
         # Where it is set, Ultralytics takes itself for its own test suite and writes elsewhere.
         "PYTEST_CURRENT_TEST": None,
     }
-
-
-def _prepare(launcher: Launcher, folder: Path) -> "asyncio.Future[Catalog]":
-    """Warm the forkserver and read the catalog, beside the first requests.
-
-    A thread of its own, not one of the loop's: a service that is ended early need not wait for it.
-    """
-    loop = asyncio.get_running_loop()
-    catalog: asyncio.Future[Catalog] = loop.create_future()
-
-    def settle(result: Catalog | NotReady) -> None:
-        if catalog.cancelled():
-            return
-        if isinstance(result, NotReady):
-            catalog.set_exception(result)
-            catalog.exception()  # asked for here: whoever POSTs is told, nobody else need be
-        else:
-            catalog.set_result(result)
-
-    def prepare() -> None:
-        result: Catalog | NotReady
-        try:
-            result = Catalog.load(launcher, folder / "cache")
-        except Exception as error:
-            log.exception("workers cannot start", extra={"action": "warm_up_failed"})
-            result = NotReady(f"workers cannot start: {error}")
-        try:
-            loop.call_soon_threadsafe(settle, result)
-        except RuntimeError:
-            log.info("ended before it was ready")
-
-    threading.Thread(target=prepare, name="warm-up", daemon=True).start()
-    return catalog
 
 
 @contextmanager

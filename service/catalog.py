@@ -8,6 +8,7 @@ import importlib.metadata
 import logging
 import os
 import tempfile
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ import orjson
 from service import worker
 from service.errors import NotReady
 from service.events import encode
-from service.launcher import Launcher
+from service.launcher import EventQueue, Launcher
 
 log = logging.getLogger(__name__)
 
 #: To be raised when the library's table gets other keys or bounds: a kept one of before is then read anew.
 TABLE_VERSION = 5
+#: What a training cannot do without.
+NEEDED = ("torch", "torchvision", "ultralytics")
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,11 @@ class Catalog:
         )
 
     @classmethod
-    def load(cls, launcher: Launcher, cache_dir: Path) -> "Catalog":
+    def load(cls, launcher: Launcher, cache_dir: Path, unwanted: "Future[None] | None" = None) -> "Catalog":
         """Read the table from its cache or by a worker; a worker starts in any case, so the forkserver is warm.
 
-        Blocks for seconds on a cold start. Raises NotReady: when the worker could not read it.
+        Blocks for seconds on a cold start, but not once it is `unwanted`. Raises NotReady: when the worker could not
+        read it. Raises OSError: when there is none.
         """
         version = importlib.metadata.version("ultralytics")
         kept = cache_dir / f"arguments-{version}-{TABLE_VERSION}.json"
@@ -66,7 +70,7 @@ class Catalog:
             catalog = cls.of(table)
         except (OSError, ValueError, KeyError, TypeError):
             table = None
-        answer = _ask(launcher, describe=table is None)
+        answer = _ask(launcher, unwanted, describe=table is None)
         if table is None:
             try:
                 _keep(kept, answer)
@@ -76,13 +80,15 @@ class Catalog:
         return catalog
 
 
-def _ask(launcher: Launcher, *, describe: bool) -> dict[str, Any]:
-    queue = launcher.queue()
+def _ask(launcher: Launcher, unwanted: "Future[None] | None", *, describe: bool) -> dict[str, Any]:
+    """The answer of a worker. Raises NotReady, OSError."""
+    queue = EventQueue()
     with queue.reader:
-        try:
-            process = launcher.start(worker.describe if describe else worker.greet, queue)
-        finally:
-            queue.close_writer()
+        if describe:
+            process = launcher.start(worker.describe, queue, unwanted=unwanted)
+        else:
+            needed = NEEDED if launcher.method == "forkserver" else ()  # they are there for nothing, or take seconds
+            process = launcher.start(worker.greet, queue, needed, unwanted=unwanted)
         try:
             answer: dict[str, Any] = orjson.loads(queue.get())
         except EOFError:
@@ -90,6 +96,8 @@ def _ask(launcher: Launcher, *, describe: bool) -> dict[str, Any]:
             raise NotReady(f"Ultralytics cannot be read here: worker exit code {process.exitcode}") from None
         process.join()
         process.close()
+    if "error" in answer:
+        raise NotReady(f"Ultralytics cannot be read here: {answer['error']}")
     return answer
 
 

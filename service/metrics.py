@@ -89,7 +89,7 @@ class _Parts(Collector):
         yield CounterMetricFamily(f"{PREFIX}_worker_starts", "Processes that were started.", self._launcher.starts)
         yield GaugeMetricFamily(
             f"{PREFIX}_forkserver_up",
-            "1 while the process that starts workers is there.",
+            "1 while the process that starts workers can be asked.",
             float(self._launcher.is_warm()),
         )
         yield CounterMetricFamily(

@@ -1,6 +1,5 @@
 """HTTP: each route checks, calls one thing, and answers. What it raises becomes problem+json in `problems`."""
 
-import asyncio
 import functools
 import hashlib
 import secrets
@@ -38,6 +37,7 @@ from service.jobs import Job, Status, links
 from service.metrics import Metrics
 from service.negotiation import preferred
 from service.parameters import HIGHEST, MAX_SEARCH, PAGE
+from service.readiness import Readiness
 from service.retention import Retention
 from service.runner import Runner
 from service.schema import train_schema
@@ -70,8 +70,7 @@ class State(TypedDict):
     runner: Runner
     retention: Retention
     metrics: Metrics
-    #: Done once workers can start and Ultralytics' arguments are known.
-    catalog: "asyncio.Future[Catalog]"
+    readiness: Readiness
     #: Who looks at payloads and datasets, which may take seconds: all other requests have threads of their own.
     checkers: CapacityLimiter
     #: Files of jobs that are sent; further ones wait.
@@ -423,10 +422,8 @@ async def healthz(request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """`GET /readyz`: 503 until a training can be taken without waiting."""
-    catalog: asyncio.Future[Catalog] = request.state.catalog
-    if not catalog.done():
-        raise NotReady("workers are being made ready")
-    await _ready(request)
+    if reason := request.state.readiness.reason():
+        raise NotReady(reason)
     if request.state.store.failing:
         raise NotReady(request.state.store.failing)
     if not request.state.runner.is_settled:
@@ -453,11 +450,8 @@ async def docs(request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Catalog:
-    catalog: asyncio.Future[Catalog] = request.state.catalog
-    try:
-        return await asyncio.wait_for(asyncio.shield(catalog), WARM_UP_SECONDS)
-    except TimeoutError:
-        raise NotReady("workers are still being made ready") from None
+    readiness: Readiness = request.state.readiness
+    return await readiness.wait(WARM_UP_SECONDS)
 
 
 async def _json_body(request: Request, *, optional: bool = False) -> bytes:

@@ -12,19 +12,20 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 import orjson
 
-from service import worker
+from service import starting, worker
 from service.errors import StoreUnavailable
 from service.events import FINAL_TYPES, Event, is_deeper
 from service.failures import HINTS, failed, reason_in
 from service.launcher import EventQueue, Launcher
 from service.lines import LogLines, Publish, TextSplitter, clean
 from service.processes import ProcessGroup, out_of_memory_kills
+from service.starting import Worker
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ LEAVE_SECONDS = 10.0
 TERMINATE_SECONDS = 2.0
 #: Seconds for which a dead worker's pipes are still read where something outside of its session holds them.
 LAST_WORDS_SECONDS = 0.5
+#: Seconds between two looks whether a worker is alive whose forkserver is dead: nobody tells of its end.
+LOOK_SECONDS = 0.2
 #: Levels of objects and arrays in an event.
 MAX_LEVELS = 16
 #: Signals that mean a fault of the worker's own; any other one came from outside.
@@ -87,8 +90,10 @@ class Supervisor(threading.Thread):
         self._tick: Future[Any] | None = None
         self._bounds = bounds
         self._lock = threading.Lock()  # between the start and those who ask for its end
-        self._requests: Connection | None = None
+        self._worker: Worker | None = None
         self._group: ProcessGroup | None = None
+        #: Done once the start of a worker need not be waited for.
+        self._unwanted: Future[None] = Future()
         self._stopping = False
         #: Why the worker is to go: it was cancelled, or the service is leaving and the next one settles the attempt.
         self._cancelled = False
@@ -114,14 +119,20 @@ class Supervisor(threading.Thread):
         with self._lock:
             if not self._cancelled:
                 self._cancelled = True
+                self._want_no_more()
                 threading.Thread(target=self._escalate, name=f"end-{self._spec['id']}", daemon=True).start()
 
     def abandon(self) -> None:
         """End the worker and all of its processes by force, without a final event."""
         with self._lock:
             self._abandoned = True
+            self._want_no_more()
             if self._group is not None:
                 self._group.kill()
+
+    def _want_no_more(self) -> None:
+        if not self._unwanted.done():
+            self._unwanted.set_result(None)
 
     def _escalate(self) -> None:
         self._noted.wait()
@@ -133,18 +144,16 @@ class Supervisor(threading.Thread):
             self._group.kill()
 
     def _request(self, request: bytes) -> None:
-        if self._requests is not None:
+        if self._worker is not None:
             with contextlib.suppress(OSError):  # it has gone
-                self._requests.send_bytes(request)
+                self._worker.requests.send_bytes(request)
 
     def run(self) -> None:
         try:
             final = self._attempt()
         except Exception as error:
             log.exception("supervisor failed", extra={"action": "supervisor_failed", "job_id": self._spec["id"]})
-            final = failed("internal", f"the service could not run the worker: {error}")
-            if self._group is not None:
-                self._group.end(LEAVE_SECONDS)
+            final = self._after_fault(error)
         self._noted.set()
         self._over.set()
         try:
@@ -164,66 +173,52 @@ class Supervisor(threading.Thread):
                 return
 
     def _attempt(self) -> Event:
-        if self._cancelled or self._abandoned:
-            return failed("killed", "ended before it started")
         self._kills_before = out_of_memory_kills()
-        queue = self._launcher.queue()
-        (stdout, stdout_writer), (stderr, stderr_writer) = Pipe(duplex=False), Pipe(duplex=False)
-        control, requests = Pipe(duplex=False)
-        with queue.reader, stdout, stderr, requests:
-            ends = (queue, stdout_writer, stderr_writer, control)
+        started = starting.start(self._launcher, self._spec, self._unwanted)
+        if started is None:
+            return failed("killed", "ended before it started")
+        with contextlib.closing(started):
+            self._note(started)
             try:
-                process = self._launcher.start(worker.main, *ends, dict(self._spec))
-            finally:
-                queue.close_writer()
-                for end in (stdout_writer, stderr_writer, control):
-                    end.close()
-            group = self._note(process, requests)
-            try:
-                orphaned = self._relay(queue, stdout, stderr, process, group)
+                orphaned = self._relay(started)
             finally:
                 with self._lock:
-                    self._requests = None
-        return self._verdict(process, group, orphaned)
+                    self._worker = None
+        return self._verdict(started.process, started.group, orphaned)
 
-    def _note(self, process: BaseProcess, requests: Connection) -> ProcessGroup:
-        """Put on record which process this is, before it matters, and pass on what was asked meanwhile."""
-        group = ProcessGroup.of(process.pid or 0)
+    def _note(self, started: Worker) -> None:
+        """Put on record which process this is, before it begins, and pass on what was asked meanwhile."""
         with self._lock:
-            self._group, self._requests = group, requests
+            self._group = started.group
             if self._abandoned:
-                group.kill()
-            if self._stopping:
-                self._request(worker.STOP)
-        self._noted.set()
+                started.group.kill()
         self._progressed = time.monotonic()
         if self._bounds.runtime:
             self._deadline = self._progressed + self._bounds.runtime
-        self._publish({"event": "started", "pid": group.pid, "pid_started": group.started})
-        return group
+        self._publish({"event": "started", "pid": started.group.pid, "pid_started": started.group.started})
+        with self._lock:
+            self._worker = started
+            started.begin()
+            if self._stopping:
+                self._request(worker.STOP)
+        self._noted.set()
 
     # Relaying
 
-    def _relay(
-        self,
-        queue: EventQueue,
-        stdout: Connection,
-        stderr: Connection,
-        process: BaseProcess,
-        group: ProcessGroup,
-    ) -> bool:
+    def _relay(self, started: Worker) -> bool:
         """Drain queue and pipes until they end, which they do when the worker and its children are gone.
 
         Returns whether the worker outlived the forkserver, which alone could have told its exit code.
         """
-        texts = {stdout: TextSplitter("stdout", self._lines), stderr: TextSplitter("stderr", self._lines)}
-        unfinished: list[Any] = [queue.reader, stdout, stderr]
-        watched: list[Any] = [process.sentinel]
+        queue, group, sentinel = started.queue, started.group, started.process.sentinel
+        texts = {pipe: TextSplitter(name, self._lines) for name, pipe in started.texts.items()}
+        unfinished: list[Any] = [queue.reader, *texts]
+        watched: list[Any] = [sentinel]
         deadline: float | None = None
         pause: float | None = None  # once the worker is dead: how long a silence ends the reading
         orphaned = False
         while unfinished:
-            ready = wait([*unfinished, *watched], self._patience(deadline) if pause is None else pause)
+            ready = wait([*unfinished, *watched], self._patience(deadline, orphaned) if pause is None else pause)
             # Text first: what was printed before an event stands before it.
             ended = [pipe for pipe in texts if pipe in ready and not texts[pipe].read(pipe)]
             if any(pipe in ready for pipe in texts):
@@ -232,11 +227,11 @@ class Supervisor(threading.Thread):
                 ended.append(queue.reader)
             if deadline is None and (queue.reader in ended or self._outcome is not None):
                 deadline = time.monotonic() + LEAVE_SECONDS
-            if process.sentinel in ready:
-                # The worker died; or the forkserver did, and nobody will reap the worker. Either way it is over for
-                # its group, whose last words are still read.
+            if sentinel in ready:
                 watched.clear()
-                orphaned = group.leader_alive()
+                orphaned = group.leader_alive()  # the forkserver has died, and the worker trains on
+            if pause is None and not watched and not (orphaned and (ready or group.leader_alive())):
+                # The worker died. It is over for its group, whose last words are still read.
                 group.kill()
                 deadline, pause = time.monotonic() + LEAVE_SECONDS, LAST_WORDS_SECONDS
             unfinished = [source for source in unfinished if source not in ended]
@@ -248,10 +243,10 @@ class Supervisor(threading.Thread):
         self._lines.flush()
         return orphaned
 
-    def _patience(self, deadline: float | None) -> float | None:
+    def _patience(self, deadline: float | None, orphaned: bool) -> float | None:
         """Seconds until something must be done though nothing is heard; None: nothing."""
         due = self._lines.due(deadline)
-        soonest = math.inf if due is None else due
+        soonest = min(math.inf if due is None else due, LOOK_SECONDS if orphaned else math.inf)
         if not self._limit:
             stalls = self._progressed + (self._bounds.stalled or math.inf)
             soonest = min(soonest, max(0.0, min(self._deadline, stalls) - time.monotonic()))
@@ -321,8 +316,7 @@ class Supervisor(threading.Thread):
     def _verdict(self, process: BaseProcess, group: ProcessGroup, orphaned: bool) -> Event:
         """The final event, once every process of the worker is gone."""
         process.join(LEAVE_SECONDS)
-        while not group.end(LEAVE_SECONDS) and not self._abandoned:  # a slot is free when its processes are gone
-            log.error("a worker's processes cannot be ended", extra={"job_id": self._spec["id"], "pid": group.pid})
+        self._end(group)
         code = process.exitcode
         if code is not None:
             process.close()
@@ -336,14 +330,26 @@ class Supervisor(threading.Thread):
             reason = str(self._outcome.get("reason"))
             return failed(reason if reason in HINTS else "error", error, log_tail=tail)
         if orphaned or code is None:
-            return failed(
-                "worker_lost", "the process that starts workers died, and the worker was ended", log_tail=tail
-            )
+            reason = reason_in(self._lines.recent()) or "worker_lost"
+            return failed(reason, "the worker ended after the process that could tell how", log_tail=tail)
         if code < 0:
             name = signal.Signals(-code).name
             return failed(self._reason_of(name), f"the worker was ended by {name}", signal=name, log_tail=tail)
         reason = reason_in(self._lines.recent()) or "exited"
         return failed(reason, f"the worker left with exit code {code} and no result", exit_code=code, log_tail=tail)
+
+    def _end(self, group: ProcessGroup) -> None:
+        """A slot is free when its processes are gone: however long that takes, or until the service leaves."""
+        while not group.end(LEAVE_SECONDS) and not self._abandoned:
+            log.error("a worker's processes cannot be ended", extra={"job_id": self._spec["id"], "pid": group.pid})
+
+    def _after_fault(self, error: Exception) -> Event:
+        """The final event where the service itself has failed the attempt; a result that was told already counts."""
+        if self._group is not None:
+            self._end(self._group)
+        if self._outcome is not None and self._outcome["event"] == "completed":
+            return {**self._outcome, "time": None}
+        return failed("internal", f"the service could not run the worker: {error}")
 
     def _reason_of(self, name: str) -> str:
         """Why a signal ended the worker: want of memory (the kernel counts), a full disk, a fault, or somebody."""

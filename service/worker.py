@@ -5,6 +5,7 @@ Everything it says leaves by two ways: events through the queue, text through th
 stderr. The supervisor reads both and survives whatever happens here.
 """
 
+import contextlib
 import faulthandler
 import importlib
 import io
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -35,8 +36,8 @@ from service.tasks import task_of
 
 #: Length of an error's text in its event; the whole of it is in the log.
 ERROR_CHARACTERS = 2_000
-#: What the service asks of a running worker.
-STOP, CANCEL = b"stop", b"cancel"
+#: What the service asks of a worker: to begin, first, and then perhaps to end.
+BEGIN, STOP, CANCEL = b"begin", b"stop", b"cancel"
 
 #: The library's own arguments of a payload that a checkpoint does not hold.
 _ALSO_ON_RESUME = {"tick_interval", "preview", "strict_data"}
@@ -61,11 +62,15 @@ def main(queue: EventQueue, stdout: Connection, stderr: Connection, control: Con
 
     The process leads its own session, so that it and its dataloader workers can be ended together, and ends itself
     when the service is gone. SIGTERM cancels, as a request through `control` does.
+
+    Nothing is done before the service says so: it may have started another worker for this attempt, and not know of
+    this one, whose pipes have ended then.
     """
+    if not _is_told_to_begin(control):
+        return
     if hasattr(os, "setsid"):
         os.setsid()
     sandbox.enter(spec.get("limits", {}))
-    queue.close_reader()
     _redirect(stdout, stderr)
     faulthandler.enable()
     stop = threading.Event()
@@ -97,6 +102,13 @@ def _run(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
     except Exception as error:
         traceback.print_exc()
         return _failure(error)
+
+
+def _is_told_to_begin(control: Connection) -> bool:
+    try:
+        return control.recv_bytes() == BEGIN
+    except (EOFError, OSError):
+        return False
 
 
 def _obey(control: Connection, stop: threading.Event) -> None:
@@ -246,14 +258,34 @@ def _addresses(event: Event, job_id: str, run: Path) -> Event:
 
 def describe(queue: EventQueue) -> None:
     """What the installed Ultralytics knows, as one message."""
-    from AI.model_trainer import arguments
 
-    queue.put(encode(arguments.describe()))
+    def table() -> dict[str, Any]:
+        from AI.model_trainer import arguments
+
+        return arguments.describe()
+
+    _answer(queue, table)
 
 
-def greet(queue: EventQueue) -> None:
-    """An empty message: workers can start."""
-    queue.put(encode({}))
+def greet(queue: EventQueue, needed: Sequence[str]) -> None:
+    """An empty message: workers can start, with the modules that are needed."""
+
+    def load() -> dict[str, Any]:
+        for name in needed:  # a forkserver has them already, or has left out what cannot be imported
+            importlib.import_module(name)
+        return {}
+
+    _answer(queue, load)
+
+
+def _answer(queue: EventQueue, ask: Callable[[], dict[str, Any]]) -> None:
+    try:
+        answer = ask()
+    except Exception as error:
+        traceback.print_exc()
+        answer = {"error": "".join(traceback.format_exception_only(error)).strip()}
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+        queue.put(encode(answer))
 
 
 # What the worker writes

@@ -56,7 +56,7 @@ async def test_a_command_of_the_documentation_works(service: Running, tmp_path: 
     job_id = (await service.http.post("/train", json=payload)).json()["job_id"]
     if "cancel" not in command:
         await service.events(job_id)
-    await asyncio.wait_for(asyncio.shield(service.state["catalog"]), 30)
+    await asyncio.wait_for(asyncio.shield(service.state["readiness"].catalog), 30)
     real = command.replace("http://127.0.0.1:8000", service.url).replace("<id>", job_id)
     real = real.replace("/abs/data.yaml", str(data)).replace("curl ", "curl --fail-with-body ", 1)
     process = await asyncio.create_subprocess_shell(

@@ -138,7 +138,7 @@ async def test_a_start_without_room_answers_and_goes_on_once_there_is_some(
 
 async def test_a_full_disk_is_no_reason_not_to_delete(small: Path) -> None:
     async with serve(small / "data") as service:
-        await asyncio.wait_for(service.state["catalog"], 60)  # it is written to the disk
+        await asyncio.wait_for(service.state["readiness"].catalog, 60)  # it is written to the disk
         first, second, third = [await service.submit("rehearse", epochs=2) for _ in range(3)]
         for job_id in (first, second, third):
             await service.events(job_id)

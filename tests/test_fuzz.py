@@ -161,7 +161,7 @@ async def fuzz(tmp_path: Path, count: int, caplog: pytest.LogCaptureFixture) -> 
     async with serve(data, program="tests.trainings:count", heartbeat_seconds=0.05) as service:
         job_id = await service.submit("count", epochs=3)
         await service.events(job_id)
-        await asyncio.wait_for(asyncio.shield(service.state["catalog"]), 40)
+        await asyncio.wait_for(asyncio.shield(service.state["readiness"].catalog), 40)
         before = listing(tmp_path, data)
         rng = random.Random(0)
         statuses: dict[bytes, int] = {}

@@ -288,7 +288,7 @@ DATA: list[tuple[Any, ...]] = [
 async def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     monkeypatch.setattr("service.devices.gpus_to_use", list)
     async with serve(tmp_path / "data", program="tests.trainings:count") as running:
-        await asyncio.wait_for(asyncio.shield(running.state["catalog"]), 40)
+        await asyncio.wait_for(asyncio.shield(running.state["readiness"].catalog), 40)
         yield running
 
 

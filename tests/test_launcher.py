@@ -24,15 +24,14 @@ def tell(queue: EventQueue) -> None:
 
 
 def ask(launcher: Launcher) -> dict[str, object]:
-    queue = launcher.queue()
+    queue = EventQueue()
     process = launcher.start(tell, queue)
-    queue.close_writer()
     answer = orjson.loads(queue.get())
     with pytest.raises(EOFError):
         queue.get()
     process.join()
     assert process.exitcode == 0
-    queue.close_reader()
+    queue.reader.close()
     process.close()
     return answer
 
@@ -55,12 +54,11 @@ def test_a_worker_does_not_import_the_main_module_of_its_service() -> None:
 
 
 def test_a_queue_carries_bytes_and_unpickles_nothing() -> None:
-    launcher = Launcher()
-    queue = launcher.queue()
+    queue = EventQueue()
     queue.put(b"cos\nsystem\n(S'false'\ntR.")
     assert queue.get() == b"cos\nsystem\n(S'false'\ntR."
     queue.close_writer()
-    queue.close_reader()
+    queue.reader.close()
 
 
 def test_jobs_run_where_there_is_no_forkserver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,7 @@ async def test_a_waiting_job_tells_its_place_in_the_queue(tmp_path: Path) -> Non
 
 async def test_the_service_is_alive_at_once_and_ready_when_workers_can_start(service: Running) -> None:
     assert (await service.http.get("/healthz")).json() == {"status": "ok"}
-    await asyncio.wait_for(asyncio.shield(service.state["catalog"]), 30)
+    await asyncio.wait_for(asyncio.shield(service.state["readiness"].catalog), 30)
     response = await service.http.get("/readyz")
     assert (response.status_code, response.json()) == (200, {"status": "ready"})
 

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from AI.model_trainer import config_dir
+from service import forkserver
 from service.app import make_launcher
 from service.errors import JobFinal, JobNotFound, NotReady
 from service.events import Record
@@ -378,16 +378,25 @@ def test_a_closed_runner_takes_no_jobs(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_a_dead_forkserver_fails_its_job_and_is_replaced(house: House, tmp_path: Path) -> None:
-    """Multiprocessing would say that the worker is dead while it trains on."""
-    job_id = house.submit("have_children", gate=str(tmp_path / "never"))
+@pytest.mark.parametrize("end", ["finish", "kill"])
+def test_a_training_outlives_its_forkserver(house: House, tmp_path: Path, end: str) -> None:
+    """Multiprocessing would say that the worker is dead while it trains on; and nobody can tell its exit code."""
+    gate = tmp_path / "gate"
+    job_id = house.submit("have_children", gate=str(gate))
     progress = house.until(lambda: house.store.job(job_id).progress)
     pid = house.store.job(job_id).pid or 0
-    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    assert psutil.Process(pid).ppid() == server
+    server = psutil.Process(pid).ppid()
+    assert server == forkserver.pid()
     os.kill(server, signal.SIGKILL)
+    house.until(lambda: psutil.Process(pid).ppid() != server)
+    if end == "finish":
+        gate.touch()
+    else:
+        os.kill(pid, signal.SIGKILL)
     final = house.end(job_id)
-    assert (final["event"], final["reason"]) == ("failed", "worker_lost")
+    assert (final["event"], final["reason"]) == (
+        ("completed", "finished") if end == "finish" else ("failed", "worker_lost")
+    )
     assert gone(pid)
     assert gone(progress["metrics"]["child"])
     assert house.end(house.submit("count"))["event"] == "completed"

@@ -39,13 +39,13 @@ _MODULES = (
     "AI.model_trainer.label_cache",
 )
 
-#: Modules that the installed versions do not have. A training does without the warm start for those; a test asks.
+#: Modules that cannot be imported. A training does without the warm start for those, or tells of it; a test asks.
 missing: list[str] = []
 
 for _name in _MODULES:
     try:
         import_module(_name)
-    except ImportError:  # multiprocessing would swallow it as well, together with all imports after it
+    except Exception:  # it would end the forkserver, or (ImportError) silently all imports after it
         missing.append(_name)
 
 if "ultralytics" not in missing:
