@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 from AI.model_trainer import config_dir
 from service import descriptors, devices, sandbox, uvicorn_seam
 from service.auth import Guard
+from service.inspection import Inspections
 from service.launcher import Launcher
 from service.metrics import Metrics
 from service.problems import EXCEPTION_HANDLERS
@@ -115,9 +116,12 @@ def create_app(settings: Settings | None = None) -> Service:
         runner = _make_runner(settings, store, launcher, open_files)
         jobs = settings.folder / "jobs"
         retention = Retention(store, jobs, keep_days=settings.keep_days, keep_jobs=settings.keep_jobs)
+        limits = limits_of(settings, open_files)
+        inspections = Inspections(launcher, settings.folder, limits=limits, roots=settings.dataset_roots)
         metrics.watch(store, hub, runner, launcher)
         readiness = Readiness(launcher, settings.folder)
         try:
+            await to_thread.run_sync(inspections.sweep)
             await to_thread.run_sync(config_dir.prepare, settings.folder / "config")
             await _start(runner)
             retention.start()
@@ -131,6 +135,7 @@ def create_app(settings: Settings | None = None) -> Service:
                     retention=retention,
                     metrics=metrics,
                     readiness=readiness,
+                    inspections=inspections,
                     checkers=CapacityLimiter(CHECKERS),
                     downloads=CapacityLimiter(room.files),
                 )
@@ -138,6 +143,7 @@ def create_app(settings: Settings | None = None) -> Service:
             hub.close()
             connections.close()
             readiness.close()
+            await inspections.close()
             await to_thread.run_sync(runner.close)
             await to_thread.run_sync(retention.close)
             await to_thread.run_sync(store.close)
@@ -188,11 +194,7 @@ def _make_runner(settings: Settings, store: Store, launcher: Launcher, open_file
         grace_seconds=settings.cancel_grace_seconds,
         max_waiting=settings.max_waiting,
         stalled_seconds=settings.stalled_seconds,
-        limits={
-            "memory_bytes": settings.max_memory_bytes,
-            "file_bytes": settings.max_file_bytes,
-            "open_files": open_files,
-        },
+        limits=limits_of(settings, open_files),
     )
 
 
@@ -215,6 +217,15 @@ def _leave(hub: Hub, runner: Runner, service: Service) -> None:
     threading.Thread(target=runner.leave, name="leaving", daemon=True).start()  # at once: a SIGKILL may follow
     hub.close()
     asyncio.get_running_loop().call_later(LEAVE_SECONDS, service.cut_connections)
+
+
+def limits_of(settings: Settings, open_files: int | None) -> dict[str, int | None]:
+    """What each worker may use (see `sandbox`)."""
+    return {
+        "memory_bytes": settings.max_memory_bytes,
+        "file_bytes": settings.max_file_bytes,
+        "open_files": open_files,
+    }
 
 
 def make_launcher(settings: Settings) -> Launcher:

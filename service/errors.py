@@ -22,11 +22,13 @@
     │   ├── InvalidPayload       422
     │   ├── KeyReused            422
     │   ├── QueueFull            429
+    │   ├── TooManyChecks        429
     │   ├── TooManyStreams       503
     │   └── NotReady             503
     ├── LogRefused           the event log does not take this event
     │   ├── LogClosed
     │   └── StaleAttempt
+    ├── CheckFailed          503: a dataset could not be looked through
     ├── StoreUnavailable     503: the log could not be written; nothing was acknowledged
     └── DataDirInUse         another process owns the data folder
 
@@ -156,6 +158,14 @@ class QueueFull(RequestRejected):
     retry_after = 60
 
 
+class TooManyChecks(RequestRejected):
+    """Raised when as many datasets are looked through as may be at once."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too_many_checks"
+    retry_after = 5
+
+
 class PreconditionFailed(RequestRejected):
     """Raised when a file is no longer the one that If-Match or If-Unmodified-Since asks for."""
 
@@ -259,6 +269,13 @@ class LogClosed(LogRefused):
 
 class StaleAttempt(LogRefused):
     """Raised when an event comes from another attempt than the job's current one."""
+
+
+class CheckFailed(ServiceError):
+    """Raised when a dataset could not be looked through, for a reason that is not in the data."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "check_failed"
 
 
 class StoreUnavailable(ServiceError):

@@ -25,6 +25,17 @@ _MEDIA = {
 #: The bodies: the schema of a payload is an address of its own, since it is the installed Ultralytics'.
 _BODIES: Mapping[str, Any] = {
     "train": {"$ref": "/schema/train"},
+    "check_dataset": {
+        "type": "object",
+        "required": ["data"],
+        "additionalProperties": False,
+        "properties": {
+            "data": {"type": "string", "minLength": 1, "maxLength": 4_096},
+            "task": {"enum": ["detect", "segment", "classify", "pose", "obb", None]},
+            "single_cls": {"type": "boolean", "default": False},
+            "classes": {"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}},
+        },
+    },
     "resume": {
         "type": "object",
         "additionalProperties": False,
@@ -113,5 +124,5 @@ def _operation(name: str, path: str, call: Mapping[str, Any]) -> dict[str, Any]:
     }
     if name in _BODIES:
         content = {"application/json": {"schema": _BODIES[name]}}
-        operation["requestBody"] = {"required": name == "train", "content": content}
+        operation["requestBody"] = {"required": name != "resume", "content": content}
     return operation

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -85,6 +85,22 @@ class ResumeRequest(BaseModel):
 
     #: The new total; None: the planned one.
     epochs: Whole | None = Field(None, ge=1, le=1_000_000)
+
+
+class CheckRequest(BaseModel):
+    """Which dataset is to be looked through, and how a training would read it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    data: str = Field(min_length=1, max_length=4_096)
+    task: Literal["detect", "segment", "classify", "pose", "obb"] | None = None
+    single_cls: bool = False
+    classes: list[Annotated[int, Field(ge=0, le=1_000_000)]] | None = Field(None, max_length=MAX_ITEMS)
+
+
+def parse_check(body: bytes) -> CheckRequest:
+    """The checked body of a look through a dataset. Raises InvalidJson, InvalidPayload."""
+    return _validated(CheckRequest, _content(body))
 
 
 def parse_resume(body: bytes) -> ResumeRequest:

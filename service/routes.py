@@ -33,6 +33,7 @@ from service.errors import (
 )
 from service.events import EVENT_TYPES, UNFILTERED_TYPES, encode
 from service.eventstream import BoardStream, JobStream
+from service.inspection import Inspections
 from service.jobs import Job, Status, links
 from service.metrics import Metrics
 from service.negotiation import preferred
@@ -71,6 +72,7 @@ class State(TypedDict):
     retention: Retention
     metrics: Metrics
     readiness: Readiness
+    inspections: Inspections
     #: Who looks at payloads and datasets, which may take seconds: all other requests have threads of their own.
     checkers: CapacityLimiter
     #: Files of jobs that are sent; further ones wait.
@@ -258,6 +260,14 @@ def _is_ready(name: str, catalog: Catalog, settings: Settings) -> bool:
     except InvalidPayload:
         return False
     return True
+
+
+async def check_dataset(request: Request) -> Response:
+    """`POST /datasets/check`: what is in a dataset, read as a training would; nothing is trained."""
+    wanted = payload.parse_check(await _json_body(request)).model_dump()
+    catalog = await _ready(request)
+    inspections: Inspections = request.state.inspections
+    return answer(await inspections.inspect(wanted, catalog.datasets, request.is_disconnected))
 
 
 async def schema(request: Request) -> Response:
@@ -509,6 +519,7 @@ ROUTES: list[BaseRoute] = [
     call("/demo", demo, "POST"),
     call("/models", models),
     call("/datasets", datasets),
+    call("/datasets/check", check_dataset, "POST"),
     call("/schema/train", schema),
     call("/events", all_events),
     call("/jobs", list_jobs),

@@ -192,7 +192,7 @@ def _train(spec: Spec, folder: Path, progress: Emit, should_stop: ShouldStop) ->
 
     run, checkpoints, resume = folder / "run", folder / "checkpoints", spec["resume"]
     own = {
-        "data": _data(spec, folder, progress),
+        "data": _data(spec, folder, progress, task_of(spec["model"])),
         "save_dir": str(run),
         "threads": spec["threads"] if spec["threads"] in ("all", "stock") else int(spec["threads"]),
         "weights_dir": spec["weights_dir"],
@@ -216,16 +216,14 @@ def _train(spec: Spec, folder: Path, progress: Emit, should_stop: ShouldStop) ->
     )
 
 
-def _data(spec: Spec, folder: Path, listener: Emit) -> str:
+def _data(spec: Spec, folder: Path, listener: Emit, task: str | None) -> str:
     """What the training sees: the service's own copy or links in the job's folder, or a folder of classes as it is."""
     own, named = dataset.written(folder), str(spec["fit_params"]["data"])
     if own is None and (dataset.is_archive(named) or not os.path.isabs(named)):  # it could not be read at the POST
         source, home = _source(named, Path(spec["datasets_dir"]), listener, spec["offline"])
         arguments = {**spec["hyperparameters"], **spec["fit_params"]}
         try:
-            found = dataset.read(
-                str(source), task_of(spec["model"]), [home], arguments=arguments, is_unpacked=os.path.isabs(named)
-            )
+            found = dataset.read(str(source), task, [home], arguments=arguments, is_unpacked=os.path.isabs(named))
         except InvalidPayload as error:
             raise UnfitDataset("; ".join(fault.detail for fault in error.faults)) from None
         own = source if found is None else dataset.write(found, folder)
@@ -254,6 +252,21 @@ def _addresses(event: Event, job_id: str, run: Path) -> Event:
         for key, path in ((key, Path(name).resolve()) for key, name in named.items() if name is not None)
         if path.is_relative_to(run)
     }
+
+
+def check(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
+    """The program that looks through a dataset: no training, no GPU, and trainings go first."""
+    from AI.model_trainer import check_dataset, label_cache
+
+    if hasattr(os, "nice"):
+        os.nice(10)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    _log_through(emit)
+    label_cache.redirect(Path(spec["cache_dir"]))
+    folder = Path(spec["folder"])
+    os.chdir(folder)
+    arguments = {name: spec["fit_params"][name] for name in ("single_cls", "classes")}
+    return dict(check_dataset(_data(spec, folder, emit, spec["task"]), spec["task"], safe=True, **arguments))
 
 
 def describe(queue: EventQueue) -> None:

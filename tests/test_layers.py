@@ -20,7 +20,7 @@ LAYERS = [
     ["payload", "logs"],
     ["schema"],
     ["metrics", "retention", "readiness"],
-    ["catalog", "eventstream", "runner"],
+    ["catalog", "eventstream", "inspection", "runner"],
     ["streaming"],
     ["supervisor", "store", "waiting"],
     ["starting"],
