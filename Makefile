@@ -3,6 +3,7 @@
 # make serve    set up, serve the page and the API on http://127.0.0.1:8000
 # make check    lint, types, layers       make test-slow   the long repetitions
 # make bench    the benchmarks            make install     the set-up alone (.venv/)
+# make campaign N=200 SEED=1              faults of processes at random, once for each release
 
 PYTHON ?= python3
 # Where torch and torchvision come from, if not from the usual registry: the address of PyTorch's own index of CPU builds
@@ -10,8 +11,11 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 # Processes that run tests beside each other.
 PROCESSES ?= 2
+# Faults of a campaign, and what decides their order and moments.
+N ?= 200
+SEED ?= 1
 BIN := .venv/bin
-.PHONY: install browser demo serve test test-slow check bench clean
+.PHONY: install browser demo serve test test-slow check bench campaign clean
 
 install: .venv/installed node_modules/.installed
 
@@ -60,6 +64,9 @@ check: install
 bench: install
 	@$(BIN)/python -m benchmarks.fanout
 	@$(BIN)/python -m benchmarks.start
+
+campaign: install
+	@$(BIN)/python -m tests.campaign -n $(N) --seed $(SEED)
 
 # The page is tested in a real Chromium. Where it cannot be installed those tests are skipped, and say so; never with CI set.
 browser:
