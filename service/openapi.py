@@ -1,26 +1,65 @@
-"""The calls of the service as an OpenAPI document, and as a page: read from the routes and the first lines of their
-handlers, so that nothing is said twice.
+"""The calls of the service as an OpenAPI document, and as a page: read from the routes, their parameters and the first
+lines of their handlers, so that nothing is said twice. What those do not tell is in the tables here.
 """
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from starlette.routing import BaseRoute, Route
 
+from service import parameters
+
 #: The first line of a handler: "`POST /train`: what it does."
 _LINE = re.compile(r"`(?P<method>[A-Z]+) (?P<path>[^`?]+)(\?(?P<query>[^`]*))?`: (?P<summary>.+)")
-#: Handlers whose answer is another one than 200 with JSON.
-_STATUS = {"train": 202, "demo": 202, "cancel": 202, "stop": 202, "resume": 202, "delete": 204}
-_MEDIA = {
-    "events": "text/event-stream",
-    "all_events": "text/event-stream",
-    "logs": "text/plain",
-    "metrics": "text/plain",
-    "artifact": "application/octet-stream",
-    "artifacts_zip": "application/zip",
+#: What else than JSON a call answers with.
+_MEDIA: Mapping[str, Sequence[str]] = {
+    "index": ["text/html"],
+    "docs": ["text/html"],
+    "events": ["text/event-stream", "application/json"],
+    "all_events": ["text/event-stream"],
+    "logs": ["text/plain"],
+    "metrics": ["text/plain"],
+    "artifact": ["application/octet-stream"],
+    "artifacts_zip": ["application/zip"],
+}
+#: The answers that do not fail: by status, what it says; where a call is not named, that is 200 and its summary.
+#: Calls whose answer may be kept.
+_KEPT = ("index", "show_job", "models", "schema", "openapi_document")
+_KNOWN = "the client has it already (If-None-Match)"
+_ACCEPTED = {"202": "on the disk, and queued", "200": "the same request came before: its job"}
+_FILE = {"200": "the whole", "206": "the Range of it", "304": _KNOWN}
+_ANSWERS: Mapping[str, Mapping[str, str]] = {
+    "train": _ACCEPTED,
+    "demo": _ACCEPTED,
+    **{name: {"202": "the snapshot; the request is on the disk"} for name in ("cancel", "stop", "resume")},
+    "delete": {"204": "the job is gone"},
+    "events": {"200": "the events", "204": "the log has ended, and the client has all of it", "304": _KNOWN},
+    "artifact": _FILE,
+    "artifacts_zip": _FILE,
+    **{name: {"200": "", "304": _KNOWN} for name in _KEPT},
+}
+_EMPTY = frozenset({"204", "304"})
+_STARTS = {"200": ["Location", "Idempotent-Replayed"], "202": ["Location"]}
+_FILE_HEADERS = {"200": ["ETag"], "206": ["ETag", "Content-Range"], "416": ["Content-Range"]}
+#: The headers of answers, by call and status.
+_SHOWN: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "train": _STARTS,
+    "demo": _STARTS,
+    "artifact": _FILE_HEADERS,
+    "artifacts_zip": _FILE_HEADERS,
+    "show_job": {"200": ["ETag"]},
+}
+#: Problems that a call has beside those that all may have.
+_FAILS: Mapping[str, Mapping[str, str]] = {
+    "artifact": {
+        "400": "the Range does not parse",
+        "412": "it is another file than If-Match or If-Unmodified-Since asks for",
+        "416": "nothing of the file is in the Range",
+    },
+    "artifacts_zip": {"412": "they are other files than If-Match asks for", "416": "nothing of it is in the Range"},
 }
 #: The bodies: the schema of a payload is an address of its own, since it is the installed Ultralytics'.
 _BODIES: Mapping[str, Any] = {
@@ -42,20 +81,33 @@ _BODIES: Mapping[str, Any] = {
         "properties": {"epochs": {"type": ["integer", "null"], "minimum": 1, "maximum": 1_000_000}},
     },
 }
-_HEADERS = {"train": ["Idempotency-Key"], "events": ["Last-Event-ID"]}
+_KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
+_TEXT = {"type": "string"}
+#: The headers that a call takes.
+_TAKES: Mapping[str, Mapping[str, parameters.Schema]] = {
+    "train": {"Idempotency-Key": _KEY},
+    "demo": {"Idempotency-Key": _KEY},
+    "events": {"Last-Event-ID": parameters.NUMBER, "If-None-Match": _TEXT},
+    "artifact": dict.fromkeys(
+        ("Range", "If-Range", "If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since"), _TEXT
+    ),
+    "artifacts_zip": dict.fromkeys(("Range", "If-Range", "If-None-Match", "If-Match"), _TEXT),
+    **{name: {"If-None-Match": _TEXT} for name in _KEPT},
+}
 _PROBLEM = {
     "description": "what is wrong, as RFC 9457 has it",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    "headers": {"Retry-After": {"description": "of a 429 or 503: seconds", "schema": {"type": "integer"}}},
 }
-_TEXT = {"type": "string"}
 _PROBLEM_SCHEMA = {
     "type": "object",
-    "required": ["type", "title", "status", "detail"],
+    "required": ["type", "title", "status", "detail", "code"],
     "properties": {
         "type": _TEXT,
         "title": _TEXT,
         "status": {"type": "integer"},
         "detail": _TEXT,
+        "code": {"type": "string", "description": "For programs: docs/protocol.md lists them."},
         "errors": {
             "type": "array",
             "items": {
@@ -107,22 +159,36 @@ def _calls(routes: Iterable[BaseRoute]) -> Iterable[tuple[str, dict[str, Any]]]:
 
 
 def _operation(name: str, path: str, call: Mapping[str, Any]) -> dict[str, Any]:
-    places = [("path", inside, True) for inside in re.findall(r"{(\w+)}", path)]
-    places += [("query", part.partition("=")[0], False) for part in (call["query"] or "").split("&") if part]
-    places += [("header", header, False) for header in _HEADERS.get(name, ())]
-    status = _STATUS.get(name, 200)
-    answer: dict[str, Any] = {"description": call["summary"]}
-    if status != 204:
-        answer["content"] = {_MEDIA.get(name, "application/json"): {}}
+    inside = [_parameter("path", part, _TEXT) for part in re.findall(r"{(\w+)}", path)]
+    query = [_parameter("query", part, schema) for part, schema in parameters.QUERIES.get(name, {}).items()]
+    headers = [_parameter("header", part, schema) for part, schema in _TAKES.get(name, {}).items()]
     operation: dict[str, Any] = {
         "operationId": name,
         "summary": call["summary"],
-        "parameters": [
-            {"in": place, "name": part, "required": needed, "schema": _TEXT} for place, part, needed in places
-        ],
-        "responses": {str(status): answer, "default": _PROBLEM},
+        "parameters": inside + query + headers,
+        "responses": _responses(name, call["summary"]),
     }
     if name in _BODIES:
         content = {"application/json": {"schema": _BODIES[name]}}
         operation["requestBody"] = {"required": name != "resume", "content": content}
     return operation
+
+
+def _parameter(place: str, name: str, schema: parameters.Schema) -> dict[str, Any]:
+    about = {key: value for key, value in schema.items() if key == "description"}
+    listed = {"style": "form", "explode": False} if schema["type"] == "array" else {}  # with commas
+    bare = {key: value for key, value in schema.items() if key != "description"}
+    return {"in": place, "name": name, "required": place == "path", **about, **listed, "schema": bare}
+
+
+def _responses(name: str, summary: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"default": _PROBLEM}
+    for status, text in _ANSWERS.get(name, {"200": summary}).items():
+        found[status] = {"description": text or summary}
+        if status not in _EMPTY:
+            found[status]["content"] = {media: {} for media in _MEDIA.get(name, ["application/json"])}
+    for status, text in _FAILS.get(name, {}).items():
+        found[status] = {**_PROBLEM, "description": text}
+    for status, headers in _SHOWN.get(name, {}).items():
+        found[status]["headers"] = {header: {"schema": _TEXT} for header in headers}
+    return found

@@ -19,7 +19,8 @@ HIGHEST = 2**53
 
 Schema = Mapping[str, Any]
 
-_NUMBER = {"type": "integer", "minimum": 0, "maximum": HIGHEST}
+#: The number of an event or a job.
+NUMBER: Schema = {"type": "integer", "minimum": 0, "maximum": HIGHEST}
 _LIMIT = {"type": "integer", "minimum": 0, "maximum": PAGE}
 #: By the name of the handler. What is not here takes no query at all.
 QUERIES: Mapping[str, Mapping[str, Schema]] = {
@@ -31,7 +32,7 @@ QUERIES: Mapping[str, Mapping[str, Schema]] = {
             "description": "Words that are parts of id, model or dataset.",
         },
         "limit": {**_LIMIT, "default": 100},
-        "cursor": _NUMBER,
+        "cursor": NUMBER,
     },
     "events": {
         "types": {
@@ -39,13 +40,13 @@ QUERIES: Mapping[str, Mapping[str, Schema]] = {
             "items": {"type": "string", "enum": sorted(EVENT_TYPES)},
             "description": "Of these types only; final events and interrupted come in any case.",
         },
-        "last_event_id": {**_NUMBER, "default": 0, "description": "Events after this one; the header beats it."},
+        "last_event_id": {**NUMBER, "default": 0, "description": "Events after this one; the header beats it."},
         "limit": {**_LIMIT, "default": PAGE, "description": "Events in a page of JSON; a stream has no pages."},
     },
     "logs": {
         "tail": {"type": "integer", "minimum": 0, "maximum": logs.MAX_TAIL, "description": "The last lines only."},
-        "after": {**_NUMBER, "description": "What comes after this event only."},
-        "offset": {**_NUMBER, "description": "What comes after so many bytes only."},
+        "after": {**NUMBER, "description": "What comes after this event only."},
+        "offset": {**NUMBER, "description": "What comes after so many bytes only."},
         "follow": {"type": "string", "description": "Goes on until the job has ended, unless empty, 0 or false."},
     },
     "artifact": {"v": {"type": "string", "description": "Anything; tells two versions of a file apart for a cache."}},

@@ -85,7 +85,9 @@ def train_schema(catalog: Catalog) -> dict[str, Any]:
                 "type": "object",
                 "required": ["data"],
                 "additionalProperties": False,
-                "properties": arguments | OWN_ARGUMENTS,
+                # Without defaults: that of `epochs` here is what `hyperparameters` says. A client that filled it in
+                # would override what its user asked for.
+                "properties": {name: _without_default(rule) for name, rule in arguments.items()} | OWN_ARGUMENTS,
             },
             "priority": {
                 "type": "integer",
@@ -103,6 +105,10 @@ def train_schema(catalog: Catalog) -> dict[str, Any]:
             },
         },
     }
+
+
+def _without_default(rule: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in rule.items() if key != "default"}
 
 
 def properties(catalog: Catalog) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ export class Problem extends Error {
 
 /** The answer's JSON. Raises Problem. @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
 export async function ask(path, options = {}) {
-  const answer = await fetch(path, { cache: "no-store", ...options }).catch(() => {
+  const answer = await fetch(path, options).catch(() => {
     throw new Problem(0, "The service does not answer.");
   });
   const body = await answer.json().catch(() => ({}));

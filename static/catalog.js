@@ -25,5 +25,6 @@ export const datasets = () => ask("datasets");
 
 /** The schema of every argument, wherever it stands in the payload. @returns {Promise<Record<string, Argument>>} */
 export async function argumentTable() {
-  return (await schema()).properties.fit_params.properties;
+  const { fit_params: all, hyperparameters } = (await schema()).properties;
+  return { ...all.properties, ...hyperparameters.properties }; // the second have the defaults
 }
