@@ -3,6 +3,7 @@
 import { ask, jobPath, post, Problem } from "./api.js";
 import { argumentTable, datasets, models, schema } from "./catalog.js";
 import { favicon, say, title } from "./attention.js";
+import { DatasetCheck } from "./datasetcheck.js";
 import { datasetField, PLACEHOLDER, whereToLook } from "./datasetfield.js";
 import { startDemo } from "./demo.js";
 import { button, copy, h, icon, write } from "./dom.js";
@@ -43,6 +44,8 @@ export class TrainingForm {
     this._fields = new Map();
     /** Names that only `fit_params` takes. @type {Set<string>} */
     this._fitOnly = new Set();
+    /** The chosen model's; null: not known. @type {string|null} */
+    this._task = null;
     title("New training");
     favicon(null);
     this._trouble = h("div", { class: "fault card", role: "alert", hidden: true, tabindex: -1 });
@@ -60,7 +63,9 @@ export class TrainingForm {
     this._make().catch((error) => this._fail(error));
   }
 
-  close() {}
+  close() {
+    this._check?.close();
+  }
 
   async _make() {
     const none = { datasets: [], roots: [], ready: [] };
@@ -82,10 +87,15 @@ export class TrainingForm {
     const others = own.map((name) => add(`/${name}`, whole.properties[name], OWN[name]));
     await this._begin();
     this._more = new MoreArguments(rest);
-    const picker = new ModelPicker(/** @type {HTMLInputElement} */ (model.control), (task) => this._more?.show(task));
+    const picker = new ModelPicker(/** @type {HTMLInputElement} */ (model.control), (task) => {
+      this._more?.show(task);
+      this._task = task;
+    });
+    const check = (this._check = new DatasetCheck(() => this._wanted(), (detail, suggestion) => data.fault(detail, suggestion)));
+    data.control.addEventListener("input", () => check.forget());
     this._form.append(
       h("fieldset", { class: "card" }, h("legend", {}, "Model"), picker.element, model.element),
-      h("fieldset", { class: "card" }, h("legend", {}, "Dataset"), datasetField(data, found, this._connection.jobs.values())),
+      h("fieldset", { class: "card" }, h("legend", {}, "Dataset"), datasetField(data, found, this._connection.jobs.values()), check.element),
       h("fieldset", { class: "card" }, h("legend", {}, "Training"), h("div", { class: "fields" }, ...[...common, ...others].map((field) => field.element))),
       this._more.element,
       this._shell(),
@@ -134,6 +144,13 @@ export class TrainingForm {
     }
     this._draft.begin(fields);
     this._kept.hidden = !this._draft.restore(fields);
+  }
+
+  /** What a look through the dataset needs to know. */
+  _wanted() {
+    const value = (/** @type {string} */ name) => this._fields.get(`/hyperparameters/${name}`)?.value;
+    const data = String(this._fields.get("/fit_params/data")?.value ?? "");
+    return { data, task: this._task, single_cls: value("single_cls"), classes: value("classes") };
   }
 
   _changed() {

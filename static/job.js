@@ -4,6 +4,7 @@ import { Actions } from "./actions.js";
 import { favicon, notify, say, title } from "./attention.js";
 import { ClassTable } from "./classes.js";
 import { copy, h, iconButton, mark, oncePerFrame, write } from "./dom.js";
+import { DatasetNote } from "./dataset.js";
 import { EventList } from "./events.js";
 import { Files } from "./files.js";
 import { ago, count, headline, metric, moment, plural, share, spoken } from "./format.js";
@@ -45,6 +46,7 @@ export class JobView {
     this._result = new Result(id);
     this._summary = new Summary();
     this._failure = new Failure();
+    this._dataset = new DatasetNote();
     this._name = h("h1");
     this._pill = new StatusPill();
     this._facts = h("p", { class: "facts quiet" });
@@ -75,6 +77,7 @@ export class JobView {
         this._actions.element,
       ),
       this._failure.element,
+      this._dataset.element,
       this._result.element,
       this._summary.element,
       this._list,
@@ -126,6 +129,7 @@ export class JobView {
     this._result.show(job);
     this._summary.show(this.run, this._tab === "charts", isStale);
     this._failure.show(job);
+    this._dataset.show(this.run);
     this._drawTabs();
     this._attend(job, name);
   }

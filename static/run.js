@@ -38,6 +38,8 @@ class Reading {
   events = [];
   /** @type {JobEvent|null} */
   classes = null;
+  /** @type {import("./types.js").Dataset|null} what is in its dataset, all of it */
+  dataset = null;
   /** @type {JobEvent|null} what the training turned to last */
   phase = null;
   /** @type {JobEvent|null} the newest tick */
@@ -218,6 +220,9 @@ const TAKE = {
   },
   phase(run, event) {
     run.phase = event;
+  },
+  dataset(run, { splits, classes, class_count, warnings }) {
+    run.dataset = { splits, classes, class_count, warnings };
   },
   class_results(run, event) {
     run.classes = event;

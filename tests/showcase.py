@@ -20,7 +20,8 @@ def learn(spec, emit, should_stop):
 
     `hyperparameters`: `epochs`, `pause` (seconds per epoch), `names` of classes, `say` (lines for the log), `gate` (a
     file that the epoch after `until` waits for), `marks` of what is found ("BP": boxes, keypoints; "C": a class alone),
-    `slope` of the curves (0: nothing is learned), `rates` of the three groups beside each other.
+    `slope` of the curves (0: nothing is learned), `rates` of the three groups beside each other, images `dropped` of
+    the dataset (no word of it without).
     """
     options, resume = spec["hyperparameters"], spec["resume"]
     epochs, names = spec["epochs"] or options.get("epochs", 12), options.get("names", ["circle", "square", "triangle"])
@@ -29,6 +30,8 @@ def learn(spec, emit, should_stop):
     for line in options.get("say", ["Starting training", "Image sizes 96 train, 96 val"]):
         print(line, flush=True)
     told.phase("checking_data", 0)
+    if "dropped" in options:
+        told.emit({"event": "dataset", **told.where(0), **census(options["dropped"])})
     told.picture("labels.jpg", "labels", 0)
     for epoch in range(done + 1, epochs + 1):
         if epoch == options.get("until", 0) + 1 and "gate" in options:
@@ -42,6 +45,28 @@ def learn(spec, emit, should_stop):
     told.end(names, done)
     reason = "finished" if done == epochs else "stopped"
     return {"reason": reason, "score": 0.61, "metrics": told.metrics(done), "save_dir": str(told.run)}
+
+
+def look(spec, emit, should_stop):
+    """Looks through a dataset, or says that it does: as many images are dropped as the name of its folder says."""
+    return {"task": spec["task"] or "detect", **census(int(Path(spec["fit_params"]["data"]).parent.name))}
+
+
+def census(dropped):
+    """What is in a dataset of a hundred images to train with, and ten to validate."""
+    bad = [
+        {"file": f"/sets/images/{number}.jpg", "reason": "this is no image: a Git LFS pointer"} for number in range(2)
+    ]
+    train = {"images": 100, "labelled": 90 - dropped, "background": 10, "missing": 0, "dropped": dropped}
+    val = {"images": 10, "labelled": 10, "background": 0, "missing": 0, "dropped": 0}
+    rest = {"corrupt": 0, "duplicates": 0, "instances": 30, "label_folders": ["/sets/labels"]}
+    warning = f"train: {dropped} of 100 images are dropped ({dropped}%): {bad[0]['file']}: {bad[0]['reason']}"
+    return {
+        "splits": {"train": {**train, **rest, "bad": bad[:dropped]}, "val": {**val, **rest, "bad": []}},
+        "classes": [{"name": "circle", "instances": {"train": 21, "val": 17}}],
+        "class_count": 1,
+        "warnings": [warning] if dropped > 5 else [],
+    }
 
 
 def learn_and_wait(spec, emit, should_stop):
