@@ -69,8 +69,8 @@ class Service(Starlette):
 
     #: Those of uvicorn; None under another server.
     connections: Connections | None = None
-    #: Of the lifespan.
-    receive: Receive
+    #: Of the lifespan: the way to the server.
+    receive: Receive | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

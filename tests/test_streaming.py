@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import re
 import socket
 import sys
@@ -15,6 +16,7 @@ import httpx
 import httpx_sse
 import orjson
 import pytest
+import starlette.requests
 
 from service import eventstream, uvicorn_seam
 from service.jobs import Job
@@ -393,6 +395,19 @@ async def test_a_closing_hub_ends_every_stream_without_a_final_event(service: Ru
     await asyncio.wait_for(asyncio.gather(*readers), 10)
     assert sum(line.startswith("retry: ") for line in seen) == 20
     assert not any(line.startswith("event: completed") for line in seen)
+
+
+async def test_an_open_stream_keeps_neither_its_request_nor_its_job(service: Running) -> None:
+    create(service)
+    async with service.http.stream("GET", "/jobs/job/events"), service.http.stream("GET", "/events"):
+        await until(lambda: service.state["hub"].streams == 2)
+        append(service, 1).result()  # so that the store has a newer job, and only a stream could have the older one
+        gc.collect()
+        requests = [kept for kept in gc.get_objects() if isinstance(kept, starlette.requests.Request)]
+        assert len(requests) == 2, "one each, that of Starlette's own middleware"
+        streams = [kept for kept in gc.get_objects() if isinstance(kept, eventstream.EventStream)]
+        assert len(streams) == 2
+        assert not [field for stream in streams for field in vars(stream).values() if isinstance(field, Job)]
 
 
 async def test_both_ways_are_really_taken(service: Running, request: pytest.FixtureRequest) -> None:
