@@ -1,5 +1,6 @@
 """What is in a dataset: counted as Ultralytics reads it, told by trainings and by `check_dataset`."""
 
+import pickle
 import random
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import torch
 from PIL import Image
 
 from AI.model_trainer import InvalidDataset, build_model, check_dataset, label_cache, train_model
+from AI.model_trainer.dataset_report import DatasetReport
 from AI.model_trainer.imposters import unmask
+from AI.model_trainer.listener import Listener
 from tests.tiny import TASKS, TINY, make_dataset, tiny_model
 
 COUNTS = ("images", "labelled", "background", "missing", "dropped", "corrupt", "duplicates", "instances")
@@ -315,3 +318,8 @@ def test_counting_changes_no_result(tmp_path, monkeypatch):
 
     one, other = weights("with"), weights("without")
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_reports_the_dataset_can_be_sent_to_another_process():
+    hooks = DatasetReport(Listener(print), strict=True).hooks()
+    assert [event for event, _ in pickle.loads(pickle.dumps(hooks))] == [event for event, _ in hooks]

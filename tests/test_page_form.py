@@ -83,7 +83,7 @@ async def test_a_real_training_from_the_form_to_its_end(browser: Browser, tmp_pa
         assert await page.run("view.run.epochs.get('metric:metrics/mAP50(B)')") == maps
         assert await page.run("view.run.machine.xs.length") >= 3
         await page.page.get_by_role("tab", name="Classes").click()
-        assert set(await page.page.locator("tbody th").all_inner_texts()) == {"red", "green"}
+        assert set(await page.page.locator("#panel tbody th").all_inner_texts()) == {"red", "green"}
         await page.page.get_by_role("tab", name="Pictures").click()
         shown = {event["path"] for event in events if event["event"] == "image"}
         await page.until(f"view.run.pictures.size === {len(shown)}")
