@@ -26,6 +26,7 @@ from service.errors import NotReady
 from service.launcher import EventQueue, Launcher, StartFailed
 from service.readiness import Readiness
 from tests.client import until
+from tests.conftest import serve
 from tests.test_runner import House, gone
 from tests.test_survival import epochs
 
@@ -231,12 +232,16 @@ def _is_of_this_test(process: psutil.Process) -> bool:
 # The warm start
 
 
-@asynccontextmanager
-async def readiness(launcher: Launcher, folder: Path) -> AsyncIterator[Readiness]:
-    """One that knows the arguments already, so that nothing needs Ultralytics."""
+def keep_table(folder: Path) -> None:
     kept = folder / "cache" / f"arguments-{metadata.version('ultralytics')}-{catalog.TABLE_VERSION}.json"
     kept.parent.mkdir(parents=True)
     kept.write_bytes(orjson.dumps({"arguments": {}, "models": [], "model_configs": [], "model_table": []}))
+
+
+@asynccontextmanager
+async def readiness(launcher: Launcher, folder: Path) -> AsyncIterator[Readiness]:
+    """One that knows the arguments already, so that nothing needs Ultralytics."""
+    keep_table(folder)
     opened = Readiness(launcher, folder)
     opened.start()
     try:
@@ -301,6 +306,29 @@ async def test_a_broken_environment_is_told_and_tried_again(
         await until(lambda: ready.reason() is None)
 
 
+@pytest.mark.usefixtures("light", "quick")
+async def test_what_keeps_workers_from_starting_is_told_to_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.app.PRELOAD", PRELOAD)
+    monkeypatch.setattr(catalog, "NEEDED", ("no_such_module",))
+    keep_table(tmp_path / "data")
+    async with serve(tmp_path / "data") as service:
+        for answer in (await service.http.post("/train", json={}), await service.http.get("/readyz")):
+            assert answer.status_code == 503
+            assert "No module named 'no_such_module'" in answer.json()["detail"]
+        monkeypatch.setattr(catalog, "NEEDED", ())
+        await service.state["readiness"].catalog
+        assert (await service.http.get("/readyz")).status_code == 200
+        assert "yolo_trainer_forkserver_up 1.0" in (await service.http.get("/metrics")).text
+        service.state["readiness"].close()  # nothing replaces it
+        kill()
+        await until(forkserver.fault)
+        answer = await service.http.get("/readyz")
+        assert (answer.status_code, "has died" in answer.json()["detail"]) == (503, True)
+        assert "yolo_trainer_forkserver_up 0.0" in (await service.http.get("/metrics")).text
+
+
 # The end of the service
 
 SERVICE = """
@@ -318,11 +346,11 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("when", ["importing", "idle"])
+@pytest.mark.parametrize("when", ["importing", "idle", "stopped"])
 def test_a_forkserver_ends_with_its_service_and_says_nothing(tmp_path: Path, when: str) -> None:
     gate = tmp_path / "gate"
     reached = Path(f"{gate}.reached")
-    if when == "idle":
+    if when != "importing":
         gate.touch()
     command = [sys.executable, "-c", SERVICE, ",".join(PRELOAD), str(gate)]
     service = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -330,11 +358,13 @@ def test_a_forkserver_ends_with_its_service_and_says_nothing(tmp_path: Path, whe
         time.sleep(0.005)
     pid = int(reached.read_text())
     assert not gone(pid)
-    if when == "idle":
+    if when == "importing":
+        service.kill()
+    else:
         assert service.stdout is not None
         assert service.stdout.readline() == b"warm\n"
-    else:
-        service.kill()
+    if when == "stopped":
+        os.kill(pid, signal.SIGSTOP)
     _, said = service.communicate()  # its standard input ends, and the service with it
     while not gone(pid):
         time.sleep(0.005)
