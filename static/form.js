@@ -86,7 +86,7 @@ export class TrainingForm {
     const own = Object.keys(whole.properties).filter((name) => !["model", "hyperparameters", "fit_params"].includes(name));
     const others = own.map((name) => add(`/${name}`, whole.properties[name], OWN[name]));
     await this._begin();
-    this._more = new MoreArguments(rest);
+    this._more = new MoreArguments(rest, this._from ? "Set in that training" : "Set");
     const picker = new ModelPicker(/** @type {HTMLInputElement} */ (model.control), (task) => {
       this._more?.show(task);
       this._task = task;

@@ -29,8 +29,8 @@ const PURPOSES = [
 const ASIDE = /predict|export|validation only|video|OpenCV DNN|inference|window|^draw |bounding boxes|TensorRT|ONNX|DEEPX|target format|save .*\.txt|cropped|NMS|distill/i;
 
 export class MoreArguments {
-  constructor(/** @type {Field[]} */ fields) {
-    this._fields = fields;
+  /** @param {Field[]} fields @param {string} setTitle what stands over those that are set already */
+  constructor(fields, setTitle) {
     /** The task of the chosen model; null: not known, so all are shown. @type {string|null} */
     this._task = null;
     this._search = h("input", { type: "search", class: "search", placeholder: "Search by name or meaning", "aria-label": "Search arguments", data: { search: "" } });
@@ -41,7 +41,7 @@ export class MoreArguments {
     const rest = new Set(fields.filter((field) => field.value === undefined));
     const take = (/** @type {(field: Field) => boolean} */ fits) => [...rest].filter((field) => fits(field) && rest.delete(field));
     this._groups = [
-      new Group("Set", set, { isOpen: true }),
+      new Group(setTitle, set, { isOpen: true }),
       ...PURPOSES.map(({ title, names, tasks }) => new Group(title, take(({ name }) => names.split(" ").includes(name)), { tasks })),
       new Group("Of other commands", take(({ argument }) => ASIDE.test(argument.description ?? "")), { isAside: true }),
       new Group("Other", [...rest], {}),
