@@ -1,7 +1,7 @@
 /** One argument of the schema as a labelled control that knows its default, its bounds and its fault. */
 
 import { fill, h, icon, mark, write } from "./dom.js";
-import { capital, count, words } from "./format.js";
+import { count } from "./format.js";
 import { shown } from "./arguments.js";
 
 /** @typedef {import("./catalog.js").Argument} Argument */
@@ -36,7 +36,7 @@ export class Field {
     this.element = h(
       "div",
       { class: "field", data: { name } },
-      h("label", { for: id }, said.label ?? capital(words(name)), said.label ? null : h("code", {}, name)),
+      h("label", { for: id }, said.label ?? h("code", {}, name)),
       this.control,
       hint ? h("p", { class: "hint", id: `${id}-hint` }, hint) : null,
       this._before,
