@@ -63,7 +63,7 @@ class Job:
     progress: dict[str, Any] | None = None
     #: The best epoch so far: `epoch`, `fitness`, `metrics`; after the end, what the final evaluation found.
     best: dict[str, Any] | None = None
-    #: What is in the dataset, in short: counts by split, and warnings. Classes and bad files are in the event.
+    #: What is in the dataset, in short: counts by split, and warnings; event `seq` has classes and bad files too.
     dataset: dict[str, Any] | None = None
     save_dir: str | None = None
     #: A cancel, or a stop, was acknowledged; a restart of the service honours it.
@@ -281,7 +281,7 @@ def _dataset(job: Job, event: Event) -> dict[str, Any]:
         if isinstance(split, dict)
     }
     warnings = [str(text)[:MAX_WARNING] for text in told[:MAX_WARNINGS]] if isinstance(told, list) else []
-    return {"dataset": {"splits": counts, "warnings": warnings}}
+    return {"dataset": {"seq": event.get("seq"), "splits": counts, "warnings": warnings}}
 
 
 def _log(job: Job, event: Event) -> dict[str, Any]:

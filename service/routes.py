@@ -307,16 +307,16 @@ async def show_job(request: Request) -> Response:
     job = await _job(request)
     shown = job.snapshot()
     if job.dataset is not None:  # the lists have the counts only
-        shown["dataset"] = await to_thread.run_sync(_dataset_of, request.state.store, job)
+        shown["dataset"] = await to_thread.run_sync(_dataset_of, request.state.store, job.id, job.dataset)
     return document(shown)
 
 
-def _dataset_of(store: Store, job: Job) -> dict[str, Any] | None:
-    """All that the newest event `dataset` tells; the counts where it cannot be read any more."""
-    for record in store.tail(job.id, "dataset", 1):
+def _dataset_of(store: Store, job_id: str, counts: dict[str, Any]) -> dict[str, Any]:
+    """All that the event behind these counts tells; the counts where the job is just being deleted."""
+    for record in store.read(job_id, counts["seq"] - 1, 1):
         event = loads(record.data)
-        return {name: event.get(name) for name in ("splits", "classes", "class_count", "warnings")}
-    return job.dataset
+        return counts | {name: event.get(name) for name in ("splits", "classes", "class_count", "warnings")}
+    return counts
 
 
 async def events(request: Request) -> Response:

@@ -12,7 +12,7 @@
  *   started_at: number|null, ended_at: number|null, updated_at: number, last_seq: number}} Job
  * @typedef {{images: number, labelled: number, background: number, missing: number, dropped: number, corrupt: number,
  *   duplicates: number, instances: number, bad?: {file: string, reason: string}[], label_folders?: string[]}} Split
- * @typedef {{splits: Record<string, Split>, warnings: string[],
+ * @typedef {{seq?: number, splits: Record<string, Split>, warnings: string[],
  *   classes?: {name: string, instances: Record<string, number>}[], class_count?: number}} Dataset
  * @typedef {{state: "connecting"|"live"|"reconnecting"|"gone", until?: number, why?: string}} Link
  *   The connection to the service; `until` is when the next try is made, in milliseconds since 1970.

@@ -90,7 +90,7 @@ async def test_what_is_in_the_dataset_is_an_event_in_the_snapshot_and_aloud(serv
     spoken = [event for event in events if event["event"] == "log" and event["level"] == "warning"]
     assert [line for event in spoken for line in event["lines"]] == [warning]
     shown = (await service.snapshot(events[-1]["job_id"]))["dataset"]
-    assert shown == {name: told[name] for name in ("splits", "classes", "class_count", "warnings")}
+    assert shown == {name: told[name] for name in ("seq", "splits", "classes", "class_count", "warnings")}
     (listed,) = (await service.http.get("/jobs")).json()["jobs"]
     assert listed["dataset"]["splits"]["train"]["dropped"] == 4
     assert listed["dataset"]["warnings"] == [warning]

@@ -51,6 +51,8 @@ class Scan:
 
     def first_bad(self, most: int) -> list[tuple[str, str]]:
         """The first dropped files and why each was dropped."""
+        if not self.dropped:
+            return []
         kept = set(self.kept)
         return [(file, self._reason(file)) for file in islice((f for f in self.files if f not in kept), most)]
 
