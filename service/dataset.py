@@ -60,7 +60,8 @@ def read(
     Raises InvalidPayload: when there is no such dataset, or training on it could not work.
     """
     with _refusing(split_pointer):
-        source, survey = _path(data), Survey(roots, task)
+        source = _path(data)
+        survey = Survey(roots, task, "what was unpacked") if is_unpacked else Survey(roots, task)
         survey.check(str(source))
         if is_archive(source):
             archives.check(source, task)

@@ -212,8 +212,6 @@ UNREAD: Mapping[str, str] = {
     "download": "a shell command or Python, run when images are missing",
     "yaml_file": "the file's own name, set by Ultralytics",
     "minival": "only YOLO-World's own trainer on several datasets",
-    "yolo_data": "only YOLO-World's own trainer on several datasets",
-    "grounding_data": "only YOLO-World's own trainer on several datasets",
     "bg_class_idx": "set by Ultralytics for polygons of a semantic model",
     "_polygon_bg_added": "set by Ultralytics for polygons of a semantic model",
 }

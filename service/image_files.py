@@ -40,11 +40,15 @@ class Survey:
     """One look at a dataset's files: `roots` are the folders that all of them must lie in, links resolved.
 
     Without roots the file system's permissions alone decide. A dataset that takes longer than SECONDS to look at is
-    taken at its word then; with roots it is refused. `task` says what lies beside the images: None is for any.
+    taken at its word then; with roots it is refused. `task` says what lies beside the images: None is for any. `inside`
+    is what the roots are called.
     Raises UnsoundFiles in every method.
     """
 
-    def __init__(self, roots: Sequence[Path] = (), task: str | None = None) -> None:
+    def __init__(
+        self, roots: Sequence[Path] = (), task: str | None = None, inside: str = "the folders that --data-root names"
+    ) -> None:
+        self._inside = inside
         self._beside = list(_BESIDE.get(task, ("labels",)))
         self._roots = [os.path.realpath(root) for root in roots]
         self._real: dict[str, str] = {}  # folder → where it really is
@@ -68,7 +72,7 @@ class Survey:
         except OSError:  # not there, or not for us: Ultralytics will say so
             status = None
         if self._roots and not any(_is_inside(real, root) for root in self._roots):
-            raise UnsoundFiles(f"{path} is outside of the folders that --data-root names")
+            raise UnsoundFiles(f"{path} is outside of {self._inside}")
         return status
 
     def look_beside(self, folder: str) -> None:

@@ -81,7 +81,7 @@ def _judge(split: Split, look: _Look, expected: Expected, survey: Survey) -> Non
     if look.boxes and (split.is_whole or (len(look.boxes) >= ENOUGH and not expected.is_sampled)):
         wanted = _OUTLINED[str(expected.task)]
         raise UnfitDataset(
-            f"{name}: {look.boxes[0]} has boxes, a {expected.task} model needs {wanted}:"
+            f"{name}: {look.boxes[0]} has boxes, the task {expected.task} needs {wanted}:"
             " train a detect model, or label the outlines"
         )
     if split.is_whole and count and len(look.faults) == count:

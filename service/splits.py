@@ -68,9 +68,7 @@ def find(source: Path, content: Mapping[Any, Any], survey: Survey, evaluated: st
         try:
             if value is not None:
                 found[name] = _split(root, value, name, survey, content)
-        except UnsoundFiles:  # whether it is read or not
-            raise
-        except UnfitDataset:
+        except UnfitDataset:  # what the copy does not name, no training looks at
             if is_read:
                 raise
     return found

@@ -104,8 +104,8 @@ class _Node:
     anchor: str | None = None
     values: int = 1
     characters: int = 0
-    #: Of what is nested in it.
-    levels: int = 0
+    #: Of lists and mappings: itself, and what is nested in it.
+    levels: int = 1
 
     def add(self, inner: "_Node") -> None:
         self.values += inner.values
@@ -118,30 +118,30 @@ def _check(text: str) -> None:
     anchors: dict[str, _Node] = {}
     open_nodes = [_Node()]
     for event in yaml.parse(text, _Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
+        around = open_nodes[-1]
+        if isinstance(event, yaml.ScalarEvent):
+            length = len(event.value)
+            if length > MAX_CHARACTERS:
+                raise ValueError(f"a value has more than {MAX_CHARACTERS} characters")
+            if event.anchor is not None:
+                anchors[event.anchor] = _Node(characters=length, levels=0)
+            around.values += 1
+            around.characters += length
+        elif isinstance(event, yaml.CollectionStartEvent):
             open_nodes.append(_Node(event.anchor))
         elif isinstance(event, yaml.CollectionEndEvent):
             _close(open_nodes.pop(), open_nodes[-1], anchors)
-        elif isinstance(event, yaml.ScalarEvent):
-            if len(event.value) > MAX_CHARACTERS:
-                raise ValueError(f"a value has more than {MAX_CHARACTERS} characters")
-            _close(_Node(event.anchor, characters=len(event.value)), open_nodes[-1], anchors)
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor is None or event.anchor not in anchors:
                 raise ValueError("an alias stands for itself, or for nothing")
-            open_nodes[-1].add(anchors[event.anchor])
-        _check_size(open_nodes)
+            around.add(anchors[event.anchor])
+        if around.values > MAX_VALUES or around.characters > MAX_BYTES or open_nodes[-1].values > MAX_VALUES:
+            raise ValueError(f"it has more than {MAX_VALUES} values, aliases (*name) written out")
+        if len(open_nodes) - 2 + open_nodes[-1].levels > MAX_LEVELS:
+            raise ValueError(f"it is nested more than {MAX_LEVELS} levels deep")
 
 
 def _close(node: _Node, around: _Node, anchors: dict[str, _Node]) -> None:
     if node.anchor is not None:
         anchors[node.anchor] = node
     around.add(node)
-
-
-def _check_size(open_nodes: list[_Node]) -> None:
-    innermost = open_nodes[-1]
-    if len(open_nodes) - 1 + innermost.levels > MAX_LEVELS + 1:
-        raise ValueError(f"it is nested more than {MAX_LEVELS} levels deep")
-    if innermost.values > MAX_VALUES or innermost.characters > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_VALUES} values, aliases (*name) written out")

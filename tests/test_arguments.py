@@ -1,3 +1,4 @@
+import inspect
 import json
 import math
 import re
@@ -243,3 +244,14 @@ def test_model_file_of_official_weights(weights, config):
 
 def test_weights_without_a_model_file():
     assert config_for("yolov8n-oiv7") is None
+
+
+def test_names_of_before_are_those_that_ultralytics_still_takes(described):
+    """Read in the code: it has no list of them."""
+    from ultralytics.cfg import DEFAULT_CFG_DICT, _handle_deprecation
+
+    words = set(re.findall(r'"(\w+)"', inspect.getsource(_handle_deprecation).split('"""')[2]))
+    assert words - DEFAULT_CFG_DICT.keys() - {"None", "false", "none", "0"} == described["deprecated"].keys()
+    for name, types in described["deprecated"].items():
+        value = {"float": 0.5, "bool": True, "int": 3}[types[0]]
+        assert name not in arguments.translate({name: value})

@@ -68,6 +68,7 @@ def test_a_split_that_is_not_read_need_not_be_there(folder: Path) -> None:  # no
     (folder / "empty").mkdir()
     for test in ("images/nothing", "empty", ["images/test", "C:\\test"], 7):
         assert "test" not in described(write(folder, good(test=test)))
+    assert "test" not in described(write(folder, good(test="../elsewhere")), roots=(folder,))
     data = write(folder, good(test="images/nothing"))
     with pytest.raises(InvalidPayload) as caught:
         dataset.read(data, "detect", arguments={"split": "test"}, split_pointer="/hyperparameters/split")
@@ -222,8 +223,8 @@ def test_masks_of_any_name_are_looked_at(folder: Path, outside: Path) -> None:  
         ("detect", "0 1.01 1.01 0.2 0.2\n0 -0.01 0 0 0\n", None),
         ("segment", "0 -0.1 0.1 0.8 0.1 0.9 0.9\n", None),
         ("segment", "0 3 1 9 1 9 9\n", "line 1 must have its coordinates as fractions"),
-        ("segment", BOX, "has boxes, a segment model needs polygons: train a detect model, or label the outlines"),
-        ("obb", BOX, "has boxes, a obb model needs four corners"),
+        ("segment", BOX, "has boxes, the task segment needs polygons: train a detect model, or label the outlines"),
+        ("obb", BOX, "has boxes, the task obb needs four corners"),
         ("obb", "0 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n", None),
         ("pose", BOX, "line 1 has 5 numbers, a pose with kpt_shape [2, 3] has 11"),
         ("pose", "0 1.5 0.5 0.2 0.2 0.5 0.5 2 0.6 0.6 2\n", None),
