@@ -4,12 +4,13 @@ import { h, iconButton, mark, write } from "./dom.js";
 import { share, short } from "./format.js";
 import { drawMarks } from "./marks.js";
 import { COLOURS, faint, onRecolour, palette } from "./palette.js";
-import { smooth, thin } from "./series.js";
+import { between, smooth, thin } from "./series.js";
 import { touch } from "./touch.js";
 
 /**
  * @typedef {{name: string, values: (number|null)[], colour: number, dash?: boolean}} Line
- * @typedef {{xs: number[], lines: Line[], marks?: import("./marks.js").Mark[]}} Data
+ * @typedef {{xs: number[], lines: Line[], marks?: import("./marks.js").Mark[], isShared?: boolean}} Data
+ *   `isShared`: each line has places of its own on the axis
  * @typedef {{smoothing: number, isLog: boolean}} Look
  */
 
@@ -323,7 +324,7 @@ export class Chart {
     const row = place === null ? null : (this._rows[place] ?? null);
     write(this._at, row === null ? "" : this.group.nameX(this.data.xs[row]));
     this.data.lines.forEach((line, i) => {
-      const value = row === null ? line.values.findLast((v) => v !== null) : line.values[row];
+      const value = row === null ? line.values.findLast((v) => v !== null) : this.data.isShared ? between(this.data.xs, line.values, row) : line.values[row];
       const text = value === null || value === undefined ? "–" : (this.options.isShare ? share(value) : short(value)) + (this.options.unit ?? "");
       if (this._values?.[i]) write(this._values[i], text);
     });

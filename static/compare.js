@@ -3,11 +3,11 @@
 import { argumentsOf, shown } from "./arguments.js";
 import { favicon, title } from "./attention.js";
 import { Chart } from "./charts.js";
-import { arrange, h, iconButton, oncePerFrame } from "./dom.js";
+import { arrange, fill, h, iconButton, oncePerFrame } from "./dom.js";
 import { dataset, duration, family, headline, metric, metricAmong, model, share } from "./format.js";
 import { COLOURS } from "./palette.js";
 import { Controls, lossTitle, SHARE } from "./panel.js";
-import { compareAddress, jobAddress } from "./router.js";
+import { compareAddress, jobAddress, newAddress } from "./router.js";
 import { Run } from "./run.js";
 import { nameOf, StatusPill } from "./status.js";
 
@@ -32,21 +32,23 @@ export class Comparison {
     this.group = this._controls.group;
     /** @type {Map<string, Chart>} */
     this._charts = new Map();
-    this._table = h("div", { class: "card scroll flush" });
-    this._differences = h("div", { class: "card flush scroll" });
+    // What can be scrolled can have the focus: else the keyboard could not.
+    this._table = h("div", { class: "card scroll flush", tabindex: 0, role: "region", "aria-label": "The trainings" });
+    this._differences = h("div", { class: "card flush scroll", tabindex: 0, role: "region", "aria-labelledby": "differ" });
+    this._differ = h("section", {}, h("h2", { id: "differ" }, "Arguments that differ"), this._differences);
     this._plots = h("div", { class: "charts" });
     this._add = h("select", { "aria-label": "Add a training", onchange: () => this._go([...this.ids, this._add.value]) });
-    this._empty = h("p", { class: "empty" }, "Choose trainings above, or tick them in the list.");
+    this._pick = h("label", { class: "pick-inline" }, "Add", this._add);
+    this._empty = h("p", { class: "empty" });
     this.element = h(
       "div",
       {},
-      h("div", { class: "row head" }, h("h1", {}, "Compare"), h("label", { class: "pick-inline" }, "Add", this._add)),
+      h("div", { class: "row head" }, h("h1", {}, "Compare"), this._pick),
       this._empty,
       this._table,
       this._controls.element,
       this._plots,
-      h("h2", {}, "Arguments that differ"),
-      this._differences,
+      this._differ,
     );
     const redraw = oncePerFrame(() => this.draw());
     this.runs = this.ids.map((id) => new Run(connection, id, redraw, TYPES));
@@ -67,8 +69,10 @@ export class Comparison {
 
   draw() {
     const known = this.runs.filter((run) => run.job);
-    this._empty.hidden = known.length > 0;
-    for (const part of [this._table, this._controls.element, this._plots]) part.hidden = known.length === 0;
+    this._empty.hidden = this.runs.length > 0;
+    for (const part of [this._controls.element, this._plots]) part.hidden = known.length === 0;
+    this._table.hidden = this.runs.length === 0;
+    this._differ.hidden = known.length < 2;
     this._drawTable();
     this._drawCharts();
     this._drawDifferences();
@@ -122,11 +126,17 @@ export class Comparison {
       name,
       h("td", {}, pill.element),
       h("td", { class: "number" }, job.progress ? `${job.progress.epoch} of ${job.progress.total_epochs}` : "–"),
-      h("td", { class: "number" }, key ? h("b", {}, share(job.best?.metrics?.[key])) : "–", key ? h("span", { class: "quiet" }, ` ${metricAmong(key, Object.keys(job.best?.metrics ?? {}))}`) : null),
+      h("td", { class: "number" }, key ? h(this._isTop(run, key) ? "b" : "span", {}, share(job.best?.metrics?.[key])) : "–", key ? h("span", { class: "quiet" }, ` ${metricAmong(key, Object.keys(job.best?.metrics ?? {}))}`) : null),
       h("td", { class: "number" }, job.best?.epoch ?? "–"),
       h("td", { class: "number" }, duration(took)),
       h("td", {}, remove),
     );
+  }
+
+  /** Whether no other run has a better one of these. @param {Run} run @param {string} key */
+  _isTop(run, key) {
+    const best = (/** @type {Run} */ { job }) => job?.best?.metrics?.[key] ?? -Infinity;
+    return best(run) === Math.max(...this.runs.map(best));
   }
 
   /** One chart for each column that any of the runs has. */
@@ -162,7 +172,7 @@ export class Comparison {
       run.epochs.get(column).forEach((value, row) => (values[/** @type {number} */ (places.get(axes[i][row]))] = value));
       return { name: this._label(run), values, colour: i, dash: i >= COLOURS };
     });
-    return { xs, lines };
+    return { xs, lines, isShared: true };
   }
 
   _drawDifferences() {
@@ -171,8 +181,8 @@ export class Comparison {
     const names = [...new Set(all.flatMap(Object.keys))];
     const differing = names.filter((name) => new Set(all.map((each) => JSON.stringify(each[name]))).size > 1);
     if (!this._changed("differences", [jobs.map(({ job_id }) => job_id), differing])) return;
-    if (jobs.length < 2 || !differing.length) {
-      this._differences.replaceChildren(h("p", { class: "empty" }, jobs.length < 2 ? "It takes two to differ." : "None: what was set is the same."));
+    if (!differing.length) {
+      this._differences.replaceChildren(h("p", { class: "empty" }, "None: what was set is the same."));
       return;
     }
     const text = (/** @type {string} */ name, /** @type {any} */ value) =>
@@ -191,7 +201,11 @@ export class Comparison {
 
   _drawAdd() {
     const others = [...this._connection.jobs.values()].filter(({ job_id }) => !this.ids.includes(job_id)).sort((a, b) => b.created_at - a.created_at);
-    if (!this._changed("add", others.map(({ job_id }) => job_id))) return;
+    const isNothing = this._connection.isListed && this._connection.jobs.size === 0;
+    if (!this._changed("add", [isNothing, others.map(({ job_id }) => job_id)])) return;
+    this._pick.hidden = isNothing;
+    if (isNothing) fill(this._empty, "Nothing has been trained yet. ", h("a", { href: newAddress() }, "Start a training"), ", and another one to compare it with.");
+    else fill(this._empty, "Tick trainings in ", h("a", { href: "#" }, "the list"), ", or choose one above.");
     const option = (/** @type {Job} */ job) => h("option", { value: job.job_id }, `${nameOf(job)} · ${job.job_id.slice(0, 6)}`);
     this._add.replaceChildren(h("option", { value: "" }, "a training …"), ...others.slice(0, 100).map(option));
   }

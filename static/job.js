@@ -51,6 +51,7 @@ export class JobView {
     this._pill = new StatusPill();
     this._facts = h("p", { class: "facts quiet" });
     this._trouble = h("p", { class: "fault card", role: "alert", hidden: true });
+    this._away = h("p", { class: "empty", hidden: true }, h("a", { class: "button", href: "#" }, "All trainings"));
     this._tabs = new Map(TABS.map(([key, label]) => [key, new TabLink(id, key, label)]));
     this._list = h("div", { class: "tabs", role: "tablist", "aria-label": "About this training" });
     this._list.append(...[...this._tabs.values()].map((link) => link.element));
@@ -84,7 +85,7 @@ export class JobView {
       this._panel,
     );
     this._loading = h("p", { class: "empty" }, "Loading …");
-    this.element = h("div", { class: "job" }, this._trouble, this._loading, this._body);
+    this.element = h("div", { class: "job" }, this._trouble, this._away, this._loading, this._body);
     this._spoken = { status: "", quarter: 0 };
     this.run = new Run(connection, id, oncePerFrame(() => this.draw()));
     this._clock = setInterval(() => this.draw(), 5000); // ages go on without events
@@ -113,6 +114,7 @@ export class JobView {
   draw() {
     const { job, trouble } = this.run;
     this._trouble.hidden = !trouble;
+    this._away.hidden = !trouble || Boolean(job);
     write(this._trouble, trouble);
     this._body.hidden = !job;
     this._loading.hidden = Boolean(job || trouble);

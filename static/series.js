@@ -55,6 +55,16 @@ export class Columns {
   }
 }
 
+/** A column's value at a row; where it has none, what a straight line between its neighbours has there; null outside of them. */
+export function between(/** @type {number[]} */ xs, /** @type {(number|null)[]} */ values, /** @type {number} */ row) {
+  let [before, after] = [row, row];
+  while (before >= 0 && (values[before] ?? null) === null) before -= 1;
+  while (after < xs.length && (values[after] ?? null) === null) after += 1;
+  if (before < 0 || after === xs.length) return null;
+  const [from, to] = [/** @type {number} */ (values[before]), /** @type {number} */ (values[after])];
+  return before === after ? from : from + ((to - from) * (xs[row] - xs[before])) / (xs[after] - xs[before]);
+}
+
 /** Exponential moving average, its start freed of bias: `weight` 0 leaves values as they are, 0.99 all but irons them. */
 export function smooth(/** @type {(number|null)[]} */ values, /** @type {number} */ weight) {
   let [sum, mass] = [0, 0];

@@ -157,7 +157,11 @@ class _Told:
         fitness = self.rise(epoch, 4) * 0.66
         best = self.best = max(self.best, fitness)
         results = {"train_losses": self.losses(epoch), "val_losses": self.losses(epoch, 1.12), "lr": rate}
-        speed = {"epoch_seconds": 1.4, "images_per_second": 205.0, "machine": self.machine(epoch)}
+        speed = {
+            "epoch_seconds": self.spec["hyperparameters"].get("seconds", 1.4),
+            "images_per_second": 205.0,
+            "machine": self.machine(epoch),
+        }
         scores = {"fitness": fitness, "best_fitness": best}
         save(Path(self.spec["folder"]), epoch, 10, lambda: None)
         self.emit({"event": "checkpoint", **self.where(epoch)})

@@ -100,8 +100,72 @@ async def test_runs_are_compared_under_an_address_to_share(page: Tab, shown: Run
     assert lines == [5, 9]
     differing = page.page.locator("table", has_text="Arguments that differ").locator("tbody th")
     assert await differing.all_inner_texts() == ["model", "epochs", "lr0"]
+    best = page.page.get_by_role("region", name="The trainings").locator("tbody tr", has=page.page.locator("b"))
+    await expect(best).to_have_count(1)  # the better one stands out
     await page.page.get_by_role("button", name=f"Remove {one}").click()
     await page.until(f"location.hash === '#/compare/{two}'")
+
+
+async def test_a_comparison_over_time_tells_a_value_of_each_run_within_its_time(page: Tab, shown: Running) -> None:
+    jobs = [await start(shown, epochs=4, seconds=2.0), await start(shown, epochs=8, seconds=1.5)]
+    for job_id in jobs:
+        await shown.events(job_id)
+    await page.open(f"/compare/{','.join(jobs)}")
+    await page.until("view.runs?.every(run => run.isOver)")
+    await page.page.get_by_label("Over").select_option("time")
+    await page.run("(window.chart = view._charts.get('metric:metrics/mAP50(B)'), 1)")
+    await page.until("chart._plot && chart.data.xs.join() === '1.5,2,3,4,4.5,6,7.5,8,9,10.5,12'")
+
+    async def told(place: int) -> list[str]:
+        await page.run(f"chart._point({place})")
+        return await page.run("chart._values.map(value => value.textContent)")
+
+    one, two = await page.run("view.runs.map(run => run.epochs.get('metric:metrics/mAP50(B)'))")
+    assert await told(4) == [f"{one[1] + (one[2] - one[1]) * 0.25:.3f}", f"{two[2]:.3f}"], "between two of its epochs"
+    assert await told(0) == ["–", f"{two[0]:.3f}"], "before its first epoch's end nothing is known"
+    assert await told(10) == ["–", f"{two[7]:.3f}"], "nor after its last one"
+
+
+async def test_a_comparison_of_nothing_leads_on(browser: Browser, shown: Running, tmp_path: Path) -> None:
+    async with serve(tmp_path / "data") as service, tab(browser, service.url) as page:
+        await page.open()
+        await page.sees("Nothing trained yet")
+        await expect(page.page.get_by_role("main").get_by_role("link", name="New training")).to_have_count(1)
+        await page.go("/compare/")
+        await page.sees("Nothing has been trained yet.")
+        await page.page.get_by_role("link", name="Start a training").click()
+        await page.until("location.hash === '#/new'")
+    job_id = await start(shown, epochs=2)
+    await shown.events(job_id)
+    async with tab(browser, shown.url) as page:
+        await page.open("/compare/")
+        await page.page.get_by_label("Add a training").select_option(job_id)
+        await page.until(f"location.hash === '#/compare/{job_id}'")
+
+
+async def test_an_unknown_address_has_a_way_on(page: Tab) -> None:
+    await page.open("nonexist")
+    await page.sees("There is no training nonexist.")
+    await page.page.get_by_role("link", name="All trainings").click()
+    await page.page.get_by_role("heading", name="Trainings").wait_for()
+
+
+async def test_what_colour_tells_is_told_without_ours_too(browser: Browser, shown: Running) -> None:
+    """A system may force its own few colours: a bar and the chosen tab are then drawn with those."""
+    job_id = await filled(shown)
+    async with tab(browser, shown.url, forced_colors="active") as page:
+        await page.open(job_id)
+        await page.until("view.run?.isOver")
+        style = "getComputedStyle(document.querySelector({0})).{1}"
+        assert await page.run(style.format("'.tabs [aria-selected=true]'", "backgroundColor")) != await page.run(
+            style.format("'.tabs [aria-selected=false]'", "backgroundColor")
+        )
+        assert await page.run(style.format("'progress'", "borderTopStyle")) == "solid"
+        assert await page.run(style.format("'progress'", "getPropertyValue('--fill')")) == "Highlight"
+        await page.go("")
+        assert await page.run(style.format("'.segments [aria-pressed=true]'", "backgroundColor")) != await page.run(
+            style.format("'.segments [aria-pressed=false]'", "backgroundColor")
+        )
 
 
 # Every view
@@ -136,13 +200,17 @@ async def test_every_view_is_accessible_and_fits_a_phone(browser: Browser, shown
     job_id = await filled(shown)
     async with tab(browser, shown.url, bypass_csp=True) as page:
         await page.open()
-        for view in [*VIEWS, f"/compare/{job_id}"]:
+        other = await start(shown, epochs=2, lr0=0.5)
+        await shown.events(other)
+        for view in [*VIEWS, f"/compare/{job_id},{other}"]:
             await settled(page, job_id, view)
             if view.endswith("classes"):
                 await page.sees("circle")
             assert await page.faults() == [], view
             await page.page.set_viewport_size({"width": 390, "height": 844})
             await page.until("document.documentElement.scrollWidth === 390")  # charts follow a frame later
+            if "compare" in view:
+                assert await page.faults() == [], "what scrolls can have the focus"
             await page.page.set_viewport_size({"width": 1280, "height": 860})
         await page.page.emulate_media(color_scheme="dark")
         for view in ("", "/new", "{job}", "{job}/log"):
