@@ -194,10 +194,10 @@ def test_what_was_taken_for_an_image_is_called_by_its_name(content, words, tmp_p
     file = tmp_path / "0.jpg"
     file.write_bytes(content)
     assert unmask(str(file)) == words
-    assert unmask(str(tmp_path / "1.jpg")) == "not there"
+    assert unmask(str(tmp_path / "1.jpg")) is None
 
 
-def test_no_image_that_can_be_used_is_refused_with_the_reasons(tmp_path):
+def test_no_image_that_can_be_used_is_refused_with_the_reasons(tmp_path, caplog):
     data = make_dataset(tmp_path)
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
     for file in (tmp_path / "images").rglob("*.png"):
@@ -209,7 +209,26 @@ def test_no_image_that_can_be_used_is_refused_with_the_reasons(tmp_path):
         f"train: none of the 8 images can be used: {first}: this is no image: a Git LFS pointer (run `git lfs pull`"
     )
     assert str(refused.value).endswith("; and 5 more")
-    assert "pi_heif" not in str(refused.value)
+    assert "pi_heif" not in str(refused.value) + caplog.text
+    assert f"{first}: ignoring corrupt image/label: this is no image: a Git LFS pointer" in caplog.text
+
+
+def test_an_image_that_a_list_names_and_that_is_not_there_is_dropped(tmp_path):
+    data = make_dataset(tmp_path)
+    images = sorted(map(str, (tmp_path / "images" / "train").iterdir()))
+    lost = str(tmp_path / "images" / "train" / "lost.png")
+    (tmp_path / "train.txt").write_text("\n".join([*images, lost]))
+    data.write_text(data.read_text().replace("train: images/train", "train: train.txt"))
+    split = check_dataset(data)["splits"]["train"]
+    assert (split["images"], split["dropped"]) == (9, 1)
+    assert split["bad"] == [{"file": lost, "reason": "there is no such file"}]
+
+
+def test_bytes_of_no_known_format_are_called_just_that(tmp_path):
+    data = make_dataset(tmp_path)
+    (tmp_path / "images" / "train" / "0.png").write_bytes(b"\x93\x01\x02\x03" * 200)
+    (bad,) = check_dataset(data)["splits"]["train"]["bad"]
+    assert bad["reason"] == "this is no image: a file of no format that is known"
 
 
 def test_labels_of_another_task_are_refused(tmp_path):

@@ -1,7 +1,8 @@
 """What Ultralytics found when it read the files of a split: each image that it took or dropped, and why.
 
 Its datasets forget most of that once they are made. So the two functions that know it, whether they read the files or a
-label cache, are wrapped; the wrappers note what those return and change nothing. Read in 8.4.190's `data/dataset.py`.
+label cache, are wrapped; the wrappers note what those return. A third one only has better words for a file that is no
+image. No wrapper changes what is trained on. Read in 8.4.190's `data/dataset.py` and `data/utils.py`.
 """
 
 import os
@@ -19,8 +20,6 @@ from AI.model_trainer.imposters import unmask
 #: Characters of a reason; Ultralytics lists every coordinate that is out of bounds.
 MAX_REASON = 300
 _LEAD = re.compile(r"^ignoring (?:corrupt image/\w+: )?")
-#: What Ultralytics says of a file that Pillow does not know; it is no word about the file.
-_NO_PLUGIN = "No module named 'pi_heif'"
 _DUPLICATES = re.compile(r": (\d+) duplicate labels removed$")
 
 
@@ -57,11 +56,11 @@ class Scan:
         return [(file, self._reason(file)) for file in islice((f for f in self.files if f not in kept), most)]
 
     def _reason(self, file: str) -> str:
+        if not os.path.lexists(file):
+            return "there is no such file"
         if imposter := unmask(file):
             return f"this is no image: {imposter}"
         said = next(filter(None, (_said_of(file, message) for message in self.messages)), "")
-        if _NO_PLUGIN in said:
-            return "this is no image of a format that is known"
         return _LEAD.sub("", said or _verify(file))[:MAX_REASON]
 
 
@@ -88,13 +87,15 @@ def recorded() -> Iterator[list[Scan]]:
 
 
 def _wrap() -> None:
-    """Wrap Ultralytics' functions, once; where nobody records they do what they did."""
+    """Wrap Ultralytics' functions, once."""
+    from ultralytics.data import utils
     from ultralytics.data.dataset import ClassificationDataset, YOLODataset
 
     with _LOCK:
         for kind, name, wrapper in (
             (YOLODataset, "_load_or_scan_cache", _labels),
             (ClassificationDataset, "verify_images", _images),
+            (utils, "check_image", _in_words),
         ):
             stock = getattr(kind, name)
             if not hasattr(stock, "records"):
@@ -136,6 +137,17 @@ def _images(stock: Any) -> Any:
         return samples
 
     return verify_images
+
+
+def _in_words(stock: Any) -> Any:
+    def check_image(im_file: str) -> Any:
+        try:
+            return stock(im_file)
+        except ModuleNotFoundError as error:  # the plugin in which Pillow was to find a format that it does not know
+            what = unmask(im_file) or "a file of no format that is known"
+            raise ValueError(f"this is no image: {what}") from error
+
+    return check_image
 
 
 def _verify(file: str) -> str:
