@@ -160,6 +160,7 @@ class Connections:
 
     def look(self) -> None:
         """Give up on requests that do not come and on readers that take nothing; and again in a while."""
+        self.look_soon()
         now = self.now()
         for connection, since in list(self.waiting.items()):
             if connection.flow.read_paused:
@@ -172,7 +173,6 @@ class Connections:
             elif now - then > self._stall_seconds:
                 connection.transport.abort()
         self._said = self._said and len(self.open) > self._limit / 2  # said again after a quiet time
-        self.look_soon()
 
 
 async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
@@ -268,7 +268,7 @@ class Protocol(HttpToolsProtocol):
         own = self.transport.get_write_buffer_size()
         if fcntl is None or (connection := self.transport.get_extra_info("socket")) is None:
             return own
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # it is closed already
             in_kernel = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4)
             return own + int.from_bytes(in_kernel, sys.byteorder)
         return own

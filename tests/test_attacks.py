@@ -190,7 +190,7 @@ async def test_datasets_that_take_long_to_look_at_hold_up_nobody_else(
     await service.events(job_id)
     gate = threading.Event()
 
-    def read(*_: Any) -> None:
+    def read(*_: Any, **__: Any) -> None:
         gate.wait()
 
     monkeypatch.setattr(dataset, "read", read)
