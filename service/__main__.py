@@ -10,13 +10,13 @@ import typer
 import uvicorn
 from pydantic import ValidationError
 
-from service import demo
+from service import demo, mend
 from service.app import create_app
 from service.auth import is_loopback
-from service.errors import DataDirInUse
+from service.errors import ServiceError
 from service.events import encode
 from service.settings import Settings
-from service.tables import claim
+from service.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -60,18 +60,16 @@ def serve(**options: Any) -> None:
     """Serve the page and the API."""
     try:
         settings = Settings(**{name: value for name, value in options.items() if value not in (None, [])})
-        claim(settings.folder).close()
+        _start_log(settings.log_format)
+        Store(settings.folder).close()  # so that what is wrong with it is one line
         listener = _listen(settings.host, settings.port)
     except ValidationError as error:
         raise typer.BadParameter(
             "; ".join(f"{item['loc'][0]}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors())
         ) from None
-    except (DataDirInUse, OSError) as error:
+    except (ServiceError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    if settings.log_format == "json":
-        logging.getLogger().handlers[0].setFormatter(JsonFormatter())
     config = uvicorn.Config(
         create_app(settings),
         loop="auto",
@@ -84,6 +82,12 @@ def serve(**options: Any) -> None:
     if not is_loopback(address := listener.getsockname()[0]):
         log.warning("%s: %s", address, ELSEWHERE)
     Server(config).run(sockets=[listener])
+
+
+def _start_log(form: str) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    if form == "json":
+        logging.getLogger().handlers[0].setFormatter(JsonFormatter())
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -113,6 +117,7 @@ serve.__signature__ = FLAGS  # type: ignore[attr-defined]
 serve.__annotations__ = {name: parameter.annotation for name, parameter in FLAGS.parameters.items()}
 cli.command()(serve)
 cli.command(name="demo")(demo.run)
+cli.command(name="mend")(mend.run)
 
 if __name__ == "__main__":
     cli()

@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -20,11 +21,12 @@ from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from AI.model_trainer import config_dir
 from service import descriptors, devices, sandbox, uvicorn_seam
 from service.auth import Guard
+from service.errors import ServiceError
 from service.inspection import Inspections
 from service.launcher import Launcher
 from service.metrics import Metrics
@@ -75,6 +77,7 @@ class Service(Starlette):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             self.receive = receive
+            send = _brief(send)
         elif self.connections is not None:
             scope["raw_send"] = send
         await super().__call__(scope, receive, send)
@@ -87,6 +90,18 @@ class Service(Starlette):
         """End what is still open, sent or not."""
         if self.connections is not None:
             self.connections.cut()
+
+
+def _brief(send: Send) -> Send:
+    """A lifespan's `send` that says what is wrong with the data folder, and not where in this code it was found."""
+
+    async def brief(message: Message) -> None:
+        error = sys.exc_info()[1]
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, ServiceError | OSError):
+            message = {**message, "message": str(error)}
+        await send(message)
+
+    return brief
 
 
 def create_app(settings: Settings | None = None) -> Service:
@@ -123,6 +138,7 @@ def create_app(settings: Settings | None = None) -> Service:
         try:
             await to_thread.run_sync(inspections.sweep)
             await to_thread.run_sync(config_dir.prepare, settings.folder / "config")
+            await to_thread.run_sync(retention.tell_strangers)
             await _start(runner)
             retention.start()
             readiness.start()
@@ -296,5 +312,5 @@ def _on_exit_signal(act: Callable[[], None]) -> Iterator[None]:
 def __getattr__(name: str) -> Any:
     """`app`, made when a server asks for it: importing this module does nothing."""
     if name == "app":
-        return create_app()
+        return globals().setdefault("app", create_app())
     raise AttributeError(name)

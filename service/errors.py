@@ -29,7 +29,8 @@
     │   ├── LogClosed
     │   └── StaleAttempt
     ├── CheckFailed          503: a dataset could not be looked through
-    ├── StoreUnavailable     503: the log could not be written; nothing was acknowledged
+    ├── StoreUnavailable     503: the log could not be read or written; nothing was acknowledged
+    │   └── LogDamaged           503: its file is not whole; somebody must mend it
     └── DataDirInUse         another process owns the data folder
 
 Routes raise; one handler in `problems` turns a class into its `application/problem+json`.
@@ -38,6 +39,7 @@ Routes raise; one handler in `problems` turns a class into its `application/prob
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 
 
 class ServiceError(Exception):
@@ -279,11 +281,24 @@ class CheckFailed(ServiceError):
 
 
 class StoreUnavailable(ServiceError):
-    """Raised when the log cannot be written at the moment."""
+    """Raised when the log cannot be read or written at the moment."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "store_unavailable"
-    retry_after = 5
+    retry_after: int | None = 5
+
+
+class LogDamaged(StoreUnavailable):
+    """Raised when the log's file is not whole. It stays so until somebody mends it."""
+
+    code = "log_damaged"
+    retry_after = None
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(
+            f"{path} is damaged ({what}): stop the service, then put a backup of the data folder in its place,"
+            f" or save what can be read with: python -m service mend --data-dir {path.parent}"
+        )
 
 
 class DataDirInUse(ServiceError):

@@ -17,7 +17,7 @@ from sse_starlette.sse import SendTimeoutError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.errors import TooManyStreams
+from service.errors import StoreUnavailable, TooManyStreams
 from service.events import encode
 from service.jobs import Job
 from service.streaming import BUSY_RETRY_MS, HEARTBEAT, Hub, Subscriber, Types, retry_line
@@ -58,7 +58,11 @@ class HttpConnection(Wire):
     async def replay(self, subscriber: Subscriber) -> None:
         """Send pages until the subscriber can go live, or the stream ends."""
         while not self.is_gone:
-            if data := await subscriber.read():
+            try:
+                data = await subscriber.read()
+            except StoreUnavailable as error:
+                return await self.send(_unreadable(error), more=False)
+            if data:
                 await self.send(data)
             elif not subscriber.is_current:
                 continue
@@ -139,6 +143,8 @@ class EventStream(EventSourceResponse, ABC):
                 yield first
             async for data in subscriber.frames():
                 yield data
+        except StoreUnavailable as error:
+            yield _unreadable(error)
         finally:
             subscriber.leave()
 
@@ -162,9 +168,10 @@ class EventStream(EventSourceResponse, ABC):
         connection.bound_buffer(self._hub.stall_seconds)
         subscriber = self.subscribe()
         try:
+            first = await self.preface()  # what it raises is an answer of its own
             await connection.start(self.status_code, self.raw_headers)
             await connection.send(retry_line() + self.greeting())
-            if first := await self.preface():
+            if first:
                 await connection.send(first)
             del self.raw_headers, self._headers, self._send_lock  # thousands of streams are idle for hours
             await connection.replay(subscriber)
@@ -173,6 +180,11 @@ class EventStream(EventSourceResponse, ABC):
         finally:
             subscriber.leave()
             connection.close()
+
+
+def _unreadable(error: StoreUnavailable) -> bytes:
+    """The end of a stream that the log cannot go on with: it is for people, readers come back later."""
+    return retry_line(BUSY_RETRY_MS) + b": %b\n" % str(error).encode()
 
 
 def _come_back_later() -> Response:

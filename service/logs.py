@@ -8,7 +8,7 @@ from orjson import loads
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from service.errors import InvalidCursor, TooManyStreams
+from service.errors import InvalidCursor, StoreUnavailable, TooManyStreams
 from service.events import Record
 from service.store import Store
 from service.streaming import Hub, Subscriber
@@ -59,10 +59,17 @@ def between(store: Store, job_id: str, first: bytes, after: int, last_seq: int) 
     """`first`, then the lines of the events above number `after` up to `last_seq`, page by page."""
     if first:
         yield first
-    while after < last_seq and (records := store.read(job_id, after)):
-        after = records[-1].seq or 0
-        if found := text(record for record in records if (record.seq or 0) <= last_seq):
-            yield found
+    try:
+        while after < last_seq and (records := store.read(job_id, after)):
+            after = records[-1].seq or 0
+            if found := text(record for record in records if (record.seq or 0) <= last_seq):
+                yield found
+    except StoreUnavailable as error:  # the answer has begun: this is its last line
+        yield _unreadable(error)
+
+
+def _unreadable(error: StoreUnavailable) -> bytes:
+    return f"[{error}]\n".encode()
 
 
 class FollowedLog(StreamingResponse):
@@ -121,9 +128,12 @@ class FollowedLog(StreamingResponse):
     async def _pieces(self, subscriber: Subscriber) -> AsyncIterator[bytes]:
         if self._first:
             yield self._first
-        async for page in subscriber.pages():
-            if found := text(record for record, _ in page):
-                yield found
+        try:
+            async for page in subscriber.pages():
+                if found := text(record for record, _ in page):
+                    yield found
+        except StoreUnavailable as error:
+            yield _unreadable(error)
 
     async def _send_in_time(self, body: bytes, send: Send) -> None:
         """Raises TimeoutError when the reader takes nothing for too long; under uvicorn `Connections` sees to that."""

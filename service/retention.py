@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import shutil
 import threading
 import time
@@ -22,6 +23,13 @@ DAY_SECONDS = 86_400.0
 STEP_SECONDS = 60.0
 #: Of the jobs that have ended, one in so many (and at least one) is deleted for its age in a round.
 ROUND_PART = 10
+
+
+#: Folders that are named.
+SHOWN = 5
+JOB_ID = re.compile("[0-9a-f]{12}")
+#: What a training makes in its job's folder.
+MADE = ("run", "checkpoints")
 
 
 class AgeClock:
@@ -73,6 +81,31 @@ class Retention(threading.Thread):
         """
         self._store.delete(job_id)
         self._wake.set()
+
+    def tell_strangers(self) -> None:
+        """Say which folders no job of the log has: an older log.db, or a new one, was put beside them.
+
+        Those of requests that were cut off before there was a job are deleted. To be called before there are requests.
+        """
+        if not self._folder.is_dir():
+            return
+        strangers = sorted({path.name for path in self._folder.iterdir()} - self._store.ids())
+        kept = [name for name in strangers if not self._delete_if_unused(name)]
+        if kept:
+            text = (
+                "no job of the log has these %d folders in %s: %s. Put the log.db that knows them back, or delete them"
+            )
+            shown = ", ".join(kept[:SHOWN]) + (", …" if len(kept) > SHOWN else "")
+            log.warning(text, len(kept), self._folder, shown, extra={"action": "strange_folders"})
+
+    def _delete_if_unused(self, name: str) -> bool:
+        """Delete the folder of a request that had come no further than its dataset; whether that was so."""
+        folder = self._folder / name
+        if not (JOB_ID.fullmatch(name) and folder.is_dir()) or any((folder / made).exists() for made in MADE):
+            return False
+        shutil.rmtree(folder, ignore_errors=True)
+        log.info("deleted the folder of a request that was cut off", extra={"action": "tidied", "job_id": name})
+        return True
 
     def close(self) -> None:
         """Leave off after the file or the transaction at hand."""

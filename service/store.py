@@ -8,17 +8,26 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from service import listing
-from service.errors import JobFinal, JobNotFinal, JobNotFound, JobNotRunning, KeyReused, StoreUnavailable
+from service.errors import (
+    JobFinal,
+    JobNotFinal,
+    JobNotFound,
+    JobNotRunning,
+    KeyReused,
+    StoreUnavailable,
+)
 from service.events import FINAL_TYPES, Event, Record
 from service.jobs import Job
-from service.tables import claim, connect, prepare
+from service.logfile import LogFile
+from service.tables import claim
 from service.transaction import Current, Transaction
 from service.writer import REQUEST_SECONDS, TOO_SLOW, Command, OnCommit, Writer
 
@@ -39,7 +48,8 @@ T = TypeVar("T")
 class Store:
     """The log of one data folder. Any thread may call it; only its writer thread writes the file.
 
-    Raises DataDirInUse: when another process has the folder.
+    Raises DataDirInUse: when another process has the folder. Raises LogDamaged, StoreUnavailable: when the file
+    cannot be opened.
     """
 
     def __init__(
@@ -50,33 +60,35 @@ class Store:
         observe: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._lock_file = claim(data_dir)
-        self._path = data_dir / "log.db"
+        self._file = LogFile(data_dir / "log.db")
         self._reserve = data_dir / "reserve"
-        try:
-            self._writing = self._open()
-        except BaseException:
-            self._lock_file.close()
-            raise
         # Read connections are cheap and WAL lets them read during a commit; one lock keeps them to one.
-        self._reading = connect(self._path)
         self._read_lock = threading.Lock()
-        self._current = Current(*self._as_it_was_left())
-        self._writer = Writer(self._writing, self._path, self._current, on_commit, observe)
+        with ExitStack() as opened:
+            opened.callback(self._lock_file.close)
+            self._writing = opened.enter_context(closing(self._open()))
+            self._reading = opened.enter_context(closing(self._file.connect()))
+            self._current = Current(*self._as_it_was_left())
+            self._writer = Writer(self._writing, self._file, self._current, on_commit, observe)
+            opened.pop_all()
         self._writer.start()
 
     def _as_it_was_left(self) -> tuple[list[Job], dict[str, int]]:
         """The jobs that have not ended, and how many there are of each status."""
         rows = self._query("SELECT state FROM jobs WHERE status IN ('queued', 'running')")
         counts = self._query("SELECT status, count(*) FROM jobs GROUP BY status")
-        return [Job.from_json(state) for (state,) in rows], dict(counts)
+        return [self._file.job(state) for (state,) in rows], dict(counts)
 
     def _open(self) -> sqlite3.Connection:
         try:
-            return prepare(self._path)
-        except sqlite3.OperationalError:
-            if not self._give_up_reserve():
-                raise
-            return prepare(self._path)
+            try:
+                return self._file.open()
+            except sqlite3.OperationalError:
+                if not self._give_up_reserve():
+                    raise
+                return self._file.open()
+        except sqlite3.Error as error:
+            raise self._file.trouble(error, "opened") from error
 
     def keep_reserve(self) -> None:
         """Keep the room of RESERVE_BYTES, where there is as much. Repeatable."""
@@ -101,8 +113,10 @@ class Store:
 
         With a `key` that came before, the job of that time is returned instead, and nothing happens.
         Raises KeyReused: when it came with another `digest` of its request. Raises StoreUnavailable: when nothing
-        could be written.
+        could be written. Raises LogDamaged: what is begun on a damaged log may be lost when it is mended.
         """
+        if self._file.damage is not None:
+            raise self._file.damage
 
         def command(log: Transaction) -> Job:
             if key is not None and (known := _job_of_key(log.execute, key, digest)):
@@ -117,8 +131,8 @@ class Store:
 
     def replayed(self, key: str, digest: str) -> Job | None:
         """The job that was created with this key. Raises KeyReused: when its request was another one."""
-        with self._read_lock:
-            known = _job_of_key(lambda sql, *arguments: self._reading.execute(sql, arguments), key, digest)
+        with self._read() as reading:
+            known = _job_of_key(lambda sql, *arguments: reading.execute(sql, arguments), key, digest)
         return self.job(known) if known else None
 
     def delete(self, job_id: str) -> None:
@@ -140,6 +154,10 @@ class Store:
             if not self._give_up_reserve():
                 raise
             self._ask(command, though_failing=True)
+
+    def ids(self) -> set[str]:
+        """The jobs that there are, and those that were deleted and of which something is left."""
+        return {job_id for (job_id,) in self._query("SELECT id FROM jobs UNION ALL SELECT job FROM deletions")}
 
     def deletions(self) -> list[tuple[int, str]]:
         """Number and id of the deleted jobs of which something is left."""
@@ -173,8 +191,9 @@ class Store:
 
     @property
     def failing(self) -> str | None:
-        """Why the log cannot be written at the moment; None while it can."""
-        return self._writer.failing
+        """Why the log cannot be written at the moment, or is damaged; None while all is well."""
+        found = self._writer.failing or self._file.damage
+        return None if found is None else str(found)
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -235,8 +254,10 @@ class Store:
         """Log the next attempt of a job that has ended; returns it once its `queued` is on the disk.
 
         It goes on from the checkpoint of epoch `after`, which is there; None: there is none.
-        Raises JobNotFound, NothingToResume, StoreUnavailable.
+        Raises JobNotFound, NothingToResume, StoreUnavailable, LogDamaged.
         """
+        if self._file.damage is not None:
+            raise self._file.damage
 
         def command(log: Transaction) -> Job:
             job = log.job(job_id)
@@ -268,8 +289,8 @@ class Store:
 
     def _ask(self, command: Command[T], *, though_failing: bool = False, seconds: float = REQUEST_SECONDS) -> T:
         """What a request waits for. Raises StoreUnavailable: when it cannot be written in time; then it is not."""
-        if self.failing and not though_failing:
-            raise StoreUnavailable(self.failing)
+        if (failing := self._writer.failing) and not though_failing:
+            raise failing
         done = self._writer.put(command, durable=True, request=True, seconds=seconds)
         try:
             return done.result(seconds)
@@ -296,7 +317,7 @@ class Store:
         rows = self._query("SELECT state FROM jobs WHERE id = ?", job_id)
         if not rows:
             raise JobNotFound(job_id)
-        return Job.from_json(rows[0][0])
+        return self._file.job(rows[0][0])
 
     def jobs(
         self, *, statuses: Sequence[str] = (), search: str = "", before: int | None = None, limit: int = 100
@@ -307,7 +328,7 @@ class Store:
         """
         sql, arguments = listing.page(statuses, search, before, limit)
         rows = self._query(sql, *arguments)
-        return [self._current.job(job_id) or Job.from_json(state) for job_id, state in rows]
+        return [self._current.job(job_id) or self._file.job(state) for job_id, state in rows]
 
     def current(self, job_id: str) -> Job | None:
         """The job, if it has not ended; waits for no disk."""
@@ -327,8 +348,8 @@ class Store:
             " AND seq > ? ORDER BY seq LIMIT ?"
         )
         records, size = [], 0
-        with self._read_lock:
-            for row in self._reading.execute(sql, (job_id, after, limit)):
+        with self._read() as reading:
+            for row in reading.execute(sql, (job_id, after, limit)):
                 records.append(Record(*row))
                 size += len(row[2])
                 if size > PAGE_BYTES:
@@ -349,8 +370,17 @@ class Store:
         return [Record(*row) for row in reversed(self._query(sql, job_id, event_type, limit))]
 
     def _query(self, sql: str, *arguments: Any) -> list[Any]:
-        with self._read_lock:
-            return self._reading.execute(sql, arguments).fetchall()
+        with self._read() as reading:
+            return reading.execute(sql, arguments).fetchall()
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        """The reading connection. Raises LogDamaged, StoreUnavailable: when the file cannot be read."""
+        try:
+            with self._read_lock:
+                yield self._reading
+        except sqlite3.Error as error:
+            raise self._file.trouble(error, "read") from error
 
     def close(self) -> None:
         """Commit what waits and let go of the folder. May be called twice."""

@@ -80,7 +80,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def prepare(path: Path) -> sqlite3.Connection:
-    """A connection to a file that has the tables."""
+    """A connection to a file that has the tables. Raises StoreUnavailable: when it is of a later version."""
     connection = connect(path)
     try:
         _make_tables(connection, path)

@@ -17,6 +17,7 @@ from service import listing
 from service.errors import JobNotFound
 from service.events import VOLATILE_TYPES, Event, Record, encode
 from service.jobs import Job
+from service.logfile import LogFile
 
 
 class Change(NamedTuple):
@@ -76,8 +77,9 @@ class Current:
 class Transaction:
     """What the commands of one batch see and change. The writer's thread only, until the commit."""
 
-    def __init__(self, connection: sqlite3.Connection, current: Current) -> None:
+    def __init__(self, connection: sqlite3.Connection, file: LogFile, current: Current) -> None:
         self._connection = connection
+        self._file = file
         self._current = current
         #: Jobs as they were when they were first asked for, and as they are now.
         self._before: dict[str, Job | None] = {}
@@ -100,7 +102,7 @@ class Transaction:
 
     def _read(self, job_id: str) -> Job | None:
         row = self.execute("SELECT state FROM jobs WHERE id = ?", job_id).fetchone()
-        return Job.from_json(row[0]) if row else None
+        return self._file.job(row[0]) if row else None
 
     def tell(self, job: Job, event: Event) -> Job:
         """Write an event of the job, and the job where it is new; returns what the event made of it."""

@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 from service.errors import StoreUnavailable
+from service.logfile import LogFile
 from service.tables import SCHEMA_VERSION
 from service.transaction import Change, Current, Transaction
 
@@ -61,15 +61,14 @@ class Writer(threading.Thread):
     def __init__(
         self,
         connection: sqlite3.Connection,
-        path: Path,
+        file: LogFile,
         current: Current,
         on_commit: OnCommit,
         observe: Callable[[float], None],
     ) -> None:
         super().__init__(name="log-writer", daemon=True)
         self._connection = connection
-        self._path = path
-        self._inode = path.stat().st_ino
+        self._file = file
         self._current = current
         self._on_commit = on_commit
         #: Told how long each commit took, in seconds.
@@ -80,15 +79,15 @@ class Writer(threading.Thread):
         self._room = threading.Condition(self._lock)
         self._queue: deque[_Pending] = deque()
         self._closing = threading.Event()
-        self._refused: str | None = None
+        self._refused: StoreUnavailable | None = None
         self._commit_began: float | None = None
 
     @property
-    def failing(self) -> str | None:
+    def failing(self) -> StoreUnavailable | None:
         """Why the log cannot be written at the moment; None while it can."""
         began = self._commit_began
         if began is not None and time.monotonic() - began > REQUEST_SECONDS:
-            return TOO_SLOW
+            return StoreUnavailable(TOO_SLOW)
         return self._refused
 
     @property
@@ -151,23 +150,24 @@ class Writer(threading.Thread):
                 return
 
     def _refuse(self, error: Exception, batch: list[_Pending]) -> None:
-        before, self._refused = self._refused, f"the log cannot be written: {error}"
-        if self._refused != before:
-            known = isinstance(error, sqlite3.Error)
+        before, known = str(self._refused), isinstance(error, sqlite3.Error)
+        why = self._file.trouble(error, "written") if isinstance(error, sqlite3.Error) else None
+        self._refused = why or StoreUnavailable(f"the log cannot be written: {error}")
+        if str(self._refused) != before:
             log.error(self._refused, extra={"action": "log_write_failed"}, exc_info=None if known else error)
         for pending in batch:
             if pending.request or self._closing.is_set():
-                pending.done.set_exception(StoreUnavailable(self._refused))
+                pending.done.set_exception(self._refused)
 
     def _commit(self, batch: list[_Pending]) -> Callable[[float], None]:
         """All of the batch in one transaction; returns how to announce it, given the seconds that it took."""
-        self._check_file()
+        self._file.check_same()
         durable = any(pending.durable for pending in batch)
         # FULL syncs the WAL on commit: what somebody was told survives a power cut too.
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            transaction = Transaction(self._connection, self._current)
+            transaction = Transaction(self._connection, self._file, self._current)
             outcomes = [(pending.done, *_try(pending.command, transaction)) for pending in batch]
             transaction.write_jobs()
             if not batch:  # a try: this writes what is there already
@@ -188,15 +188,6 @@ class Writer(threading.Thread):
                     done.set_exception(error)
 
         return settle
-
-    def _check_file(self) -> None:
-        """What is written to a file that was deleted is lost, and SQLite does not say so."""
-        try:
-            inode = self._path.stat().st_ino
-        except OSError as error:
-            raise sqlite3.OperationalError(f"log.db is gone: {error.strerror}") from None
-        if inode != self._inode:
-            raise sqlite3.OperationalError("log.db was replaced while the service runs")
 
     def _announce(self, changes: list[Change], seconds: float) -> None:
         try:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 #: Each layer may import from those behind it, never from one before it.
 LAYERS = [
     ["__main__"],
-    ["app", "demo"],
+    ["app", "demo", "mend"],
     ["routes"],
     ["auth"],
     ["problems", "calls"],
@@ -26,6 +26,7 @@ LAYERS = [
     ["starting"],
     ["worker", "writer"],
     ["transaction"],
+    ["logfile"],
     ["listing"],
     ["bundle"],
     ["launcher", "jobs", "dataset", "processes", "devices", "settings", "machine", "artifacts", "sandbox", "tasks"],
