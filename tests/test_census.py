@@ -197,7 +197,17 @@ def test_what_was_taken_for_an_image_is_called_by_its_name(content, words, tmp_p
     assert unmask(str(tmp_path / "1.jpg")) is None
 
 
-def test_no_image_that_can_be_used_is_refused_with_the_reasons(tmp_path, caplog):
+@pytest.fixture
+def spoken(caplog):
+    """Ultralytics' own log, which does not always get as far as the root's handlers."""
+    from ultralytics.utils import LOGGER
+
+    LOGGER.addHandler(caplog.handler)
+    yield caplog
+    LOGGER.removeHandler(caplog.handler)
+
+
+def test_no_image_that_can_be_used_is_refused_with_the_reasons(tmp_path, spoken):
     data = make_dataset(tmp_path)
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
     for file in (tmp_path / "images").rglob("*.png"):
@@ -209,8 +219,8 @@ def test_no_image_that_can_be_used_is_refused_with_the_reasons(tmp_path, caplog)
         f"train: none of the 8 images can be used: {first}: this is no image: a Git LFS pointer (run `git lfs pull`"
     )
     assert str(refused.value).endswith("; and 5 more")
-    assert "pi_heif" not in str(refused.value) + caplog.text
-    assert f"{first}: ignoring corrupt image/label: this is no image: a Git LFS pointer" in caplog.text
+    assert "pi_heif" not in str(refused.value) + spoken.text
+    assert f"{first}: ignoring corrupt image/label: this is no image: a Git LFS pointer" in spoken.text
 
 
 def test_an_image_that_a_list_names_and_that_is_not_there_is_dropped(tmp_path):
