@@ -154,7 +154,7 @@ export class Chart {
     this._isStale = false;
     const drawn = this._drawn();
     const { look, axis } = this.group;
-    const built = JSON.stringify([this.data.lines.map(({ name, colour, dash }) => [name, colour, dash]), look, axis, this.options.title]);
+    const built = JSON.stringify([this.data.lines.map(({ name, colour, dash }) => [name, colour, dash]), look, axis, this.options.title, look.isLog && this.span]);
     if (this._built !== built) {
       this._plot?.destroy();
       this._plot = new uPlot(this._config(), /** @type {any} */ (drawn), this._canvas);
@@ -207,14 +207,14 @@ export class Chart {
       padding: [14, this.options.isTime ? 30 : 20, 0, 0], // half of a label that stands at the end
       legend: { show: false },
       cursor: {
-        sync: { key: this.group.name, setSeries: false },
+        sync: { key: this.group.name, setSeries: false, scales: ["x", null] }, // y is each chart's own
         drag: { x: true, y: true, uni: 40, setScale: false },
         points: { size: 7 },
         bind: { dblclick: () => () => (this.group.zoom(null), null) },
       },
       scales: {
         x: { time: false, range: () => this._spanX() },
-        y: { distr: isLogged ? 3 : 1, range: isLogged ? undefined : (_, low, high) => this._spanY(low, high) },
+        y: { distr: isLogged ? 3 : 1, range: isLogged && !this.span ? undefined : (_, low, high) => this._spanY(low, high) },
       },
       axes: [
         { ...look, ...label, size: 26, space: this.options.isTime ? TIME_SPACE : 56, values: (_, places) => places.map((x) => this._tickX(x)) },

@@ -59,6 +59,7 @@ async def test_the_axis_follows_the_data_and_what_is_dragged_over(page: Tab, sho
     zoomed = await spans(page, "mapboxes")
     assert y[0] < zoomed["y"][0] < zoomed["y"][1] < y[1]
     assert zoomed["x"] == [1, 12]
+    assert await page.run(f"[...{CHARTS}.values()].filter(chart => chart.span).length") == 1
     await page.page.get_by_role("button", name="Show all").click()
     assert (await spans(page, "mapboxes"))["y"] == y
 
