@@ -215,6 +215,7 @@ class TooManyStreams(RequestRejected):
     """Raised when as many streams are open as may be, or the service is leaving."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "too_many_streams"
     retry_after = 20
 
 
