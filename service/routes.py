@@ -225,7 +225,8 @@ async def stop(request: Request) -> Response:
 async def resume(request: Request) -> Response:
     """`POST /jobs/<id>/resume`: the same job, its next attempt, 202 once that is on the disk."""
     epochs = payload.parse_resume(await _json_body(request, optional=True)).epochs
-    job = await to_thread.run_sync(request.state.runner.resume, request.path_params["job_id"], epochs)
+    resumed, job_id = request.state.runner.resume, request.path_params["job_id"]
+    job = await to_thread.run_sync(resumed, job_id, epochs, limiter=request.state.checkers)  # it looks for checkpoints
     return answer(job.snapshot(), 202)
 
 
@@ -245,10 +246,14 @@ async def datasets(request: Request) -> Response:
     """`GET /datasets`: what lies under the data roots, and the names of those that Ultralytics knows."""
     catalog = await _ready(request)
     settings: Settings = request.state.settings
-    found = await to_thread.run_sync(shelf.find, (*settings.data_root, settings.folder / "demo"))
     roots = [str(root) for root in settings.data_root]
     known = sorted(catalog.datasets)
-    ready = await to_thread.run_sync(lambda: [name for name in known if _is_ready(name, catalog, settings)])
+
+    def look() -> tuple[list[dict[str, Any]], list[str]]:
+        found = shelf.find((*settings.data_root, settings.folder / "demo"))
+        return found, [name for name in known if _is_ready(name, catalog, settings)]
+
+    found, ready = await to_thread.run_sync(look, limiter=request.state.checkers)
     return answer({"datasets": found, "roots": roots, "known": known, "ready": ready})
 
 

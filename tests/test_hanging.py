@@ -1,5 +1,6 @@
 """A disk that hangs: what can be told and done without it goes on. Nothing waits for it under the runner's lock."""
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from AI.model_trainer.checkpoints import Generation, generations
 from service.metrics import Metrics
 from service.streaming import Hub
 from service.transaction import Transaction
+from tests.client import until
+from tests.conftest import Running
 from tests.test_runner import House, house
 
 __all__ = ["house"]
@@ -100,3 +103,26 @@ def test_no_folder_is_looked_into_under_the_lock(house: House, monkeypatch: pyte
     house.end(job_id)
     house.runner.resume(job_id)
     assert house.end(job_id)["event"] == "completed"
+
+
+async def test_looking_for_datasets_takes_no_thread_from_other_requests(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    def hang(roots: object) -> list[dict[str, str]]:
+        goes_on.wait()
+        return []
+
+    monkeypatch.setattr("service.shelf.find", hang)
+    job_id = await service.submit("count")
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(service.http.get("/datasets")) for _ in range(45)]  # more than anyio has threads
+        await until(lambda: service.state["checkers"].statistics().tasks_waiting >= 40)
+        try:
+            async with asyncio.timeout(10):
+                assert (await service.http.get(f"/jobs/{job_id}")).status_code == 200
+                assert (await service.http.get("/metrics")).status_code == 200
+        finally:
+            goes_on.set()
+    assert {task.result().status_code for task in asked} == {200}
