@@ -50,7 +50,7 @@ class House:
         request = {"model": "none", "hyperparameters": {"do": do, **hyperparameters}, "fit_params": {}}
         return self.runner.submit(Job(id=name, request=request)).id
 
-    def until(self, condition: Callable[[], Any], seconds: float = 20) -> Any:
+    def until(self, condition: Callable[[], Any], seconds: float = 40) -> Any:
         """Wait for something that a change of a job makes true."""
         deadline = time.monotonic() + seconds
         with self.changed:
@@ -60,8 +60,8 @@ class House:
         return value
 
     def end(self, job_id: str) -> dict[str, Any]:
-        """The final event of a job."""
-        self.until(lambda: self.store.job(job_id).is_final)
+        """The final event of a job. It may need a new forkserver, with all its imports."""
+        self.until(lambda: self.store.job(job_id).is_final, 50)
         return self.events(job_id)[-1]
 
     def events(self, job_id: str) -> list[dict[str, Any]]:
