@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service import yaml_file
+from service.dataset_keys import SPLITS
 
 #: Datasets that are listed, folders that are looked into, and how deep below a root.
 MAX_FOUND = 200
@@ -35,7 +36,7 @@ def find(roots: Sequence[Path]) -> list[dict[str, Any]]:
 def _below(root: Path, deadline: float) -> Iterator[dict[str, Any]]:
     for folder, folders, files in itertools.islice(os.walk(root, followlinks=False), MAX_FOLDERS):
         path = Path(folder)
-        for name in sorted(file for file in files if file.endswith((".yaml", ".yml"))):
+        for name in sorted(file for file in files if file.lower().endswith((".yaml", ".yml"))):
             if time.monotonic() > deadline:
                 return
             if classes := _classes_of_yaml(path / name):
@@ -67,10 +68,10 @@ def _classes_of_yaml(path: Path) -> list[str]:
     try:
         if path.is_symlink() or b"train" not in yaml_file.read_bytes(path, yaml_file.MAX_BYTES):
             return []  # most are something else, and parsing takes its time
-        content = yaml_file.read(path)
+        content = yaml_file.read_dataset(path)
     except (OSError, ValueError):
         return []
-    if not isinstance(content, dict) or not {"train", "val"} <= content.keys():
+    if not isinstance(content, dict) or not all(content.keys() & {*SPLITS[split]} for split in ("train", "val")):
         return []
     names, count = content.get("names"), content.get("nc")
     if isinstance(names, dict | list):

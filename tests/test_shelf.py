@@ -24,6 +24,12 @@ def test_datasets_are_found_below_the_roots(tmp_path: Path) -> None:
     ]
 
 
+def test_datasets_are_found_as_they_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.YAML").write_text("# \x08\ntrain: ../train/images\nvalidation: b\nnames: &n [a]\n")
+    (tmp_path / "b.yml").write_text("train: a\nvalid: b\nnc: 3\nlast: &l [1]\nagain: *l\n")
+    assert [(found["name"], found["classes"]) for found in shelf.find([tmp_path])] == [("a", 1), ("b", 3)]
+
+
 def test_many_are_cut_off(tmp_path: Path) -> None:
     for number in range(shelf.MAX_FOUND + 5):
         (tmp_path / f"{number}.yaml").write_text("train: a\nval: b\nnc: 3\n")
