@@ -43,13 +43,7 @@ export class JobRow {
 
   /** @param {Job} job @param {boolean} isStale whether nobody knows how it goes on */
   show(job, isStale) {
-    write(this._name, model(job.model));
-    write(this._data, `on ${dataset(job.fit_params?.data)}`);
-    mark(this._data, "title", job.fit_params?.data ?? "");
-    const named = namedOf(job);
-    write(this._set, [...named.slice(0, NAMED), job.job_id].join(" · "));
-    mark(this._set, "title", [...named, job.job_id].join("\n"));
-    write(this._boxName, `Compare ${model(job.model)} ${job.job_id}`);
+    if (!this._name.textContent) this._introduce(job);
     this._pill.show(job);
     const why = whyOf(job);
     write(this._detail, why || detailOf(job));
@@ -61,6 +55,17 @@ export class JobRow {
     write(this._age, ago(job.created_at));
     write(this._clock, time(job.created_at));
     mark(this._age, "title", `${moment(job.created_at)}, number ${job.number}`);
+  }
+
+  /** What was asked for, which never changes. */
+  _introduce(/** @type {Job} */ job) {
+    const named = namedOf(job);
+    this._name.append(model(job.model));
+    this._data.append(`on ${dataset(job.fit_params?.data)}`);
+    mark(this._data, "title", job.fit_params?.data ?? "");
+    this._set.append([...named.slice(0, NAMED), job.job_id].join(" · "));
+    mark(this._set, "title", [...named, job.job_id].join("\n"));
+    this._boxName.append(`Compare ${model(job.model)} ${job.job_id}`);
   }
 
   /** @param {Job} job @param {boolean} isStale */
