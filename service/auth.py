@@ -82,9 +82,16 @@ def _check_site(scope: Scope, headers: Headers, origins: Collection[str]) -> Non
     is_safe = scope["method"] in SAFE_METHODS
     follows_link = headers.get("sec-fetch-mode") == "navigate"
     # An allowed page's picture has no Origin either, but the page it is in.
-    page = urlsplit(headers.get("referer", ""))
-    if not (is_safe and (follows_link or f"{page.scheme}://{page.netloc}" in origins)):
+    if not (is_safe and (follows_link or _origin(headers.get("referer", "")) in origins)):
         raise Forbidden("a page of another site may not call this service; --allowed-origin names those that may")
+
+
+def _origin(address: str) -> str | None:
+    try:
+        page = urlsplit(address)
+    except ValueError:  # such as an opened bracket
+        return None
+    return f"{page.scheme}://{page.netloc}"
 
 
 def _is_of_the_page(scope: Scope) -> bool:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from service import remedies
 from service.errors import UnfitDataset
-from service.image_files import MAX_LABEL_BYTES, Survey, label_of
+from service.image_files import Survey, label_of
 from service.splits import Split
 from service.yaml_file import read_bytes
 
-#: Lines of one image's labels that are read.
+#: Lines of one image's labels that are read; and bytes, which take some fifty times their room as numbers. Labels that
+#: have more are left to the training, which has a process of its own.
 MAX_LABEL_LINES = 10_000
+MAX_READ_BYTES = 2_000_000
 #: Labels with nothing but boxes after which no polygon is expected any more.
 ENOUGH = 16
 #: Coordinates are fractions. Ultralytics takes up to 1.01, in 32 bits.
@@ -94,7 +96,9 @@ def _judge(split: Split, look: _Look, expected: Expected, survey: Survey) -> Non
 def _kind(path: str, expected: Expected) -> tuple[str, str]:
     """`empty`, `boxes`, `other`, or `fault` and which. What is in the file is not told: it may be anything."""
     try:
-        text = read_bytes(Path(path), MAX_LABEL_BYTES).decode("utf-8-sig")
+        if os.path.getsize(path) > MAX_READ_BYTES:
+            return "other", ""
+        text = read_bytes(Path(path), MAX_READ_BYTES).decode("utf-8-sig")
     except (OSError, ValueError):
         return "fault", "it is no text"
     lines = [line.split() for line in text.splitlines()[:MAX_LABEL_LINES] if line.strip()]

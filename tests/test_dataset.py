@@ -352,6 +352,15 @@ def test_labels_are_not_read_for_ever(folder: Path, monkeypatch: pytest.MonkeyPa
     described(write(folder, good()))
 
 
+def test_labels_of_a_great_size_are_left_to_the_training(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels, "MAX_READ_BYTES", 1_000)
+    label = folder / "labels" / "train" / "a.txt"
+    label.write_text("0.1 " * 200)
+    assert "line 1" in refusal(write(folder, good()))
+    label.write_text("0.1 " * 300)
+    described(write(folder, good()))
+
+
 def test_links_in_a_circle_end(folder: Path) -> None:
     (folder / "images" / "train" / "again").symlink_to(folder / "images")
     (folder / "images" / "train" / "self").symlink_to(folder / "images" / "train" / "self")

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import struct
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -133,6 +134,24 @@ def test_an_archive_that_lies_about_its_sizes_grows_no_further_than_it_says(tmp_
     with pytest.raises(BadArchive):
         unpack(path, tmp_path / "unpacked")
     assert sum(file.stat().st_size for file in (tmp_path / "unpacked").rglob("*")) <= 100
+
+
+@pytest.mark.parametrize("lie", ["large", "nested"])
+def test_an_archive_that_lies_about_its_table_of_contents_is_not_taken_for_a_short_one(tmp_path, lie):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(100):
+            archive.writestr(str(number), "")
+    content = path.read_bytes()
+    start, end = content.index(b"PK\1\2"), content.rindex(b"PK\5\6")
+    if lie == "large":  # the end of a large zip, which counts, and one that says 0
+        large = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 100, 100, end - start, start)
+        locator = struct.pack("<4sLQL", b"PK\6\7", 0, end, 1)
+        path.write_bytes(content[:end] + large + locator + content[end : end + 12] + bytes(4) + content[end + 16 :])
+    else:  # what looks like another end, within the end
+        path.write_bytes(content[: end + 16] + b"PK\5\6" + content[end + 20 :])
+    assert len(datasets.contents(path)) == 100
+    assert datasets.directory_bytes(path) >= end - start
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"<html>404</html>" * 100])

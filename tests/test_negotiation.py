@@ -61,3 +61,10 @@ def test_gzip_goes_to_those_who_take_it(header: str | None, expected: bool) -> N
 def test_any_text_has_an_answer(text: str) -> None:
     assert preferred(text, (SSE, JSON)) in (SSE, JSON)
     assert takes_gzip(text) in (True, False)
+
+
+@pytest.mark.parametrize("piece", ['\\"', '"', '"\\', '"a'])
+def test_a_head_full_of_quotes_is_read_once(piece: str) -> None:
+    header = piece * 32_000  # the whole of a head; the time-out ends what reads it again and again
+    assert preferred(header, (SSE, JSON)) == SSE
+    assert not takes_gzip(header)

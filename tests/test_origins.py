@@ -59,6 +59,7 @@ async def test_a_picture_is_shown_in_allowed_pages_only(service: Running) -> Non
         (f"{OPS}/", 200),
         ("https://evil.example/", 403),
         (f"{OPS}.evil.example/", 403),
+        ("http://[", 403),
         (None, 403),
     ):
         headers = asked | ({"Referer": referer} if referer else {})

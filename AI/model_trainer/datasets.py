@@ -26,6 +26,7 @@ MAX_FILES = 1_000_000
 _CLUTTER = {"__MACOSX", ".DS_Store"}
 #: The end of a zip is within this many bytes of the file's.
 _END_BYTES = 22 + 65_535
+_END, _LARGE_END = re.compile(b"PK\5\6"), b"PK\6\7"
 
 #: Searched for, not parsed: reading 50 files as YAML takes seconds.
 _ADDRESS = re.compile(r"^download: (https://\S+\.zip)\b *(?:#.*)?$", re.MULTILINE)
@@ -101,14 +102,17 @@ def unpacked(archive: Path, folder: Path) -> Path:
 
 
 def directory_bytes(archive: Path) -> int:
-    """Bytes of a zip's table of contents, as its end says; of a very large zip, all its bytes."""
+    """Bytes that a zip's table of contents may have: as its end says; all of the file where there is a second end."""
     with archive.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _END_BYTES))
         end = file.read()
-    at = end.rfind(b"PK\5\6")
-    said = int.from_bytes(end[at + 12 : at + 16], "little") if at >= 0 else 0
-    return size if said == 2**32 - 1 else said
+    if _LARGE_END in end:  # a second end, of a very large zip: that one counts
+        return size
+    # Whatever looks like an end: a reader may take another one than the last.
+    return max(
+        (int.from_bytes(end[at.start() + 12 : at.start() + 16], "little") for at in _END.finditer(end)), default=0
+    )
 
 
 def contents(archive: Path) -> list[str]:
