@@ -55,6 +55,8 @@ SHOWN_HEADERS = (
 )
 #: Payloads and datasets that are looked at at once.
 CHECKERS = 2
+#: Jobs that are ended or stopped on request at once.
+CONTROLS = 8
 #: What the forkserver imports, in this order.
 PRELOAD = ("service.tether", "AI.model_trainer.preload", "service.worker")
 
@@ -153,6 +155,7 @@ def create_app(settings: Settings | None = None) -> Service:
                     readiness=readiness,
                     inspections=inspections,
                     checkers=CapacityLimiter(CHECKERS),
+                    controls=CapacityLimiter(CONTROLS),
                     downloads=CapacityLimiter(room.files),
                 )
         finally:

@@ -75,6 +75,8 @@ class State(TypedDict):
     inspections: Inspections
     #: Who looks at payloads and datasets, which may take seconds: all other requests have threads of their own.
     checkers: CapacityLimiter
+    #: Who ends or stops a job: reads that hang do not take these threads.
+    controls: CapacityLimiter
     #: Files of jobs that are sent; further ones wait.
     downloads: CapacityLimiter
 
@@ -212,13 +214,15 @@ async def delete(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     """`POST /jobs/<id>/cancel`: 202 once a restart would honour it; `cancelled` follows as an event."""
-    job = await to_thread.run_sync(request.state.runner.cancel, request.path_params["job_id"])
+    runner, job_id = request.state.runner, request.path_params["job_id"]
+    job = await to_thread.run_sync(runner.cancel, job_id, limiter=request.state.controls)
     return answer(job.snapshot(), 202)
 
 
 async def stop(request: Request) -> Response:
     """`POST /jobs/<id>/stop`: 202 once a restart would honour it; `completed` follows after the epoch's validation."""
-    job = await to_thread.run_sync(request.state.runner.stop, request.path_params["job_id"])
+    runner, job_id = request.state.runner, request.path_params["job_id"]
+    job = await to_thread.run_sync(runner.stop, job_id, limiter=request.state.controls)
     return answer(job.snapshot(), 202)
 
 
@@ -424,7 +428,9 @@ def _run_folder(request: Request, job: Job) -> Path:
 
 async def _job(request: Request) -> Job:
     store: Store = request.state.store
-    return await to_thread.run_sync(store.job, request.path_params["job_id"])
+    job_id = request.path_params["job_id"]
+    current: Job | None = store.current(job_id)  # in memory, if it has not ended: nothing keeps it from being shown
+    return current if current is not None else await to_thread.run_sync(store.job, job_id)
 
 
 # Health
@@ -448,7 +454,7 @@ async def readyz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """`GET /metrics`: for Prometheus."""
-    return Response(await to_thread.run_sync(request.state.metrics.text), media_type=CONTENT_TYPE_LATEST)
+    return Response(request.state.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def openapi_document(request: Request) -> Response:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import to_thread
 
 from AI.model_trainer.checkpoints import Generation, generations
 from service.metrics import Metrics
@@ -125,4 +126,23 @@ async def test_looking_for_datasets_takes_no_thread_from_other_requests(
                 assert (await service.http.get("/metrics")).status_code == 200
         finally:
             goes_on.set()
+    assert {task.result().status_code for task in asked} == {200}
+
+
+async def test_reads_that_hang_stop_neither_the_metrics_nor_who_asks_of_a_running_job(
+    service: Running, tmp_path: Path
+) -> None:
+    ended, running = await service.submit("count"), await service.submit("wait", gate=str(tmp_path / "never"))
+    await service.events(ended)
+    await until(lambda: service.state["store"].job(running).progress)
+    async with asyncio.TaskGroup() as group:
+        with service.state["store"]._read_lock:  # as a read that hangs
+            asked = [group.create_task(service.http.get(f"/jobs/{ended}")) for _ in range(45)]
+            await until(lambda: to_thread.current_default_thread_limiter().statistics().tasks_waiting)
+            async with asyncio.timeout(20):
+                for path in ("/metrics", "/readyz", f"/jobs/{running}"):
+                    assert (await service.http.get(path)).status_code in (200, 503), path
+                for act in ("stop", "cancel"):
+                    assert (await service.http.post(f"/jobs/{running}/{act}")).status_code == 202
+                await until(lambda: service.state["store"].current(running) is None)
     assert {task.result().status_code for task in asked} == {200}
