@@ -9,10 +9,11 @@ import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 
 from service import dataset
 from service.errors import CheckFailed, Fault, InvalidPayload, NotReady, StoreUnavailable, TooManyChecks
@@ -86,7 +87,8 @@ class Inspections:
             return _answer(await self._run(wanted, folder, is_gone), self._max_seconds)
         finally:
             self._busy -= 1
-            shutil.rmtree(folder, ignore_errors=True)
+            with CancelScope(shield=True):  # of classes in folders it has a link for each image: it takes a while
+                await to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
 
     def _prepare(self, wanted: Mapping[str, Any], known: Mapping[str, str | None], folder: Path) -> None:
         """Make the worker's folder, with what a training would see of the dataset."""

@@ -213,15 +213,25 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._head_bytes += len(data)
+        if self._in_head:
+            self._head_bytes += len(data)
         if self._in_head and self._room.waiting.get(self, 0.0) is None:
             self._room.waiting[self] = self._room.now()  # the next request begins
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response(f"The head of a request may have {MAX_HEAD_BYTES} bytes.")
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            if self._in_head or not self.cycle.response_started:
+                self.send_400_response(f"The head of a request may have {MAX_HEAD_BYTES} bytes.")
+            else:
+                self.transport.close()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            super().on_header(name, value)
+        else:  # after a body in chunks: nobody reads it, and it has the same bound
+            self._head_bytes += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
         self._room.waiting[self] = self._room.now()  # for the body
         if self.scope["http_version"] < "1.1":

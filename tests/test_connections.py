@@ -190,6 +190,24 @@ async def test_a_head_has_its_time_as_a_whole(server: Server) -> None:
     assert line.written.startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.parametrize("is_answered", [False, True])
+async def test_what_comes_after_chunks_has_the_bound_of_a_head(server: Server, is_answered: bool) -> None:
+    head = WHOLE if is_answered else HALF_A_BODY[: HALF_A_BODY.index(b"\r\n\r\n") + 4]
+    lines = [line for line in head.split(b"\r\n") if line and not line.lower().startswith(b"content-length")]
+    line, protocol = server.connect(b"\r\n".join([*lines, b"Transfer-Encoding: chunked", b"", b"2", b"{}", b"0", b""]))
+    if is_answered:
+        server.go_on.set()
+        await until(lambda: line.written)
+    for _ in range(3):
+        protocol.data_received(b"a: b\r\n" * 10_000)
+        assert len(protocol.headers) < 10, "they are not kept"
+    assert not line.closed
+    protocol.data_received(b"a: b\r\n" * 10_000)
+    assert line.closed
+    assert line.written.startswith(b"HTTP/1.1 200 " if is_answered else b"HTTP/1.1 400 ")
+    assert line.written.count(b"HTTP/1.1 ") == 1
+
+
 async def test_the_time_between_two_requests_counts_for_neither(server: Server) -> None:
     server.go_on.set()
     line, protocol = server.connect(WHOLE)
