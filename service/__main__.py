@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 #: What whoever listens on more than loopback has to know.
 ELSEWHERE = (
-    "requests from other machines are refused, and those to any address of this one but loopback's; docs/operations.md"
+    "only requests to a loopback address of this machine are answered; docs/operations.md"
     " has what a proxy on this machine needs"
 )
 

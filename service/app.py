@@ -222,7 +222,9 @@ async def _start(runner: Runner) -> None:
 
     def told(task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()):  # asked for here: nobody waits for it any more
-            log.error("the jobs of the last life are not settled: %s", error, extra={"action": "settling_failed"})
+            log.error(
+                "the jobs of the previous run could not be recovered: %s", error, extra={"action": "settling_failed"}
+            )
 
     starting = asyncio.create_task(to_thread.run_sync(runner.start))
     await asyncio.wait([starting], timeout=START_SECONDS)

@@ -54,7 +54,7 @@ def check(scope: Scope, hosts: Collection[str], origins: Collection[str]) -> Non
     headers = Headers(scope=scope)
     host = _host(headers)
     if _name(host) not in hosts:
-        raise Forbidden(f"host {host!r} is not this service; --allowed-host names further ones")
+        raise Forbidden(f"host {host!r} is not allowed; name it with --allowed-host")
     origin = headers.get("origin")
     if origin is None:
         _check_site(scope, headers, origins)

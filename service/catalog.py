@@ -75,7 +75,7 @@ class Catalog:
             try:
                 _keep(kept, answer)
             except OSError as error:
-                log.warning("the table of arguments is not kept: %s", error)
+                log.warning("the table of arguments could not be cached: %s", error)
             catalog = cls.of(answer)
         return catalog
 

@@ -28,9 +28,9 @@ def unless_known(request: Request, response: Response) -> Response:
     modified = _seconds(response.headers.get("last-modified"))
     if etag and "if-match" in sent:
         if not _is_among(etag, sent["if-match"], weakly=False):
-            raise PreconditionFailed("it is not (or no longer) what If-Match names")
+            raise PreconditionFailed("the file is not (or no longer) the one that If-Match names")
     elif modified and (since := _seconds(sent.get("if-unmodified-since"))) and modified > since:
-        raise PreconditionFailed("it was written after the time in If-Unmodified-Since")
+        raise PreconditionFailed("the file was modified after the time in If-Unmodified-Since")
     if etag and "if-none-match" in sent:
         known = _is_among(etag, sent["if-none-match"], weakly=True)
     else:  # a time counts where no ETag is named

@@ -133,17 +133,21 @@ def named(name: str, addresses: Mapping[str, str | None], folder: Path, download
     if name not in addresses:
         near = difflib.get_close_matches(f"{name.removesuffix('.yaml')}.yaml", addresses, 1, cutoff=0.8)
         if near and not os.path.isabs(name):
-            raise InvalidPayload([Fault(POINTER, f"{name!r} is no dataset that Ultralytics knows", near[0])])
+            raise InvalidPayload([Fault(POINTER, f"{name!r} is not a dataset that Ultralytics knows", near[0])])
         return name
     address = addresses[name]
     if address is None:
-        raise _invalid(f"{name} is got by a script, which is not run here: name the data.yaml of a copy")
+        raise _invalid(
+            f"{name} is downloaded by a script, which this service does not run: name the data.yaml of a copy"
+        )
     found = folder / Path(name).stem / "data.yaml"
     if found.is_file():
         return str(found)
     archive = address.rpartition("/")[2]
     if not downloads and not (folder / archive).is_file():
-        raise _invalid(f"{name} is not here; --allow-downloads lets the service get it, or put {archive} into {folder}")
+        raise _invalid(
+            f"{name} is not in the data folder: start with --allow-downloads, or put {archive} into {folder}"
+        )
     return None
 
 
@@ -224,7 +228,7 @@ def _write(path: Path, text: str) -> None:
 def _load(source: Path) -> dict[Any, Any]:
     content = yaml_file.read_dataset(source)
     if not isinstance(content, dict):
-        raise UnfitDataset(f"{source} has no keys: expected path, train, val and names")
+        raise UnfitDataset(f"{source} is not a mapping: expected the keys path, train, val and names")
     return {key: None if value == "None" else value for key, value in content.items()}  # as Ultralytics takes it
 
 
@@ -234,7 +238,7 @@ def _path(data: Any) -> Path:
     if "://" in data or not yaml_file.is_plain(data):
         raise UnfitDataset("must be a path; the service downloads no datasets")
     if remedies.is_of_windows(data):
-        raise UnfitDataset(f"{data[:200]!r} is a path of Windows: the service runs on another system")
+        raise UnfitDataset(f"{data[:200]!r} is a Windows path: the service runs on another system")
     source = Path(data)
     if not source.is_absolute():
         raise UnfitDataset(f"must be an absolute path, or a name that Ultralytics knows, got {data!r}")

@@ -196,7 +196,7 @@ class UnsupportedCoding(RequestRejected):
     code = "unsupported_content_coding"
 
     def __init__(self, coding: str) -> None:
-        super().__init__(f"send the body as it is, got Content-Encoding: {coding[:40]}")
+        super().__init__(f"send the body uncompressed, got Content-Encoding: {coding[:40]}")
         self.headers = {"Accept-Encoding": "identity"}
 
 
@@ -207,7 +207,7 @@ class RangeNotSatisfiable(RequestRejected):
     code = "range_not_satisfiable"
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"it has {size} bytes, and none of the range that was asked for")
+        super().__init__(f"the range is outside of the file, which has {size} bytes")
         self.headers = {"Content-Range": f"bytes */{size}"}
 
 

@@ -177,7 +177,7 @@ def label_of(image: str, beside: str = "labels") -> str:
 def _check_file(path: str, status: os.stat_result) -> None:
     limit = MAX_LABEL_BYTES if path.endswith(".txt") else MAX_IMAGE_BYTES
     if not stat.S_ISREG(status.st_mode):
-        raise UnsoundFiles(f"{path} is no file")
+        raise UnsoundFiles(f"{path} is not a regular file")
     if status.st_size > limit:
         raise UnsoundFiles(f"{path} has {status.st_size} bytes, more than the {limit} that are read")
 

@@ -77,9 +77,9 @@ class Inspections:
         on it could not begin. Raises TooManyChecks, NotReady, StoreUnavailable.
         """
         if self._closed:
-            raise NotReady("the service is leaving")
+            raise NotReady("the service is shutting down")
         if self._busy >= AT_ONCE:
-            raise TooManyChecks(f"{AT_ONCE} datasets are being looked through already")
+            raise TooManyChecks(f"{AT_ONCE} datasets are being checked already; try again in some seconds")
         self._busy += 1
         folder = self._cache / f"{_FOLDERS}{secrets.token_hex(6)}"
         try:
@@ -160,7 +160,7 @@ def _keep(outcome: "Future[Event]") -> "tuple[Callable[[Event], Future[Any]], Ca
 
     def ended() -> None:
         if not outcome.done():  # abandoned: it has no final event
-            outcome.set_result(failed("killed", "the service is leaving"))
+            outcome.set_result(failed("killed", "the service is shutting down"))
 
     return publish, ended
 
@@ -171,7 +171,7 @@ def _answer(final: Event, max_seconds: float) -> dict[str, Any]:
     if final["reason"] == "invalid_data":
         raise InvalidPayload([Fault(POINTER, str(final["error"]))])
     if final["reason"] == "timeout":
-        raise CheckFailed(f"it takes more than {max_seconds:g} seconds to read; a training may take its time")
+        raise CheckFailed(f"reading it takes more than {max_seconds:g} seconds; a training has no such limit")
     raise CheckFailed(f"the dataset could not be looked through: {final['error']}")
 
 

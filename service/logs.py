@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 
 from anyio import sleep_forever
 from orjson import loads
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from service.errors import InvalidCursor, StoreUnavailable, TooManyStreams
+from service.errors import InvalidCursor, StoreUnavailable
 from service.events import Record
 from service.store import Store
 from service.streaming import Hub, Subscriber
@@ -92,15 +92,11 @@ class FollowedLog(StreamingResponse):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await send({"type": "http.response.body"})
             return
-        try:
-            with self._hub.admit():
-                if (cycle := cycle_of(scope)) is not None:
-                    self._wire = Wire(cycle)
-                    self._wire.bound_buffer(self._hub.stall_seconds)
-                await super().__call__(scope, receive, send)
-        except TooManyStreams as error:
-            headers = {"Retry-After": str(error.retry_after), "Cache-Control": "no-store"}
-            await PlainTextResponse(f"{error}\n", error.status, headers)(scope, receive, send)
+        with self._hub.admit():  # or TooManyStreams, which is answered like any error
+            if (cycle := cycle_of(scope)) is not None:
+                self._wire = Wire(cycle)
+                self._wire.bound_buffer(self._hub.stall_seconds)
+            await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

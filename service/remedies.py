@@ -46,13 +46,13 @@ def missing(split: str, entry: str, path: Path, root: Path, content: Mapping[Any
     named = content.get("path")
     for key, value in ((split, entry), ("path", named)):
         if isinstance(value, str) and is_of_windows(value):
-            return f"{key}: {value[:200]!r} is a path of Windows: write it with / and counted from the YAML's folder"
+            return f"{key}: {value[:200]!r} is a Windows path: write it with / and relative to the YAML's folder"
     if named and not root.exists():
-        return f"path: there is no folder {root}: remove `path:`, so that the splits count from the YAML's own folder"
+        return f"path: there is no folder {root}: remove `path:`, so that the splits are relative to the YAML's folder"
     if os.path.isabs(entry):
-        return f"{split}: there is no {path}: write it as it is on this machine, or counted from the dataset's folder"
+        return f"{split}: there is no {path}: write it as it is on this machine, or relative to the dataset's folder"
     if found := _other_case(path):
-        return f"{split}: there is no {path}, but {found}: names are told apart by capitals here"
+        return f"{split}: there is no {path}, but {found}: case matters"
     return f"{split}: there is no {path}"
 
 
@@ -67,7 +67,7 @@ def _instead(image: str, label: str, survey: Survey) -> str | None:
     """What lies where the labels should be."""
     folder = os.path.dirname(label)
     if found := _other_case(Path(label)):
-        return f" (there is {found}: rename it, capitals count)"
+        return f" (there is {found}: rename it, case matters)"
     if "/images/" not in image and "/images/" in image.lower():
         return " (in a folder `images`, with a small i, they would be looked for in `labels` beside it)"
     beside = {folder, os.path.dirname(folder), *map(str, Path(image).parents[:3])}

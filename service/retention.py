@@ -92,9 +92,7 @@ class Retention(threading.Thread):
         strangers = sorted({path.name for path in self._folder.iterdir()} - self._store.ids())
         kept = [name for name in strangers if not self._delete_if_unused(name)]
         if kept:
-            text = (
-                "no job of the log has these %d folders in %s: %s. Put the log.db that knows them back, or delete them"
-            )
+            text = "%d folders in %s belong to no job in the log: %s. Put back the log.db that has them, or delete them"
             shown = ", ".join(kept[:SHOWN]) + (", …" if len(kept) > SHOWN else "")
             log.warning(text, len(kept), self._folder, shown, extra={"action": "strange_folders"})
 

@@ -307,7 +307,7 @@ def _statuses(text: str) -> list[str]:
     """What is listed with commas. Raises InvalidCursor."""
     named = [name for name in text.split(",") if name]
     if unknown := [name for name in named if name not in [*Status]]:
-        raise InvalidCursor(f"status must be of {', '.join(Status)}, got {', '.join(unknown)[:40]!r}")
+        raise InvalidCursor(f"status must be one or more of {', '.join(Status)}, got {', '.join(unknown)[:40]!r}")
     return named
 
 
@@ -447,8 +447,7 @@ async def readyz(request: Request) -> Response:
         raise NotReady(reason)
     if request.state.store.failing:
         raise NotReady(request.state.store.failing)
-    if not request.state.runner.is_settled:
-        raise NotReady("what the last life of the service left is being settled")
+    request.state.runner.check_settled()
     return answer({"status": "ready"})
 
 
@@ -480,12 +479,12 @@ async def _json_body(request: Request, *, optional: bool = False) -> bytes:
     limit: int = request.state.settings.max_body_bytes
     announced = request.headers.get("content-length", "0")
     if not announced.isdecimal() or int(announced) > limit:  # nothing of it is waited for
-        raise BodyTooLarge(f"a body may have {limit} bytes")
+        raise BodyTooLarge(f"the body is longer than {limit} bytes, the most that is read")
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise BodyTooLarge(f"a body may have {limit} bytes")
+            raise BodyTooLarge(f"the body is longer than {limit} bytes, the most that is read")
     if (coding := request.headers.get("content-encoding", "identity").strip().lower()) not in ("", "identity"):
         raise UnsupportedCoding(coding)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

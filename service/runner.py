@@ -107,7 +107,7 @@ class Runner:
         """
         free = job.pid is None or not job.pid_started or ProcessGroup(job.pid, job.pid_started).end(LEAVE_SECONDS)
         if not free:
-            log.error("a worker of the last life is still there", extra={"job_id": job.id, "pid": job.pid})
+            log.error("a worker of the previous run is still alive", extra={"job_id": job.id, "pid": job.pid})
         if job.cancel_requested:
             self._append(job, {"event": "cancelled", "reason": "cancelled"})
             return False
@@ -149,13 +149,15 @@ class Runner:
     @contextmanager
     def _entry(self) -> Iterator[None]:
         """Room for one more job that waits. Raises NotReady, QueueFull."""
-        self._check_settled()
+        self.check_settled()
         with self._lock:
             if self._closed:
                 raise NotReady("the service is shutting down")
             # Where a slot is free nothing waits, but one that is just being filled counts as waiting for a moment.
             if len(self._waiting) + self._entering >= self._max_waiting + len(self._free):
-                raise QueueFull(f"{len(self._waiting)} jobs wait already")
+                raise QueueFull(
+                    f"{len(self._waiting)} jobs wait already, the most that may; try again later, the most that may; try again later"
+                )
             self._entering += 1
         try:
             yield
@@ -163,9 +165,10 @@ class Runner:
             with self._lock:
                 self._entering -= 1
 
-    def _check_settled(self) -> None:
+    def check_settled(self) -> None:
+        """Raises NotReady: until it is."""
         if not self.is_settled:
-            raise NotReady("what the last life of the service left is being settled")
+            raise NotReady("still recovering the jobs of the previous run; try again in a few seconds")
 
     def _enqueue(self, job: Job) -> None:
         with self._lock:
@@ -180,7 +183,7 @@ class Runner:
 
         Raises JobNotFound, StoreUnavailable, NotReady. Raises JobFinal: when it has completed or failed already.
         """
-        self._check_settled()
+        self.check_settled()
         self._store.request_cancel(job_id)
         self._end_if_cancelled(job_id)
         return self._store.job(job_id)
@@ -204,7 +207,7 @@ class Runner:
 
         Raises JobNotFound, StoreUnavailable, NotReady. Raises JobNotRunning: when it waits or has ended.
         """
-        self._check_settled()
+        self.check_settled()
         job = self._store.request_stop(job_id)
         with self._lock:
             supervisor = self._running.get(job_id)

@@ -398,5 +398,5 @@ def _job_of_key(execute: Callable[..., sqlite3.Cursor], key: str, digest: str) -
     if row is None:
         return None
     if row[0] != digest:
-        raise KeyReused(f"the Idempotency-Key {key!r} came with another request before")
+        raise KeyReused(f"the Idempotency-Key {key!r} was used before, with another request")
     return str(row[1])

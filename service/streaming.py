@@ -147,16 +147,16 @@ class Places:
 
     def __enter__(self) -> None:
         if self.closed:
-            raise TooManyStreams("the service is leaving; come back in some seconds")
+            raise TooManyStreams("the service is shutting down; try again in some seconds")
         if self.taken >= self._most:
             if not self._said:
                 self._said = True
                 log.warning(
-                    "%d streams are open, as many as may be: further ones are told to come back",
+                    "%d streams are open, the most that are allowed: further ones are told to come back",
                     self._most,
                     extra={"action": "streams_full"},
                 )
-            raise TooManyStreams(f"{self._most} streams are open, as many as may be; come back in some seconds")
+            raise TooManyStreams(f"{self._most} streams are open, the most that are allowed; try again in some seconds")
         self.taken += 1
 
     def __exit__(self, *_: object) -> None:

@@ -149,7 +149,7 @@ class Connections:
         if not self._said:
             self._said = True
             log.warning(
-                "%d connections are open, as many as may be: who has not asked for anything is cut off",
+                "%d connections are open, the most that are allowed: those without a request are cut off",
                 self._limit,
                 extra={"action": "connections_full"},
             )
@@ -220,7 +220,7 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             if self._in_head or not self.cycle.response_started:
-                self.send_400_response(f"The head of a request may have {MAX_HEAD_BYTES} bytes.")
+                self.send_400_response(f"The request's head is longer than {MAX_HEAD_BYTES} bytes.")
             else:
                 self.transport.close()
 

@@ -228,7 +228,9 @@ def _data(spec: Spec, folder: Path, listener: Emit, task: str | None) -> str:
             raise UnfitDataset("; ".join(fault.detail for fault in error.faults)) from None
         own = source if found is None else dataset.write(found, folder)
     if own is None and os.path.isfile(named):
-        raise FileNotFoundError(f"the job's own {dataset.COPY} is gone, and the original is not to be trusted")
+        raise FileNotFoundError(
+            f"the job's checked copy of its dataset, {dataset.COPY}, is missing: start a new training"
+        )
     return named if own is None else str(own)
 
 

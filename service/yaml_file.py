@@ -71,7 +71,7 @@ def _told(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UnreadableYaml(f"{path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:  # no UTF-8, no such date, 1:1:1:…
-        raise UnreadableYaml(f"{path} is not YAML that is read here: {' '.join(str(error).split())[:300]}") from None
+        raise UnreadableYaml(f"{path} cannot be read as YAML: {' '.join(str(error).split())[:300]}") from None
 
 
 def _parsed(text: str) -> Any:
@@ -87,10 +87,10 @@ def is_plain(text: str, *, line_ends: bool = False) -> bool:
 def read_bytes(path: Path, limit: int) -> bytes:
     """A regular file of at most `limit` bytes; nothing is waited for. Raises OSError; ValueError: when it is longer."""
     if not stat.S_ISREG(path.stat().st_mode):  # not even opened: some devices act on that
-        raise OSError(0, "it is no file")
+        raise OSError(0, "not a regular file")
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "it is no file")
+            raise OSError(0, "not a regular file")
         content = file.read(limit + 1)
     if len(content) > limit:
         raise ValueError(f"it has more than {limit} bytes")
@@ -133,10 +133,10 @@ def _check(text: str) -> None:
             _close(open_nodes.pop(), open_nodes[-1], anchors)
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor is None or event.anchor not in anchors:
-                raise ValueError("an alias stands for itself, or for nothing")
+                raise ValueError("an alias refers to itself, or to no anchor")
             around.add(anchors[event.anchor])
         if around.values > MAX_VALUES or around.characters > MAX_BYTES or open_nodes[-1].values > MAX_VALUES:
-            raise ValueError(f"it has more than {MAX_VALUES} values, aliases (*name) written out")
+            raise ValueError(f"it has more than {MAX_VALUES} values, each alias (*name) counted in full")
         if len(open_nodes) - 2 + open_nodes[-1].levels > MAX_LEVELS:
             raise ValueError(f"it is nested more than {MAX_LEVELS} levels deep")
 

@@ -258,9 +258,7 @@ def test_a_check_leaves_images_and_random_numbers_alone(tmp_path):
     before, state = cut.read_bytes(), random.getstate()
     checked = check_dataset(data)
     assert counts(checked["splits"]["train"]) == (8, 8, 0, 0, 0, 0, 0, 8)
-    assert checked["warnings"] == [
-        f"1 JPEGs have no end, {cut} is the first: a training writes them anew in their place"
-    ]
+    assert checked["warnings"] == [f"1 JPEGs are cut off, {cut} is the first: a training rewrites them in place"]
     assert cut.read_bytes() == before
     assert random.getstate() == state
     assert not list(tmp_path.rglob("*.cache")), "a training is to find no cache that calls the image mended"

@@ -203,7 +203,7 @@ def test_masks_of_any_name_are_looked_at(folder: Path, outside: Path) -> None:  
     mask.unlink()
     os.mkfifo(mask.with_suffix(".jpg"))
     (folder / "train.txt").write_text("images/train/a.PNG\n")
-    assert "is no file" in refusal(write(folder, good(masks_dir="colours", train="train.txt")), "semantic")
+    assert "is not a regular file" in refusal(write(folder, good(masks_dir="colours", train="train.txt")), "semantic")
 
 
 # What the labels are
@@ -274,9 +274,9 @@ def test_a_split_without_any_label_is_refused_and_one_to_evaluate_on_is_not(fold
     described(data, None)
     described(data, "depth")
     (folder / "labels" / "train" / "a.TXT").touch()
-    assert refusal(data, "detect") == f"{wanted} (there is {folder}/labels/train/a.TXT: rename it, capitals count)"
+    assert refusal(data, "detect") == f"{wanted} (there is {folder}/labels/train/a.TXT: rename it, case matters)"
     (folder / "labels").rename(folder / "Labels")
-    assert refusal(data, "detect") == f"{wanted} (there is {folder}/Labels: rename it, capitals count)"
+    assert refusal(data, "detect") == f"{wanted} (there is {folder}/Labels: rename it, case matters)"
     (folder / "Labels").rename(folder / "other")
     (folder / "_annotations.coco.json").touch()
     assert "convert_coco makes .txt of it" in refusal(data, "detect")
@@ -294,12 +294,12 @@ def test_a_split_without_any_label_is_refused_and_one_to_evaluate_on_is_not(fold
 @pytest.mark.parametrize(
     ("changes", "detail"),
     [
-        ({"path": "C:\\Users\\me\\set"}, "path: 'C:\\\\Users\\\\me\\\\set' is a path of Windows: write it with /"),
-        ({"train": "D:/set/images"}, "train: 'D:/set/images' is a path of Windows: write it with /"),
-        ({"train": "..\\images\\train"}, "train: '..\\\\images\\\\train' is a path of Windows"),
+        ({"path": "C:\\Users\\me\\set"}, "path: 'C:\\\\Users\\\\me\\\\set' is a Windows path: write it with /"),
+        ({"train": "D:/set/images"}, "train: 'D:/set/images' is a Windows path: write it with /"),
+        ({"train": "..\\images\\train"}, "train: '..\\\\images\\\\train' is a Windows path"),
         ({"path": "/content/set"}, "path: there is no folder /content/set: remove `path:`, so that"),
         ({"train": "/content/set/images"}, "train: there is no /content/set/images: write it as it is on this machine"),
-        ({"train": "Images/train"}, "/images: names are told apart by capitals here"),
+        ({"train": "Images/train"}, "/images: case matters"),
     ],
 )
 def test_a_path_of_another_machine_is_told_with_a_remedy(folder: Path, changes: Any, detail: str) -> None:  # noqa: F811
@@ -364,7 +364,7 @@ def test_classes_that_cannot_be_split_are_refused(tmp_path: Path, folder: Path) 
     (tmp_path / "pets" / "cat" / "a.jpg").touch()
     assert "has too few images to split" in refusal(str(tmp_path / "pets"), "classify")
     (tmp_path / "pets" / ".ndjson.yaml").write_text("names: &a [*a]\n")
-    assert "is not YAML that is read here" in refusal(str(tmp_path / "pets"), "classify")
+    assert "cannot be read as YAML" in refusal(str(tmp_path / "pets"), "classify")
 
 
 # Zips
@@ -391,7 +391,7 @@ def test_a_zip_is_looked_at_and_left_for_the_worker(export: Path, classes: Path)
     assert "there is no file" in refusal(str(export / "none.zip"), "detect")
     with zipfile.ZipFile(archive, "w") as evil:
         evil.writestr("../data.yaml", "x")
-    assert "is no file below its folder" in refusal(str(archive), "detect")
+    assert "is not a plain file inside the archive's folder" in refusal(str(archive), "detect")
 
 
 def test_a_folder_may_be_called_like_a_zip(export: Path) -> None:

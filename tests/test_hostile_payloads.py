@@ -170,8 +170,8 @@ BODIES: list[tuple[Any, int, Any]] = [
     ],
     (b"[" * 500 + b"]" * 500, 422, [("", "is nested more than 8 levels deep")]),
     (b'{"a":' * 500 + b"0" + b"}" * 500, 422, [("", "is nested more than 8 levels deep")]),
-    (b" " * 1_000_001, 413, "a body may have 1000000 bytes"),
-    (b'{"model": "' + b"x" * 1_000_000 + b'"}', 413, "a body may have 1000000 bytes"),
+    (b" " * 1_000_001, 413, "the body is longer than 1000000 bytes, the most that is read"),
+    (b'{"model": "' + b"x" * 1_000_000 + b'"}', 413, "the body is longer than 1000000 bytes, the most that is read"),
     (None, 422, [("", "must be an object")]),
     ([], 422, [("", "must be an object")]),
     ("text", 422, [("", "must be an object")]),
@@ -214,7 +214,7 @@ BODIES: list[tuple[Any, int, Any]] = [
     ),
 ]
 
-TOO_LARGE = "it has more than 250000 values, aliases (*name) written out"
+TOO_LARGE = "it has more than 250000 values, each alias (*name) counted in full"
 
 #: A model, what is wrong with it, and what is suggested.
 MODELS: list[tuple[str, ...]] = [
@@ -239,7 +239,7 @@ MODELS: list[tuple[str, ...]] = [
     ("{here}/loop.pt", "there is no .pt or .yaml file {here}/loop.pt"),
     ("{here}/empty.yaml", "{here}/empty.yaml describes a model of 0 layers, expected 1 to 10000"),
     ("{here}/huge.yaml", "{here}/huge.yaml describes a model of 100000001 layers, expected 1 to 10000"),
-    ("{here}/bomb.yaml", "{here}/bomb.yaml is not YAML that is read here: {too_large}"),
+    ("{here}/bomb.yaml", "{here}/bomb.yaml cannot be read as YAML: {too_large}"),
     (
         "{here}/yolov8n6.yaml",
         "{here}/yolov8n6.yaml would not be read: Ultralytics looks for yolov8n-p6.yaml, give it that name",
@@ -249,7 +249,7 @@ MODELS: list[tuple[str, ...]] = [
 COCO = (
     "coco.json is JSON, perhaps COCO's: convert it with ultralytics.data.converter.convert_coco, then name a data.yaml"
 )
-WINDOWS = "'C:\\\\Users\\\\a\\\\data.yaml' is a path of Windows: the service runs on another system"
+WINDOWS = "'C:\\\\Users\\\\a\\\\data.yaml' is a Windows path: the service runs on another system"
 TAR = "data.tar.gz is an archive of a kind that is not read here: unpack it and name its data.yaml, or pack it as .zip"
 
 #: A dataset's path, what is wrong with it, and what is suggested.
@@ -260,26 +260,26 @@ DATA: list[tuple[Any, ...]] = [
     ("", "must be the path of a dataset"),
     ("relative.yaml", "must be an absolute path, or a name that Ultralytics knows, got 'relative.yaml'"),
     ("../../etc/passwd", "must be an absolute path, or a name that Ultralytics knows, got '../../etc/passwd'"),
-    ("coco.yaml", "coco.yaml is got by a script, which is not run here: name the data.yaml of a copy"),
+    ("coco.yaml", "coco.yaml is downloaded by a script, which this service does not run: name the data.yaml of a copy"),
     (
         "coco8.yaml",
-        "coco8.yaml is not here; --allow-downloads lets the service get it, or put coco8.zip into {datasets}",
+        "coco8.yaml is not in the data folder: start with --allow-downloads, or put coco8.zip into {datasets}",
     ),
     ("https://host/data.zip", "must not be an address"),
     ("ul://user/datasets/x", "must not be an address"),
     ("/etc/passwd", "must be a .yaml file, got 'passwd'"),
     ("/nowhere.yaml", "there is no file /nowhere.yaml"),
     ("/proc", "/proc has no .yaml in it: only a classification model trains on a folder without one"),
-    ("coco8", "'coco8' is no dataset that Ultralytics knows", "coco8.yaml"),
+    ("coco8", "'coco8' is not a dataset that Ultralytics knows", "coco8.yaml"),
     ("/a/coco.json", COCO),
     ("C:\\Users\\a\\data.yaml", WINDOWS),
     ("/a/data.tar.gz", TAR),
     ("/a\0.yaml", "must be a path; the service downloads no datasets"),
     ("/a\r\nX-Evil: 1.yaml", "must be a path; the service downloads no datasets"),
-    ("{here}/pipe.yaml", "{here}/pipe.yaml cannot be read: it is no file"),
+    ("{here}/pipe.yaml", "{here}/pipe.yaml cannot be read: not a regular file"),
     ("{here}/loop.yaml", "there is no file {here}/loop.yaml"),
-    ("{here}/empty.yaml", "{here}/empty.yaml has no keys: expected path, train, val and names"),
-    ("{here}/bomb.yaml", "{here}/bomb.yaml is not YAML that is read here: {too_large}"),
+    ("{here}/empty.yaml", "{here}/empty.yaml is not a mapping: expected the keys path, train, val and names"),
+    ("{here}/bomb.yaml", "{here}/bomb.yaml cannot be read as YAML: {too_large}"),
     ("{here}/" + "x" * 300 + ".yaml", None),
 ]
 

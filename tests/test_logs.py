@@ -159,7 +159,9 @@ async def test_a_followed_log_counts_as_a_stream_and_is_refused_like_one(
             assert hub.streams == 1
             second = await service.http.get("/jobs/job/logs?follow=1")
             assert (second.status_code, second.headers["retry-after"]) == (503, "20")
-            assert second.text == "1 streams are open, as many as may be; come back in some seconds\n"
+            assert second.headers["content-type"] == "application/problem+json"
+            assert second.json()["code"] == "too_many_streams"
+            assert second.json()["detail"] == "1 streams are open, the most that are allowed; try again in some seconds"
             assert b": too many streams" in (await service.http.get("/jobs/job/events")).content
             assert (await service.http.head("/jobs/job/logs?follow=1")).status_code == 200
         await until(lambda: hub.streams == 0)
@@ -204,7 +206,7 @@ async def test_what_ends_before_its_job_is_cut(way: str, tmp_path: Path, monkeyp
             assert await curl.wait() == 18
         response = await service.http.get("/jobs/job/logs?follow=1")
         assert response.status_code == 503
-        assert "leaving" in response.text
+        assert "shutting down" in response.json()["detail"]
 
 
 async def test_the_documented_loop_reads_a_log_over_restarts_and_cuts(tmp_path: Path) -> None:

@@ -114,4 +114,4 @@ def test_a_start_that_reaches_nobody_says_so(
     monkeypatch.setattr(command.Server, "run", lambda self, sockets: [listener.close() for listener in sockets])
     with caplog.at_level(logging.WARNING):
         command.serve(host=host, port="0", data_dir=str(tmp_path))
-    assert ("requests from other machines are refused" in caplog.text) is warned
+    assert ("only requests to a loopback address of this machine are answered" in caplog.text) is warned

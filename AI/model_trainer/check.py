@@ -51,7 +51,7 @@ def check_dataset(
         checked = _count(described, given)
     if repairs:
         checked["warnings"].append(
-            f"{len(repairs)} JPEGs have no end, {repairs[0]} is the first: a training writes them anew in their place"
+            f"{len(repairs)} JPEGs are cut off, {repairs[0]} is the first: a training rewrites them in place"
         )
     return {"task": task, **checked}
 

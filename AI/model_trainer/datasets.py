@@ -145,7 +145,7 @@ def _checked(source: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
     for entry in entries:
         path = PurePosixPath(entry.filename)
         if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or _is_special(entry):
-            raise BadArchive(archive, f"{entry.filename!r} is no file below its folder")
+            raise BadArchive(archive, f"{entry.filename!r} is not a plain file inside the archive's folder")
     return entries
 
 

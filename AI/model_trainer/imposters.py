@@ -31,7 +31,7 @@ def unmask(path: str) -> str | None:
     """What the file is instead of an image that can be read; None where nothing says that it is not one."""
     try:
         if not os.path.isfile(path):  # a FIFO would keep whoever opens it
-            return "no file" if os.path.lexists(path) else None
+            return "not a regular file" if os.path.lexists(path) else None
         with open(path, "rb") as file:
             head = file.read(_HEAD)
     except OSError as error:

@@ -27,7 +27,7 @@ class ForeignWeights(ValueError):
     """Raised when a layer of a model file would get weights from the net: from `url`."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(f"a layer asks for the weights at {url}, they were not got: give it null for them")
+        super().__init__(f"a layer asks for the weights at {url}: downloading is disabled; set `weights: null`")
         self.url = url
 
 
