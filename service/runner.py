@@ -155,9 +155,7 @@ class Runner:
                 raise NotReady("the service is shutting down")
             # Where a slot is free nothing waits, but one that is just being filled counts as waiting for a moment.
             if len(self._waiting) + self._entering >= self._max_waiting + len(self._free):
-                raise QueueFull(
-                    f"{len(self._waiting)} jobs wait already, the most that may; try again later, the most that may; try again later"
-                )
+                raise QueueFull(f"{len(self._waiting)} jobs wait already, the most that may; try again later")
             self._entering += 1
         try:
             yield
