@@ -41,6 +41,16 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 
+#: The media type of a problem (RFC 9457), and RFC 9110's names where older Pythons have older ones.
+PROBLEM = "application/problem+json"
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+
+def described(status: int, detail: str, code: str) -> dict[str, object]:
+    """A problem of the generic type (`about:blank`), whose title is the status' phrase; `code` is what tells it."""
+    title = TITLES.get(status) or HTTPStatus(status).phrase
+    return {"type": "about:blank", "title": title, "status": int(status), "detail": detail, "code": code}
+
 
 class ServiceError(Exception):
     """Base of all errors of the service; `status` is the HTTP status it is answered with."""

@@ -1,7 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457): what routes raise, what routing raises, and faults of our own."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -9,12 +8,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from service.errors import InvalidPayload, ServiceError
+from service.errors import PROBLEM, InvalidPayload, ServiceError, described
 from service.events import encode
 
-#: RFC 9110's names where older Pythons have older ones.
-TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
-MEDIA_TYPE = "application/problem+json"
 #: Characters of an address that are answered.
 MAX_SHOWN = 100
 
@@ -31,14 +27,13 @@ def problem(error: ServiceError) -> Response:
 def problem_response(
     status: int, detail: str, code: str, *, errors: object = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A problem of the generic type (`about:blank`), whose title is the status' phrase; `code` is what tells it."""
-    title = TITLES.get(status) or HTTPStatus(status).phrase
-    body = {"type": "about:blank", "title": title, "status": int(status), "detail": detail, "code": code}
+    """The answer to any problem (see `described`)."""
+    body = described(status, detail, code)
     if errors is not None:
         body["errors"] = errors
     # It repeats what was sent, and a cache may keep a 404 unasked.
     always = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return Response(encode(body), status_code=status, headers={**always, **(headers or {})}, media_type=MEDIA_TYPE)
+    return Response(encode(body), status_code=status, headers={**always, **(headers or {})}, media_type=PROBLEM)
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:

@@ -15,11 +15,15 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection
+from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
+
+from service.errors import PROBLEM, described
+from service.events import encode
 
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -175,19 +179,19 @@ class Connections:
         self._said = self._said and len(self.open) > self._limit / 2  # said again after a quiet time
 
 
+def _problem(status: int, detail: str, code: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Head and body of what is answered before there is a request to answer. Its connection ends with it."""
+    body = encode(described(status, detail, code))
+    headers = [(b"content-type", PROBLEM.encode()), (b"content-length", b"%d" % len(body))]
+    return [*headers, (b"connection", b"close"), (b"cache-control", b"no-store")], body
+
+
 async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer that there is no room, and hang up."""
-    text = b"Too many connections are open. Try again in some seconds.\n"
-    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), (b"retry-after", b"5")]
-    headers += [(b"connection", b"close"), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": text})
-
-
-_TIMEOUT = (
-    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 34\r\nconnection: close\r\n\r\n"
-    b"The request did not come in time.\n"
-)
+    text = "too many connections are open; try again in some seconds"
+    headers, body = _problem(503, text, "too_many_connections")
+    await send({"type": "http.response.start", "status": 503, "headers": [*headers, (b"retry-after", b"5")]})
+    await send({"type": "http.response.body", "body": body})
 
 
 class Protocol(HttpToolsProtocol):
@@ -220,7 +224,7 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             if self._in_head or not self.cycle.response_started:
-                self.send_400_response(f"The request's head is longer than {MAX_HEAD_BYTES} bytes.")
+                self.send_400_response(f"the request's head is longer than {MAX_HEAD_BYTES} bytes")
             else:
                 self.transport.close()
 
@@ -270,8 +274,19 @@ class Protocol(HttpToolsProtocol):
             return
         begun = self._head_bytes > 0 if self._in_head else not self.cycle.response_started
         if begun and not self.pipeline:
-            self.transport.write(_TIMEOUT)
+            self._refuse(408, f"the request did not come within {REQUEST_SECONDS:g} seconds", "request_timeout")
         self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Uvicorn's own is plain text."""
+        self._refuse(400, msg, "invalid_request")
+        self.transport.close()
+
+    def _refuse(self, status: int, detail: str, code: str) -> None:
+        headers, body = _problem(status, detail, code)
+        lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())]
+        lines += [b"%b: %b" % header for header in headers]
+        self.transport.write(b"\r\n".join([*lines, b"", body]))
 
     def unsent(self) -> int:
         """Bytes that the reader has not taken, here and (on Linux) in the kernel."""

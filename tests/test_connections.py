@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from orjson import loads
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from service import uvicorn_seam
-from service.uvicorn_seam import REQUEST_SECONDS, Connections, Protocol
+from service.uvicorn_seam import MAX_HEAD_BYTES, REQUEST_SECONDS, Connections, Protocol
 from tests.client import until
 from tests.conftest import Running, serve
 from tests.test_fuzz import send
@@ -188,6 +189,18 @@ async def test_a_head_has_its_time_as_a_whole(server: Server) -> None:
     server.pass_time(1)
     assert line.closed
     assert line.written.startswith(b"HTTP/1.1 408 ")
+    head, _, body = line.written.partition(b"\r\n\r\n")
+    assert b"\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n" % len(body) in head
+    assert (loads(body)["status"], loads(body)["code"]) == (408, "request_timeout")
+
+
+@pytest.mark.parametrize("sent", [b"no request\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * MAX_HEAD_BYTES])
+async def test_what_is_no_request_is_told_so_as_every_other_fault(server: Server, sent: bytes) -> None:
+    line, _ = server.connect(sent)
+    head, _, body = line.written.partition(b"\r\n\r\n")
+    assert line.closed
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n")
+    assert (loads(body)["title"], loads(body)["code"]) == ("Bad Request", "invalid_request")
 
 
 @pytest.mark.parametrize("is_answered", [False, True])
@@ -335,7 +348,8 @@ async def test_when_all_have_a_request_the_newcomer_is_told_to_come_back(make_se
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 5" in head
     assert b"connection: close" in head
-    assert text.endswith(b"Try again in some seconds.\n")
+    assert b"content-type: application/problem+json" in head
+    assert loads(text)["code"] == "too_many_connections"
 
 
 async def test_who_has_just_come_is_not_sent_away_for_the_next(make_server: Callable[..., Server]) -> None:

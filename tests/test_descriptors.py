@@ -49,6 +49,7 @@ async def test_open_streams_leave_enough_for_trainings_and_answers(tmp_path: Pat
         first, second = [await service.submit(data, epochs=number) for number in (1, 2)]
         followed = await service.http.get(f"/jobs/{second}/logs?follow=1")
         assert (followed.status_code, followed.headers["retry-after"]) == (503, "20")
+        assert followed.json()["code"] == "too_many_streams"
         assert f"{room.streams} streams are open" in followed.json()["detail"]
         assert (await service.http.post(f"/jobs/{second}/cancel")).status_code == 202
         assert (await ended(service, second))["status"] == "cancelled"

@@ -43,7 +43,8 @@ def test_every_refusal_has_a_word_of_its_own_and_it_is_documented() -> None:
     codes = [cls.code for cls in refusals]
     assert len(set(codes)) == len(codes)
     assert "internal" not in codes
-    for code in [*codes, "not_found", "method_not_allowed", "internal"]:
+    of_connections = ["invalid_request", "request_timeout", "too_many_connections"]
+    for code in [*codes, *of_connections, "not_found", "method_not_allowed", "internal"]:
         assert f"| `{code}` |" in PROTOCOL
 
 
