@@ -30,7 +30,7 @@ from service.errors import ServiceError
 from service.inspection import Inspections
 from service.launcher import Launcher
 from service.metrics import Metrics
-from service.problems import EXCEPTION_HANDLERS
+from service.problems import EXCEPTION_HANDLERS, Crashes
 from service.readiness import Readiness
 from service.retention import Retention
 from service.routes import ROUTES, State
@@ -189,7 +189,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         expose_headers=SHOWN_HEADERS,
         allow_private_network=True,
     )
-    return [cors, guard]
+    return [cors, Middleware(Crashes), guard]
 
 
 def _open_files(settings: Settings) -> tuple[int | None, descriptors.Room]:

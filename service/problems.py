@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import PROBLEM, InvalidPayload, ServiceError, described
 from service.events import encode
@@ -72,6 +73,29 @@ async def on_client_gone(request: Request, error: Exception) -> Response:
 async def on_crash(request: Request, error: Exception) -> Response:
     """A fault of ours: said without its details, which are in the service's log."""
     return problem_response(500, "the service failed to answer; its log says why", "internal")
+
+
+class Crashes:
+    """Pure ASGI middleware within CORS: Starlette answers a fault of ours outside of all middleware, where an allowed
+    page cannot read it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def note(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except Exception as error:
+            if not begun and scope["type"] == "http":
+                await (await on_crash(Request(scope), error))(scope, receive, send)
+            raise  # the server logs it
 
 
 EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {

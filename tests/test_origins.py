@@ -53,6 +53,19 @@ async def test_an_allowed_page_reads_headers_and_refusals_and_a_foreign_one_neit
         assert "access-control-allow-origin" not in foreign.headers
 
 
+async def test_an_allowed_page_reads_a_fault_of_the_service_s_own(
+    service: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def crash(self: object) -> bytes:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr("service.metrics.Metrics.text", crash)
+    response = await service.http.get("/metrics", headers={"Origin": OPS})
+    assert (response.status_code, response.json()["code"]) == (500, "internal")
+    assert response.headers["access-control-allow-origin"] == OPS
+    assert "no such luck" in caplog.text
+
+
 async def test_a_picture_is_shown_in_allowed_pages_only(service: Running) -> None:
     asked = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}  # an <img>: no Origin
     for referer, expected in (
