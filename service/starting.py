@@ -6,8 +6,9 @@ an earlier try, which the service does not know of, finds that its pipes have en
 """
 
 import contextlib
+import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent import futures
 from concurrent.futures import Future
 from multiprocessing.connection import Connection, Pipe
@@ -50,16 +51,25 @@ class Worker(NamedTuple):
             end.close()
 
 
-def start(launcher: Launcher, spec: Mapping[str, Any], unwanted: "Future[None]") -> Worker | None:
-    """A worker for `spec`; None once it is unwanted."""
+def start(
+    launcher: Launcher,
+    spec: Mapping[str, Any],
+    unwanted: "Future[None]",
+    tell: Callable[[str], object] = lambda text: None,
+) -> Worker | None:
+    """A worker for `spec`; None once it is unwanted. `tell` is told of failed tries: the second, fourth, eighth, …."""
     pause = FIRST_PAUSE_SECONDS
-    while not unwanted.done():
+    for tries in itertools.count(1):
+        if unwanted.done():
+            break
         try:
             return _try(launcher, spec, unwanted)
         except OSError as error:
             if not unwanted.done():
                 about = {"action": "start_failed", "job_id": spec["id"]}
                 log.warning("no worker could be started, trying again: %s", error, extra=about)
+                if tries > 1 and tries.bit_count() == 1:
+                    tell(f"no worker could be started, trying again after {tries} tries: {error}")
         futures.wait([unwanted], pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
     return None

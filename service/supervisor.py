@@ -174,7 +174,7 @@ class Supervisor(threading.Thread):
 
     def _attempt(self) -> Event:
         self._kills_before = out_of_memory_kills()
-        started = starting.start(self._launcher, self._spec, self._unwanted)
+        started = starting.start(self._launcher, self._spec, self._unwanted, self._complain)
         if started is None:
             return failed("killed", "ended before it started")
         with contextlib.closing(started):
@@ -185,6 +185,11 @@ class Supervisor(threading.Thread):
                 with self._lock:
                     self._worker = None
         return self._verdict(started.process, started.group, orphaned)
+
+    def _complain(self, text: str) -> None:
+        """Say in the job's own log what it waits for."""
+        self._lines.add("service", "warning", [text])
+        self._lines.flush()
 
     def _note(self, started: Worker) -> None:
         """Put on record which process this is, before it begins, and pass on what was asked meanwhile."""

@@ -88,4 +88,8 @@ def test_a_job_waits_for_a_descriptor(house: House, caplog: pytest.LogCaptureFix
     with no_descriptor_left():
         job_id = house.submit("count")
         house.until(lambda: caplog.text.count("no worker could be started, trying again: [Errno 24]") >= 2)
+        house.until(lambda: house.store.job(job_id).log_bytes)
     assert house.end(job_id)["event"] == "completed"
+    _, said, started, *_ = house.events(job_id)
+    assert said["lines"] == ["no worker could be started, trying again after 2 tries: [Errno 24] Too many open files"]
+    assert (said["stream"], said["level"], started["event"]) == ("service", "warning", "started")
