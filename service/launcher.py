@@ -102,7 +102,11 @@ class Launcher:
         """What keeps the next worker from being a fork of a warm forkserver; None: nothing does, or it is spawned."""
         if self.method != "forkserver":
             return None
-        return forkserver.fault() or (None if forkserver.pid() == self._warm else "the forkserver is importing")
+        try:
+            fault = forkserver.fault()
+        except OSError as error:  # no descriptor is left to look with
+            return f"the forkserver cannot be looked at: {error}"
+        return fault or (None if forkserver.pid() == self._warm else "the forkserver is importing")
 
     def is_warm(self) -> bool:
         """Whether a forkserver is there; the next start is a fork of it."""

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -244,9 +244,10 @@ class Store:
         left = tuple(job_ids)
 
         def command(log: Transaction) -> None:
-            for job in (log.job(job_id) for job_id in left):
-                if not (job.left or job.is_final):
-                    log.note(replace(job, left=True))
+            for job_id in left:
+                with suppress(JobNotFound):  # it has just ended, and somebody has deleted it
+                    if not ((job := log.job(job_id)).left or job.is_final):
+                        log.note(replace(job, left=True))
 
         self._ask(command, seconds=seconds)
 

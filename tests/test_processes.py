@@ -89,6 +89,8 @@ def test_a_job_waits_for_a_descriptor(house: House, caplog: pytest.LogCaptureFix
         job_id = house.submit("count")
         house.until(lambda: caplog.text.count("no worker could be started, trying again: [Errno 24]") >= 2)
         house.until(lambda: house.store.job(job_id).log_bytes)
+        assert str(house.launcher.fault()).startswith("the forkserver cannot be looked at: [Errno 24]")
+        assert not house.launcher.is_warm(), "the metrics ask this"
     assert house.end(job_id)["event"] == "completed"
     _, said, started, *_ = house.events(job_id)
     assert said["lines"] == ["no worker could be started, trying again after 2 tries: [Errno 24] Too many open files"]

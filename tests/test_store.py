@@ -390,3 +390,9 @@ def test_the_best_epoch_is_kept_while_ticks_and_worse_ones_follow(store: Store) 
     end = {"event": "train_end", "epoch": 4, "best_epoch": 2, "score": 0.6, "metrics": {"m": 0.6}}
     store.append("a", 1, end).result()
     assert store.job("a").best == {"epoch": 2, "fitness": 0.6, "metrics": {"m": 0.6}}
+
+
+def test_jobs_are_left_though_one_of_them_was_just_deleted(store: Store) -> None:
+    store.create(job())
+    store.leave(["gone", "a"], 10)
+    assert store.job("a").left
