@@ -59,8 +59,8 @@ PROTOCOL_NEEDS = (
     *("on_response_complete", "send_400_response"),
 )
 CYCLE_NEEDS = (
-    *("chunked_encoding", "disconnected", "expected_content_length", "flow", "response_complete", "response_started"),
-    *("send", "transport"),
+    *("chunked_encoding", "disconnected", "expected_content_length", "flow", "message_event", "response_complete"),
+    *("response_started", "send", "transport"),
 )
 FLOW_NEEDS = ("read_paused", "write_paused")
 
@@ -198,7 +198,7 @@ class Protocol(HttpToolsProtocol):
     """Uvicorn's HTTP/1.1 with an end to what has none: a head, a body, a reader that takes nothing."""
 
     # Three attributes more, and Python would no longer share the names of all the others: 1.4 KB for each connection.
-    __slots__ = ("_head_bytes", "_in_head", "_room")
+    __slots__ = ("_answered", "_head_bytes", "_in_head", "_room")
 
     def __init__(self, *args: Any, room: Connections, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -207,6 +207,8 @@ class Protocol(HttpToolsProtocol):
         self._room.open = self.connections
         self._in_head = True
         self._head_bytes = 0
+        #: The request that is being answered; `cycle` is the one that came last, perhaps behind it.
+        self._answered: Cycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -215,6 +217,11 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._room.forget(self)
         super().connection_lost(exc)
+        self.pipeline.clear()
+        cycle = self._answered
+        if cycle is not None and not cycle.response_complete:  # uvicorn tells the one that came last
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
@@ -237,6 +244,8 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
+        if not self.pipeline:
+            self._answered = self.cycle
         self._room.waiting[self] = self._room.now()  # for the body
         if self.scope["http_version"] < "1.1":
             self.cycle.__class__ = UnchunkedCycle  # it has not begun
@@ -255,6 +264,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         idle = not self.pipeline and self._in_head
+        if self.pipeline:
+            self._answered = self.pipeline[-1][0]
         super().on_response_complete()
         if idle:
             self._room.waiting[self] = None

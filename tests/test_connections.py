@@ -256,6 +256,29 @@ async def test_half_a_request_behind_a_long_answer_waits_for_it_and_writes_nothi
     assert line.written == b""
 
 
+async def test_who_asks_for_more_behind_an_answer_and_leaves_has_left_that_answer(server: Server) -> None:
+    answered, left = [], []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/short":
+            answered.append(scope["path"])
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+            return
+        answered.append(scope["path"])
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left.append(scope["path"])
+
+    server.config.loaded_app = app
+    _, protocol = server.connect(b"".join(WHOLE.replace(b"healthz", name) for name in (b"short", b"events", b"behind")))
+    await until(lambda: answered == ["/short", "/events"])
+    protocol.connection_lost(None)
+    await until(lambda: left)
+    await asyncio.gather(*server.state.tasks)
+    assert (answered, left) == (["/short", "/events"], ["/events"])
+
+
 async def test_an_unread_body_does_not_keep_its_connection(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn_seam, "REQUEST_SECONDS", 0.0)
     early = b"POST /jobs/x/cancel HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
