@@ -61,6 +61,15 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("folder", ["service", "static"])
+def test_every_file_is_in_the_tables_of_the_architecture(folder: str) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    named = {name.rpartition("/")[2] for name in re.findall(r"`([^`]+)`", rows)}
+    files = {path.name for path in (ROOT / folder).iterdir() if path.is_file()} - {"__init__.py"}
+    assert not files - named
+
+
 def test_requirements_are_exact_and_name_no_registry() -> None:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     for line in filter(None, lines):
