@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -59,8 +59,6 @@ CHECKERS = 2
 CONTROLS = 8
 #: What the forkserver imports, in this order.
 PRELOAD = ("service.tether", "AI.model_trainer.preload", "service.worker")
-
-
 #: Seconds that open responses get when the service leaves; then their connections are cut. Uvicorn by itself waits
 #: for as long as a reader takes to take nothing.
 LEAVE_SECONDS = 4.0
@@ -110,62 +108,8 @@ def create_app(settings: Settings | None = None) -> Service:
     """The service as an ASGI application; what it owns is opened by its lifespan and closed with it."""
     settings = settings or Settings()
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[State]:
-        open_files, room = _open_files(settings)
-        hub = Hub(
-            heartbeat_seconds=settings.heartbeat_seconds,
-            stall_seconds=settings.stall_seconds,
-            max_streams=room.streams,
-        )
-        connections = Connections(room.streams + room.others, settings.stall_seconds)
-        service.take_over(connections)
-        metrics = Metrics()
-
-        def publish(changes: Sequence[Change]) -> None:
-            metrics.count(changes)
-            hub.publish(changes)
-
-        make_store = functools.partial(Store, settings.folder, publish, observe=metrics.observe_commit)
-        store = await to_thread.run_sync(make_store)
-        hub.open(store)
-        launcher = make_launcher(settings)
-        runner = _make_runner(settings, store, launcher, open_files)
-        jobs = settings.folder / "jobs"
-        retention = Retention(store, jobs, keep_days=settings.keep_days, keep_jobs=settings.keep_jobs)
-        limits = limits_of(settings, open_files)
-        inspections = Inspections(launcher, settings.folder, limits=limits, roots=settings.dataset_roots)
-        metrics.watch(store, hub, runner, launcher)
-        readiness = Readiness(launcher, settings.folder)
-        try:
-            await to_thread.run_sync(inspections.sweep)
-            await to_thread.run_sync(config_dir.prepare, settings.folder / "config")
-            await to_thread.run_sync(retention.tell_strangers)
-            await _start(runner)
-            retention.start()
-            readiness.start()
-            with _on_exit_signal(lambda: _leave(hub, runner, service)):
-                yield State(
-                    settings=settings,
-                    store=store,
-                    hub=hub,
-                    runner=runner,
-                    retention=retention,
-                    metrics=metrics,
-                    readiness=readiness,
-                    inspections=inspections,
-                    checkers=CapacityLimiter(CHECKERS),
-                    controls=CapacityLimiter(CONTROLS),
-                    downloads=CapacityLimiter(room.files),
-                )
-        finally:
-            hub.close()
-            connections.close()
-            readiness.close()
-            await inspections.close()
-            await to_thread.run_sync(runner.close)
-            await to_thread.run_sync(retention.close)
-            await to_thread.run_sync(store.close)
+    def lifespan(app: Starlette) -> AbstractAsyncContextManager[State]:
+        return _life(settings, service)
 
     # Streams end by the hub; the stock class would cut those that it carries before they are told to come back.
     AppStatus.enable_automatic_graceful_drain = False
@@ -174,6 +118,71 @@ def create_app(settings: Settings | None = None) -> Service:
     )
     service.router.redirect_slashes = False  # a redirect would name a host and a path that a proxy may have changed
     return service
+
+
+@asynccontextmanager
+async def _life(settings: Settings, service: Service) -> AsyncIterator[State]:
+    """All that the service is made of, from its start to its end."""
+    open_files, room = _open_files(settings)
+    hub = Hub(
+        heartbeat_seconds=settings.heartbeat_seconds,
+        stall_seconds=settings.stall_seconds,
+        max_streams=room.streams,
+    )
+    connections = Connections(room.streams + room.others, settings.stall_seconds)
+    service.take_over(connections)
+    metrics = Metrics()
+    store = await _open_store(settings, hub, metrics)
+    launcher = make_launcher(settings)
+    runner = _make_runner(settings, store, launcher, open_files)
+    jobs = settings.folder / "jobs"
+    retention = Retention(store, jobs, keep_days=settings.keep_days, keep_jobs=settings.keep_jobs)
+    limits = limits_of(settings, open_files)
+    inspections = Inspections(launcher, settings.folder, limits=limits, roots=settings.dataset_roots)
+    metrics.watch(store, hub, runner, launcher)
+    readiness = Readiness(launcher, settings.folder)
+    try:
+        await to_thread.run_sync(inspections.sweep)
+        await to_thread.run_sync(config_dir.prepare, settings.folder / "config")
+        await to_thread.run_sync(retention.tell_strangers)
+        await _start(runner)
+        retention.start()
+        readiness.start()
+        with _on_exit_signal(lambda: _leave(hub, runner, service)):
+            yield State(
+                settings=settings,
+                store=store,
+                hub=hub,
+                runner=runner,
+                retention=retention,
+                metrics=metrics,
+                readiness=readiness,
+                inspections=inspections,
+                checkers=CapacityLimiter(CHECKERS),
+                controls=CapacityLimiter(CONTROLS),
+                downloads=CapacityLimiter(room.files),
+            )
+    finally:
+        hub.close()
+        connections.close()
+        readiness.close()
+        await inspections.close()
+        await to_thread.run_sync(runner.close)
+        await to_thread.run_sync(retention.close)
+        await to_thread.run_sync(store.close)
+
+
+async def _open_store(settings: Settings, hub: Hub, metrics: Metrics) -> Store:
+    """The log. What is committed to it is counted, then shown."""
+
+    def publish(changes: Sequence[Change]) -> None:
+        metrics.count(changes)
+        hub.publish(changes)
+
+    make = functools.partial(Store, settings.folder, publish, observe=metrics.observe_commit)
+    store = await to_thread.run_sync(make)
+    hub.open(store)
+    return store
 
 
 def _middleware(settings: Settings) -> list[Middleware]:

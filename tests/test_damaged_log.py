@@ -178,7 +178,7 @@ def test_folders_that_no_job_has_are_named_and_those_of_cut_off_requests_go(
     (jobs / "aaaaaaaaaaaa" / "data.yaml").write_text("names: [a]")
     retention = Retention(store, jobs, keep_days=None, keep_jobs=None)
     retention.tell_strangers()
-    assert f"these 2 folders in {jobs}: 0123456789ab, mine." in caplog.text
+    assert f"2 folders in {jobs} belong to no job in the log: 0123456789ab, mine." in caplog.text
     assert sorted(path.name for path in jobs.iterdir()) == ["0123456789ab", "known", "mine"]
     store.close()
 
