@@ -252,7 +252,7 @@ export class Chart {
     const [from, to] = [Math.min(least, low ?? 0), Math.max(most, high ?? 1)];
     const room = from === to ? Math.abs(from) * 0.1 || (this.options.isShare ? 1 : 0.5) : (to - from) * 0.06;
     const bottom = from === least ? from : from - room;
-    const top = to === most ? to : to + room;
+    const top = to === most && to > from ? to : to + room; // values that are all 0 are a line along the bottom
     return [from >= 0 ? Math.max(0, bottom) : bottom, this.options.isShare ? Math.min(1, top) : top];
   }
 

@@ -4,7 +4,7 @@ import { argumentsOf, shown } from "./arguments.js";
 import { favicon, title } from "./attention.js";
 import { Chart } from "./charts.js";
 import { arrange, fill, h, iconButton, oncePerFrame } from "./dom.js";
-import { dataset, duration, family, headline, metric, metricAmong, model, share } from "./format.js";
+import { capital, dataset, duration, family, headline, metric, metricAmong, model, share } from "./format.js";
 import { COLOURS } from "./palette.js";
 import { Controls, lossTitle, SHARE } from "./panel.js";
 import { compareAddress, jobAddress, newAddress } from "./router.js";
@@ -152,7 +152,8 @@ export class Comparison {
     let chart = this._charts.get(column);
     const [prefix, name] = [column.split(":")[0], column.slice(column.indexOf(":") + 1)];
     const marked = family(name) && family(name) !== "boxes" ? `, ${family(name)}` : "";
-    const title = { metric: `${metric(name)}${marked}`, val: `${lossTitle(name)}, val`, train: `${lossTitle(name)}, train` }[prefix] ?? "Learning rate";
+    const named = metric(name).startsWith("mAP") ? metric(name) : capital(metric(name));
+    const title = { metric: `${named}${marked}`, val: `${lossTitle(name)}, val`, train: `${lossTitle(name)}, train` }[prefix] ?? "Learning rate";
     const isShare = /mAP|precision|recall|accuracy/.test(name);
     if (!chart) this._charts.set(column, (chart = new Chart(this.group, isShare ? { title, ...SHARE } : { title })));
     chart.show(this._overlaid(column));

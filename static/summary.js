@@ -33,7 +33,7 @@ export class Summary {
     const final = isFinal(job);
     const { epoch = 0, total_epochs: total = null } = job.progress ?? /** @type {any} */ ({});
     const isWaiting = total === null || epoch === 0;
-    const left = total === null && final ? "No epoch" : isWaiting ? waiting(run, job) : `Epoch ${count(epoch)} of ${count(total)}`;
+    const left = final && isWaiting ? "No epoch" : isWaiting ? waiting(run, job) : `Epoch ${count(epoch)} of ${count(total)}`;
     const right = isStale && !final ? `last heard of at ${clock(job.updated_at)}` : times(run, job);
     this._epochs.show(final || job.status === "queued" ? (shareOf(job) ?? 0) : shareOf(job), left, right, job.status);
     this._drawBatches(run, job);

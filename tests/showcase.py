@@ -82,6 +82,12 @@ def learn_and_wait(spec, emit, should_stop):
     return {}
 
 
+def fail_at_once(spec, emit, should_stop):
+    """Ticks, as a training does from its start, and fails before an epoch has ended."""
+    _Told(spec, emit, 4).tick(0, 0)
+    raise ValueError("no such luck")
+
+
 class _Told:
     """The events of `learn`, with numbers that look like a training's."""
 

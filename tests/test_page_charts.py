@@ -41,6 +41,11 @@ async def test_a_single_point_stands_amid_its_axis(page: Tab, shown: Running, tm
     await page.until("view.run.isOver")
 
 
+async def test_values_that_are_all_zero_are_a_line_along_the_bottom(page: Tab, shown: Running) -> None:
+    await ended(shown, page, epochs=3, slope=0)
+    assert (await spans(page, "mapboxes"))["y"] == [0, 1]
+
+
 async def test_the_axis_follows_the_data_and_what_is_dragged_over(page: Tab, shown: Running) -> None:
     await ended(shown, page, epochs=12, slope=0.2)
     y = (await spans(page, "mapboxes"))["y"]

@@ -98,6 +98,8 @@ async def test_runs_are_compared_under_an_address_to_share(page: Tab, shown: Run
     await page.until(f"{chart}?.data.xs.length === 9")
     lines = await page.run(f"{chart}.data.lines.map(line => line.values.filter(v => v !== null).length)")
     assert lines == [5, 9]
+    titles = await page.page.locator(".chart-title").all_inner_texts()
+    assert titles[:4] == ["mAP50", "mAP50-95", "Precision", "Recall"]
     differing = page.page.locator("table", has_text="Arguments that differ").locator("tbody th")
     assert await differing.all_inner_texts() == ["model", "epochs", "lr0"]
     best = page.page.get_by_role("region", name="The trainings").locator("tbody tr", has=page.page.locator("b"))
