@@ -62,7 +62,7 @@ def find(source: Path, content: Mapping[Any, Any], survey: Survey, evaluated: st
     root, found = root_of(source, content), {}
     for name, keys in SPLITS.items():
         is_read = name in ("train", evaluated)
-        value = next((content[key] for key in keys if content.get(key) is not None), None)
+        value = next((content[key] for key in keys if content.get(key) not in (None, "")), None)
         if value is None and is_read:
             raise _unnamed(source, name)
         try:

@@ -190,6 +190,7 @@ def test_a_yaml_tag_that_would_run_code_is_refused(folder: Path) -> None:
     [
         ({"train": None}, "names no train images"),
         ({"val": None}, "names no val images"),
+        ({"val": ""}, "names no val images"),
         ({"val": "images/nothing"}, "val: there is no"),
         ({"val": []}, "val: the list is empty"),
         ({"train": "images"}, None),
