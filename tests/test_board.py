@@ -101,7 +101,8 @@ async def test_places_in_the_queue_are_one_message_however_many_wait(service: Ru
     gates = [tmp_path / f"gate{number}" for number in range(2)]
     first, second = [await service.submit("wait", gate=str(gate)) for gate in gates]
     waiting = [await service.submit("wait", gate=str(tmp_path / "never")) for _ in range(40)]
-    await until(lambda: service.state["store"].places == (second, *waiting))
+    store = service.state["store"]
+    await until(lambda: store.places == (second, *waiting) and store.job(first).status == "running")
     stream = board(service)
     listed = {job["job_id"]: job["queue_position"] for job in (await anext(stream))["jobs"]}
     assert [listed[job_id] for job_id in (first, second, *waiting)] == [None, *range(1, 42)]

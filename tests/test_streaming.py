@@ -403,9 +403,10 @@ async def test_an_open_stream_keeps_neither_its_request_nor_its_job(service: Run
         await until(lambda: service.state["hub"].streams == 2)
         append(service, 1).result()  # so that the store has a newer job, and only a stream could have the older one
         gc.collect()
-        requests = [kept for kept in gc.get_objects() if isinstance(kept, starlette.requests.Request)]
+        # By type: `isinstance` asks the object, and some of torch's answer with a warning.
+        requests = [kept for kept in gc.get_objects() if issubclass(type(kept), starlette.requests.Request)]
         assert len(requests) == 2, "one each, that of Starlette's own middleware"
-        streams = [kept for kept in gc.get_objects() if isinstance(kept, eventstream.EventStream)]
+        streams = [kept for kept in gc.get_objects() if issubclass(type(kept), eventstream.EventStream)]
         assert len(streams) == 2
         assert not [field for stream in streams for field in vars(stream).values() if isinstance(field, Job)]
 

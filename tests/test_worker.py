@@ -140,7 +140,8 @@ async def test_a_training_that_cannot_start_fails_with_ultralytics_own_words(ser
     final = events[-1]
     assert (final["event"], final["reason"]) == ("failed", "invalid_data"), final
     assert final["failure"]["log_tail"]
-    assert final["error"].splitlines()[-1] in final["failure"]["log_tail"][-1]
+    # The traceback and the logger travel on two ways: which of them is last is nobody's promise.
+    assert any(final["error"].splitlines()[-1] in line for line in final["failure"]["log_tail"])
 
 
 async def test_what_a_dataset_s_folder_planted_is_neither_run_nor_removed(service: Running, tmp_path: Path) -> None:
