@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 TABLE_VERSION = 5
 #: What a training cannot do without.
 NEEDED = ("torch", "torchvision", "ultralytics")
+#: Seconds for a worker that has answered to end. A forkserver that was stopped just then does not tell that it has.
+END_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,11 @@ def _ask(launcher: Launcher, unwanted: "Future[None] | None", *, describe: bool)
         try:
             answer: dict[str, Any] = orjson.loads(queue.get())
         except EOFError:
-            process.join()
+            process.join(END_SECONDS)
             raise NotReady(f"Ultralytics cannot be read here: worker exit code {process.exitcode}") from None
-        process.join()
-        process.close()
+        process.join(END_SECONDS)
+        if process.exitcode is not None:
+            process.close()
     if "error" in answer:
         raise NotReady(f"Ultralytics cannot be read here: {answer['error']}")
     return answer

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from importlib import metadata
 from multiprocessing import forkserver as stock
 from multiprocessing.connection import Pipe
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,25 @@ async def test_a_warm_start_whose_forkserver_dies_is_tried_again(
         await until(lambda: ready.reason() is None)
         assert (await ready.wait(20)).arguments == {}
         assert light.is_warm()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_forkserver_that_stops_as_a_worker_of_the_warm_start_ends_is_replaced(
+    light: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the one that tells of the worker's end."""
+    monkeypatch.setattr(catalog, "END_SECONDS", 0.1)
+    as_ever, frozen = BaseProcess.join, []
+
+    def join(process: BaseProcess, timeout: float | None = None) -> None:
+        if not frozen:
+            frozen.append(freeze())
+            monkeypatch.setattr(process._popen, "poll", lambda flag=0: time.sleep(timeout or 600))  # type: ignore[attr-defined]
+        as_ever(process, timeout)
+
+    monkeypatch.setattr(BaseProcess, "join", join)
+    async with readiness(light, tmp_path) as ready:
+        await until(lambda: frozen and forkserver.pid() not in (None, *frozen) and ready.reason() is None)
 
 
 @pytest.mark.usefixtures("quick")
