@@ -168,7 +168,7 @@ def run(data_dir: Annotated[Path, typer.Option(help="Folder of everything the se
     """Save what can be read of a damaged log.db into a new one, while the service is stopped."""
     try:
         saved = mend(data_dir.expanduser().absolute())
-    except (DataDirInUse, StoreUnavailable, OSError) as error:
+    except (DataDirInUse, StoreUnavailable, sqlite3.Error, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"saved {saved.jobs} jobs and {saved.events} events; the damaged log is {saved.old}")

@@ -50,7 +50,8 @@ MIGRATIONS = {
         ALTER TABLE jobs ADD COLUMN search TEXT NOT NULL DEFAULT '';
         UPDATE jobs SET search = casefold(id || ' '
             || coalesce(json_extract(CAST(state AS TEXT), '$.request.model'), '') || ' '
-            || coalesce(json_extract(CAST(state AS TEXT), '$.request.fit_params.data'), ''));
+            || coalesce(json_extract(CAST(state AS TEXT), '$.request.fit_params.data'), ''))
+            WHERE json_valid(CAST(state AS TEXT));  -- a damaged row is told of when it is read
         DROP INDEX jobs_by_status;
         CREATE INDEX jobs_by_status ON jobs (status, number, search);
     """,

@@ -3,13 +3,14 @@
 import asyncio
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import orjson
 import pytest
 
 from service import listing
-from service.errors import DataDirInUse, JobFinal, JobNotFound, LogClosed, StaleAttempt, StoreUnavailable
+from service.errors import DataDirInUse, JobFinal, JobNotFound, LogClosed, LogDamaged, StaleAttempt, StoreUnavailable
 from service.jobs import Job, Status
 from service.store import Store
 from service.transaction import Change
@@ -326,6 +327,17 @@ def test_a_log_of_the_first_version_is_brought_up_to_date_with_a_backup(tmp_path
         assert backup.execute("PRAGMA user_version").fetchone() == (1,)
         assert backup.execute("SELECT id FROM jobs").fetchall() == [("old",)]
     backup.close()
+
+
+def test_a_damaged_row_of_an_old_log_is_told_of_when_it_is_read(tmp_path: Path) -> None:
+    old_log(tmp_path / "data")
+    with sqlite3.connect(tmp_path / "data" / "log.db") as log:
+        log.execute("INSERT INTO jobs (id, status, state) VALUES ('torn', 'failed', ?)", (b'{"id":',))
+    log.close()
+    with closing(Store(tmp_path / "data")) as store:
+        assert store.job("old").status == "completed"
+        with pytest.raises(LogDamaged):
+            store.job("torn")
 
 
 def test_a_new_log_has_the_tables_of_one_that_was_brought_up_to_date(tmp_path: Path) -> None:
