@@ -29,6 +29,14 @@ HINTS: Mapping[str, str] = {
     "error": "The training raised; the log has the traceback.",
 }
 
+#: What an error's text has → a hint that says more than its reason's.
+_SPECIAL_HINTS = {
+    "Expected more than 1 value per channel when training": (
+        "A batch of one image is too little for batch norm at this size: raise imgsz or batch, or take an image more or"
+        " less, so that no image is left over for the last batch."
+    )
+}
+
 _NAMES = {
     "MemoryError": "out_of_memory",
     "OutOfMemoryError": "out_of_memory",
@@ -87,7 +95,8 @@ def reason_in(lines: Iterable[str]) -> str | None:
 
 def failed(reason: str, error: str, **evidence: Any) -> Event:
     """A `failed` event. Its `failure` has the evidence (exit code or signal, the last log lines) and a hint."""
-    failure = {"reason": reason, "evidence": error, "hint": HINTS[reason], **evidence}
+    hint = next((hint for text, hint in _SPECIAL_HINTS.items() if text in error), HINTS[reason])
+    failure = {"reason": reason, "evidence": error, "hint": hint, **evidence}
     return {"event": "failed", "reason": reason, "error": error, "failure": failure}
 
 

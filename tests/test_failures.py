@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from AI.model_trainer.datasets import BadArchive
-from service.failures import HINTS, reason_in, reason_of
+from service.failures import HINTS, failed, reason_in, reason_of
 from tests.conftest import Running, serve
 from tests.test_runner import House, house
 from tests.tiny import TINY, make_dataset, tiny_model
@@ -59,6 +59,16 @@ def test_the_reason_may_lie_behind_the_exception() -> None:
     assert reason_of(BadArchive(Path("set.zip"), "two files of one name")) == "invalid_data"
     assert reason_of(ValueError("anything else")) == "error"
     assert reason_in(["all is well"]) is None
+
+
+def test_a_last_batch_of_one_image_has_its_own_hint() -> None:
+    import torch
+
+    with pytest.raises(ValueError, match="1 value per channel") as caught:
+        torch.nn.BatchNorm2d(2)(torch.zeros(1, 2, 1, 1))
+    failure = failed(reason_of(caught.value), f"ValueError: {caught.value}")["failure"]
+    assert failure["reason"] == "error"
+    assert failure["hint"].startswith("A batch of one image is too little")
 
 
 # With Ultralytics

@@ -70,9 +70,10 @@ async def test_each_tab_shows_what_the_training_left(page: Tab, shown: Running) 
     await page.until(f"{fits} && document.querySelector('.viewer-image').classList.contains('pixels')")
     await page.page.keyboard.press("Escape")
     await page.page.get_by_role("tab", name="Classes").click()
-    assert await page.page.locator("tbody th").all_inner_texts() == ["triangle", "square", "circle"]
+    names = page.page.get_by_role("tabpanel").locator("tbody th")
+    await expect(names).to_have_text(["triangle", "square", "circle"])
     await page.page.get_by_role("button", name="Class", exact=True).click()
-    assert await page.page.locator("tbody th").all_inner_texts() == ["circle", "square", "triangle"]
+    await expect(names).to_have_text(["circle", "square", "triangle"])
     await page.page.get_by_role("tab", name="Files").click()
     await page.sees("confusion_matrix.png")
     heads = page.page.locator(".fold span:first-of-type")
