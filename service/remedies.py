@@ -3,14 +3,12 @@
 import os
 import re
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from AI.model_trainer.lookalikes import in_other_case, names
 from service.image_files import Survey, UnsoundFiles, label_of
 
-#: Entries of a folder that are looked at.
-MAX_ENTRIES = 1_000
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|.*\\")
 
 #: Suffix of a file that is no dataset's YAML → what it is, and what to do.
@@ -51,8 +49,8 @@ def missing(split: str, entry: str, path: Path, root: Path, content: Mapping[Any
         return f"path: there is no folder {root}: remove `path:`, so that the splits are relative to the YAML's folder"
     if os.path.isabs(entry):
         return f"{split}: there is no {path}: write it as it is on this machine, or relative to the dataset's folder"
-    if found := _other_case(path):
-        return f"{split}: there is no {path}, but {found}: case matters"
+    if found := in_other_case(path):
+        return f"{split}: there is no {path}, but {found[0]}: case matters"
     return f"{split}: there is no {path}"
 
 
@@ -66,14 +64,14 @@ def no_labels(split: str, image: str, count: int, survey: Survey) -> str:
 def _instead(image: str, label: str, survey: Survey) -> str | None:
     """What lies where the labels should be."""
     folder = os.path.dirname(label)
-    if found := _other_case(Path(label)):
-        return f" (there is {found}: rename it, case matters)"
+    if found := in_other_case(Path(label)):
+        return f" (there is {found[0]}: rename it, case matters)"
     if "/images/" not in image and "/images/" in image.lower():
         return " (in a folder `images`, with a small i, they would be looked for in `labels` beside it)"
     beside = {folder, os.path.dirname(folder), *map(str, Path(image).parents[:3])}
     beside |= {os.path.join(place, name) for place in beside for name in ("Annotations", "annotations")}
-    names = [name for place in sorted(beside) if _is_inside(place, survey) for name in _names(Path(place))]
-    suffixes = {os.path.splitext(name)[1].lower() for name in names}
+    there = [name for place in sorted(beside) if _is_inside(place, survey) for name in names(Path(place))]
+    suffixes = {os.path.splitext(name)[1].lower() for name in there}
     if ".xml" in suffixes:
         return " (there are .xml files, Pascal VOC's: convert them to YOLO's .txt)"
     if ".json" in suffixes:
@@ -86,20 +84,3 @@ def _is_inside(folder: str, survey: Survey) -> bool:
         return survey.check(folder) is not None
     except UnsoundFiles:
         return False
-
-
-def _other_case(path: Path) -> str | None:
-    """The first part of a path that is there in other letters, if it is."""
-    for part in [*reversed(path.parents), path]:
-        if not part.exists():
-            names = [name for name in _names(part.parent) if name.lower() == part.name.lower()]
-            return str(part.parent / names[0]) if names else None
-    return None
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.name for entry in islice(entries, MAX_ENTRIES)]
-    except OSError:
-        return []

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from AI.model_trainer.events import BadFile, Census, ClassCount, Split
+from AI.model_trainer.lookalikes import in_other_case, names
 from AI.model_trainer.scan import Scan
 
 #: Dropped images of a split that are named; and in an error.
@@ -168,13 +169,7 @@ def _looked(folders: list[str]) -> str:
 
 def _instead(folder: Path) -> list[str]:
     """What lies where labels were looked for: a folder of that name in another case, files of other kinds."""
-    missing = None
-    while not folder.exists() and folder != folder.parent:
-        missing, folder = folder.name, folder.parent
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return []
-    if missing is not None:
-        return [str(folder / name) for name in names if name != missing and name.lower() == missing.lower()]
-    return [f"{suffix} files" for suffix in sorted({Path(name).suffix for name in names} & {".TXT", ".xml", ".json"})]
+    if not folder.exists():
+        return in_other_case(folder)
+    suffixes = {Path(name).suffix for name in names(folder)}
+    return [f"{suffix} files" for suffix in sorted(suffixes & {".TXT", ".xml", ".json"})]

@@ -18,9 +18,6 @@ Numbers: TypeAlias = dict[str, float | None]
 #: Why a training ended: all epochs done; no improvement for `patience` epochs; asked to stop; `time` used up.
 Reason: TypeAlias = Literal["finished", "early_stopped", "stopped", "time_limit"]
 
-#: What a training is doing. "finishing" begins with the evaluation of the best weights.
-PhaseName: TypeAlias = Literal["downloading", "checking_data", "training", "validating", "finishing"]
-
 #: What a picture shows; "preview" is one of ours (see `previews`), the others are Ultralytics' own.
 PictureKind: TypeAlias = Literal[
     "labels",

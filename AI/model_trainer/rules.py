@@ -15,7 +15,6 @@ Rule = Mapping[str, Any]
 _MANY = 1_000_000
 
 _POSITIVE: Rule = {"minimum": 0, "maximum": _MANY}
-_COUNT: Rule = {"minimum": 1, "maximum": _MANY}
 _INDICES: Rule = {"types": ["int"], "minimum": 0, "maximum": _MANY}
 #: A path or an address: one line.
 _PLACE: Rule = {"pattern": r"^[^\x00-\x1f\x7f]{0,4096}$"}
