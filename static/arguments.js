@@ -69,7 +69,7 @@ export class Settings {
 }
 
 /** The payload that would start the same training again. */
-export const payloadOf = (/** @type {Job} */ job) => ({
+const payloadOf = (/** @type {Job} */ job) => ({
   model: job.model,
   hyperparameters: job.hyperparameters ?? {},
   fit_params: job.fit_params ?? {},

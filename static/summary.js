@@ -88,7 +88,7 @@ class Tiles {
 const none = ["", []];
 
 /** Which metrics stand here and in which order: the task's main one, those of its kind, of other kinds their mAP50-95. */
-export function ordered(/** @type {string[]} */ names) {
+function ordered(/** @type {string[]} */ names) {
   const main = headline(Object.fromEntries(names.map((name) => [name, 0])));
   if (!main) return [];
   const place = (/** @type {string} */ name) => (name === main ? 0 : family(name) !== family(main) ? 3 : name.includes("mAP") ? 1 : 2);
