@@ -71,7 +71,10 @@ def claim(data_dir: Path) -> IO[str]:
         fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock_file.close()
-        raise DataDirInUse(f"another process runs on {data_dir}: one process owns one data folder") from None
+        raise DataDirInUse(
+            f"another service (or make demo) runs on {data_dir}, and one process owns one data folder: "
+            "end that one first, or give this one another --data-dir"
+        ) from None
     return lock_file
 
 

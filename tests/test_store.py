@@ -146,7 +146,7 @@ def test_a_reopened_store_has_every_event_and_goes_on_counting(tmp_path: Path) -
 
 def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with pytest.raises(DataDirInUse, match=r"one process owns one data folder"):
+    with pytest.raises(DataDirInUse, match=r"one process owns one data folder: .* another --data-dir"):
         Store(tmp_path)
     store.close()
     Store(tmp_path).close()
