@@ -218,7 +218,7 @@ export class Chart {
       },
       axes: [
         { ...look, ...label, size: 26, space: this.options.isTime ? TIME_SPACE : 56, values: (_, places) => places.map((x) => this._tickX(x)) },
-        { ...look, size: 46, values: (_, places) => places.map((y) => (y === null ? "" : short(y))) },
+        { ...look, size: 52, values: (_, places) => places.map((y) => (y === null ? "" : short(y))) },
       ],
       series,
       hooks: {

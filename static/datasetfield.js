@@ -15,7 +15,7 @@ names:
   1: dog`;
 
 export const whereToLook = (/** @type {string[]} */ roots) =>
-  `The absolute path of a YAML, or of a folder to classify. ${roots.length ? `Looked for under ${roots.join(", ")}.` : "--data-root makes the service list a folder's datasets here."}`;
+  `The absolute path of a YAML, of the folder or .zip with one in it, or of a folder of classes. ${roots.length ? `Looked for under ${roots.join(", ")}.` : "--data-root makes the service list a folder's datasets here."}`;
 
 /** @param {Field} field @param {Found} found @param {Iterable<import("./types.js").Job>} jobs */
 export function datasetField(field, found, jobs) {
