@@ -1,5 +1,6 @@
 """The query of each call: its parameters and what each may be. Calls are held to it, and `openapi` shows it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,12 +57,17 @@ UNCHECKED = frozenset({"index", "healthz", "readyz", "metrics"})
 
 
 def check(request: Request, name: str) -> None:
-    """Raises InvalidCursor: when the query of the call `name` has a parameter that the call does not know.
+    """Raises InvalidCursor: when the query of the call `name` has a parameter that it does not know, or one twice.
 
-    A filter with a typing error in its name would give everything.
+    A filter with a typing error in its name would give everything; of two, one would be lost.
     """
     known = QUERIES.get(name, {})
     unknown = sorted(request.query_params.keys() - known.keys())
-    if unknown and name not in UNCHECKED:
+    if name in UNCHECKED:
+        return
+    if unknown:
         takes = f"known: {', '.join(known)}" if known else "this call takes none"
         raise InvalidCursor(f"unknown parameter {unknown[0][:40]!r}; {takes}")
+    counts = Counter(given for given, _ in request.query_params.multi_items())
+    if twice := [given for given, count in counts.items() if count > 1]:
+        raise InvalidCursor(f"{twice[0]} is named twice; several values are divided by commas")

@@ -212,3 +212,11 @@ async def test_what_a_client_has_is_not_sent_again(service: Running) -> None:
         assert again.headers["cache-control"] == first.headers["cache-control"]
         assert again.headers.get("vary") == first.headers.get("vary")
         assert (await service.http.get(path, headers={**JSON, "If-None-Match": 'W/"other"'})).status_code == 200
+
+
+async def test_a_parameter_that_is_named_twice_is_refused(service: Running) -> None:
+    response = await service.http.get("/jobs?status=queued&status=failed")
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_parameter")
+    assert response.json()["detail"] == "status is named twice; several values are divided by commas"
+    assert (await service.http.get("/jobs?status=queued,failed")).status_code == 200
+    assert (await service.http.get("/healthz?at=1&at=2")).status_code == 200
