@@ -11,6 +11,8 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 # Processes that run tests beside each other.
 PROCESSES ?= 2
+# A file's tests stay together: they share a browser, a service. In the order of their names, the few long ones are not left for the end.
+SHARING := --dist loadfile --no-loadscope-reorder
 # Faults of a campaign, and what decides their order and moments.
 N ?= 200
 SEED ?= 1
@@ -49,10 +51,10 @@ serve: install
 	@$(BIN)/python -m service serve
 
 test: install browser
-	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
+	@$(BIN)/python -m pytest -n $(PROCESSES) $(SHARING)
 
 test-slow: install browser
-	@$(BIN)/python -m pytest -m slow -n $(PROCESSES) --dist loadfile
+	@$(BIN)/python -m pytest -m slow -n $(PROCESSES) $(SHARING)
 
 check: install
 	@$(BIN)/ruff format --check .

@@ -165,7 +165,7 @@ async def test_a_second_service_on_the_same_folder_is_refused_in_one_line(tmp_pa
         _, said = await second.communicate()
         assert second.returncode == 1
         assert said.decode().count("\n") == 1
-        assert said.decode().startswith("error: another process runs on")
+        assert said.decode().startswith("error: another service (or make demo) runs on")
         service.process.send_signal(signal.SIGTERM)
 
 

@@ -150,7 +150,7 @@ def test_a_folder_that_is_in_use_is_named(tmp_path):
     finally:
         store.close()
     assert (process.returncode, out) == (1, "")
-    assert f"another process runs on {tmp_path}" in err
+    assert f"another service (or make demo) runs on {tmp_path}" in err
 
 
 def test_ctrl_c_cancels_the_job(tmp_path):

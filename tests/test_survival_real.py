@@ -107,7 +107,7 @@ async def test_without_the_copy_of_its_dataset_a_job_does_not_go_on(service: Run
     await training.end()
     (training.folder / "data.yaml").unlink()
     await training.ask("resume")
-    assert "own data.yaml is gone" in (await training.end())[-1]["error"]
+    assert "data.yaml, is missing: start a new training" in (await training.end())[-1]["error"]
 
 
 async def test_resumed_after_its_worker_was_killed(service: Running, tmp_path: Path) -> None:
