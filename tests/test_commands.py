@@ -71,6 +71,7 @@ async def test_a_command_of_the_documentation_works(service: Running, tmp_path: 
         assert output or (tmp_path / "run.zip").stat().st_size > 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)  # each imports torch anew, which takes its time on a busy machine
 @pytest.mark.parametrize(("page", "program"), PROGRAMS)
 async def test_a_program_of_the_documentation_works(service: Running, tmp_path: Path, page: str, program: str) -> None:

@@ -126,6 +126,7 @@ def test_on_a_terminal_it_offers_to_stay_and_then_does(tmp_path):
         assert process.wait(30) == 0
 
 
+@pytest.mark.slow
 def test_on_a_terminal_any_other_answer_ends_it(tmp_path):
     with demo_on_a_terminal(tmp_path) as (process, terminal):
         read_until(terminal, b"keep the page open?")
@@ -168,6 +169,7 @@ def test_ctrl_c_cancels_the_job(tmp_path):
         store.close()
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_ends_the_demo(tmp_path):
     with demo(tmp_path, YOLO_TRAINER_PROGRAM="tests.test_demo:say_one_epoch_and_hang") as process:
         while not process.stdout.readline().startswith("epoch 1/2"):
