@@ -19,6 +19,10 @@ from service import tether
 
 log = logging.getLogger(__name__)
 
+#: Longest name of a folder for sockets, in bytes: a socket's address has 107 (unix(7)), "/listener-" and 8 more are its.
+LONGEST_FOLDER = 107 - len("/listener-12345678")
+#: Where the folder is made if the one for temporary files has too long a name; CPython 3.14 does the same.
+SHORT_FOLDERS = ("/tmp", "/var/tmp")
 #: Seconds in which a killed forkserver is gone; it has 400 MB to give back.
 END_SECONDS = 10.0
 
@@ -85,8 +89,16 @@ def _have_folder() -> None:
     folder = configuration.get("tempdir")
     if folder is None or not os.path.isdir(folder):
         # A new name. The old one may be anybody's by now.
-        configuration["tempdir"] = folder = tempfile.mkdtemp(prefix="pymp-")
+        configuration["tempdir"] = folder = _make_folder()
         util.Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-100)
+
+
+def _make_folder() -> str:
+    """A folder whose name leaves room for a socket's. Raises OSError."""
+    for parent in (tempfile.gettempdir(), *SHORT_FOLDERS):
+        if len(os.fsencode(parent)) + len("/pymp-12345678") <= LONGEST_FOLDER:
+            return tempfile.mkdtemp(prefix="pymp-", dir=parent)
+    raise AssertionError("the last of SHORT_FOLDERS is short")
 
 
 def end(number: int) -> None:

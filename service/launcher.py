@@ -176,8 +176,10 @@ class Launcher:
 def _explain(error: EOFError | OSError) -> str:
     """What went wrong with a start. A forkserver that is at fault, or that gives no answer, is ended."""
     fault, pid = forkserver.fault(), forkserver.pid()
+    if pid is None:
+        return f"the forkserver cannot be started: {error}"
     silent = isinstance(error, EOFError | ConnectionRefusedError | ConnectionResetError)
-    if pid is not None and (silent or fault):
+    if silent or fault:
         forkserver.end(pid)
     return fault or ("the forkserver died" if silent else str(error))
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from importlib import metadata
 from multiprocessing import forkserver as stock
+from multiprocessing import process
 from multiprocessing.connection import Pipe
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -111,6 +112,30 @@ def test_a_forkserver_of_no_use_is_replaced_by_the_next_start(
     assert run(light, tmp_path) == ["tick", "epoch_end", "completed"]
     assert (light.is_warm(), light.forkservers) == (True, 2)
     assert gone(before or 0)
+
+
+def test_a_folder_for_temporary_files_with_too_long_a_name_for_sockets(
+    light: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("long" * 20)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    monkeypatch.delitem(process.current_process()._config, "tempdir", raising=False)  # type: ignore[attr-defined]
+    assert run(light, tmp_path) == ["tick", "epoch_end", "completed"]
+    assert list(long.iterdir()) == []
+
+
+def test_what_keeps_a_forkserver_from_starting_is_told(
+    light: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stock._forkserver, "_forkserver_pid", None)  # type: ignore[attr-defined]
+
+    def refuse() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stock._forkserver, "ensure_running", refuse)  # type: ignore[attr-defined]
+    with pytest.raises(StartFailed, match="the forkserver cannot be started: .*No space left on device"):
+        light.start(worker.greet, EventQueue(), ())
 
 
 def test_a_forkserver_that_somebody_else_started_is_let_alone(light: Launcher, tmp_path: Path) -> None:
