@@ -11,7 +11,7 @@ UPLOT = ROOT / "node_modules" / "uplot"
 
 
 class BuildWithPage(build_py):
-    """Puts `static/` and uPlot beside the service's modules, where `service/page.py` looks first."""
+    """Puts `static/` and uPlot beside the service's modules, where `service/web/page_files.py` looks first."""
 
     def run(self) -> None:
         super().run()

@@ -28,11 +28,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from benchmarks.load import raise_file_limit
 from service.app import create_app
 from service.events import Event, Record, encode
-from service.jobs import Job
+from service.job import Job
 from service.settings import Settings
-from service.store import Store
+from service.store.store import Store
+from service.store.transaction import Change
 from service.streaming import Hub
-from service.transaction import Change
 
 JOB = "0123456789ab"
 #: Where a server of this file, and the C floor, is subscribed to.

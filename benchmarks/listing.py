@@ -15,9 +15,8 @@ from pathlib import Path
 import httpx
 import orjson
 
-from service import listing
-from service.jobs import Job, Status
-from service.store import Store
+from service.job import Job, Status
+from service.store.store import Store, listing
 from tests.conftest import serve
 
 

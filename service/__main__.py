@@ -10,13 +10,14 @@ import typer
 import uvicorn
 from pydantic import ValidationError
 
-from service import demo, mend
+from service import demo
 from service.app import create_app
-from service.auth import is_loopback
 from service.errors import ServiceError
 from service.events import encode
 from service.settings import Settings
-from service.store import Store
+from service.store import mend
+from service.store.store import Store
+from service.web.guard import is_loopback
 
 log = logging.getLogger(__name__)
 

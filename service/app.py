@@ -24,22 +24,23 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
 from AI.model_trainer import config_dir
-from service import descriptors, devices, sandbox, uvicorn_seam
-from service.auth import Guard
 from service.errors import ServiceError
-from service.inspection import Inspections
-from service.launcher import Launcher
-from service.metrics import Metrics
-from service.problems import EXCEPTION_HANDLERS, Crashes
-from service.readiness import Readiness
-from service.retention import Retention
-from service.routes import ROUTES, State
 from service.runner import Runner
 from service.settings import Settings
-from service.store import Store
+from service.store.retention import Retention
+from service.store.store import Store
+from service.store.transaction import Change
 from service.streaming import Hub
-from service.transaction import Change
-from service.uvicorn_seam import Connections
+from service.trainings.inspection import Inspections
+from service.trainings.readiness import Readiness
+from service.web import descriptors, uvicorn_seam
+from service.web.guard import Guard
+from service.web.metrics import Metrics
+from service.web.problem_json import EXCEPTION_HANDLERS, Crashes
+from service.web.routes import ROUTES, State
+from service.web.uvicorn_seam import Connections
+from service.workers import gpus, limits
+from service.workers.launcher import Launcher
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ CHECKERS = 2
 #: Jobs that are ended or stopped on request at once.
 CONTROLS = 8
 #: What the forkserver imports, in this order.
-PRELOAD = ("service.tether", "AI.model_trainer.preload", "service.worker")
+PRELOAD = ("service.workers.tether", "AI.model_trainer.preload", "service.workers.worker")
 #: Seconds that open responses get when the service leaves; then their connections are cut. Uvicorn by itself waits
 #: for as long as a reader takes to take nothing.
 LEAVE_SECONDS = 4.0
@@ -204,7 +205,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
 def _open_files(settings: Settings) -> tuple[int | None, descriptors.Room]:
     """How many open files a worker gets, as many as this process was given; and the room for connections."""
     given, limit = descriptors.raise_limit()
-    slots = devices.slots(settings.slots)
+    slots = gpus.slots(settings.slots)
     return given, descriptors.share_out(limit, trainings=len(slots), streams=settings.max_streams)
 
 
@@ -213,7 +214,7 @@ def _make_runner(settings: Settings, store: Store, launcher: Launcher, open_file
         store,
         launcher,
         data_dir=settings.folder,
-        devices=devices.slots(settings.slots),
+        devices=gpus.slots(settings.slots),
         threads=settings.threads,
         program=settings.program,
         max_log_bytes=settings.max_log_bytes,
@@ -250,7 +251,7 @@ def _leave(hub: Hub, runner: Runner, service: Service) -> None:
 
 
 def limits_of(settings: Settings, open_files: int | None) -> dict[str, int | None]:
-    """What each worker may use (see `sandbox`)."""
+    """What each worker may use (see `limits`)."""
     return {
         "memory_bytes": settings.max_memory_bytes,
         "file_bytes": settings.max_file_bytes,
@@ -275,7 +276,7 @@ def worker_environment(folder: Path, passed: Collection[str] = ()) -> dict[str, 
     Ultralytics reads these once, at import (its own names; see `docs/architecture.md`).
     """
     return {
-        **sandbox.withheld(os.environ, passed),
+        **limits.withheld(os.environ, passed),
         "ULTRALYTICS_SAFE_LOAD": "1",
         "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",
         "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": None,

@@ -33,7 +33,7 @@
     │   └── LogDamaged           503: its file is not whole; somebody must mend it
     └── DataDirInUse         another process owns the data folder
 
-Routes raise; one handler in `problems` turns a class into its `application/problem+json`.
+Routes raise; one handler in `web.problem_json` turns a class into its `application/problem+json`.
 """
 
 from collections.abc import Mapping
@@ -253,7 +253,7 @@ class Fault:
 
 
 class UnfitDataset(ValueError):
-    """Raised when a dataset cannot be trained on; `dataset` makes a fault of it."""
+    """Raised when a dataset cannot be trained on; `datasets.description` makes a fault of it."""
 
 
 class UnreadSplit(UnfitDataset):

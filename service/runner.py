@@ -18,13 +18,13 @@ from AI.model_trainer.checkpoints import generation, generations
 from service.errors import NothingToResume, NotReady, QueueFull, StoreUnavailable
 from service.events import Event
 from service.failures import failed
-from service.jobs import MAX_FRUITLESS_ATTEMPTS, Job
-from service.launcher import Launcher
-from service.lines import TAIL_LINES
-from service.processes import ProcessGroup
-from service.store import Store
-from service.supervisor import LEAVE_SECONDS, Bounds, Supervisor
-from service.waiting import WaitingLine
+from service.job import MAX_FRUITLESS_ATTEMPTS, Job
+from service.job_queue import WaitingLine
+from service.store.store import Store
+from service.workers.launcher import Launcher
+from service.workers.output import TAIL_LINES
+from service.workers.processes import ProcessGroup
+from service.workers.supervisor import LEAVE_SECONDS, Bounds, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Runner:
         data_dir: Path,
         devices: Sequence[str | None] = (None,),
         threads: str = "all",
-        program: str = "service.worker:train",
+        program: str = "service.workers.worker:train",
         max_log_bytes: int = 16_000_000,
         offline: bool = False,
         auto_resume: bool = True,

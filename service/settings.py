@@ -124,7 +124,7 @@ class Settings(BaseSettings):
         "text", description="Form of the service's own log, on stderr: text, or one JSON object a line."
     )
     #: A torch-free stand-in for the training, for tests and for trying the service out.
-    program: str = Field("service.worker:train", description="What a worker runs, as module:function.")
+    program: str = Field("service.workers.worker:train", description="What a worker runs, as module:function.")
 
     @property
     def dataset_roots(self) -> tuple[Path, ...]:

@@ -17,8 +17,8 @@ from anyio import to_thread
 
 from service.errors import JobNotFound, TooManyStreams
 from service.events import UNFILTERED_TYPES, Record, encode, frame
-from service.jobs import Job
-from service.transaction import Change
+from service.job import Job
+from service.store.transaction import Change
 
 log = logging.getLogger(__name__)
 

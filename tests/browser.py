@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright
 
-from service.jobs import Job
+from service.job import Job
 from tests.conftest import Running
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -35,8 +35,9 @@ EPOCHS = 8
 HELD_EPOCHS = 9
 #: A service whose forkserver imports next to nothing: its starts take tenths of a second.
 LIGHT = """
-from service import app, catalog
-app.PRELOAD, catalog.NEEDED = ("service.tether", "service.worker"), ()
+from service import app
+from service.trainings import catalog
+app.PRELOAD, catalog.NEEDED = ("service.workers.tether", "service.workers.worker"), ()
 from service.__main__ import cli
 cli()
 """

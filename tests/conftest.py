@@ -17,7 +17,7 @@ import uvicorn
 
 from service.app import create_app
 from service.settings import Settings
-from service.store import Store
+from service.store.store import Store
 from tests.client import follow
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Running:
 
     async def submit(self, do: str = "count", **hyperparameters: Any) -> str:
         """Queue the program `do` of `tests.trainings` past the payload's check; returns the job's id."""
-        from service.jobs import Job
+        from service.job import Job
 
         name = f"{do}-{os.urandom(3).hex()}"
         request = {"model": "none", "hyperparameters": {"do": do, **hyperparameters}, "fit_params": {}}

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import artifacts, bundle
+from service.web import artifacts, bundle
 from tests.conftest import Running, serve
 
 FILES = {

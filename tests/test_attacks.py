@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from service import dataset
-from service.uvicorn_seam import MAX_HEAD_BYTES
+from service.datasets import description
+from service.web.uvicorn_seam import MAX_HEAD_BYTES
 from tests.client import until
 from tests.conftest import Running, serve
 from tests.test_fuzz import send
@@ -193,7 +193,7 @@ async def test_datasets_that_take_long_to_look_at_hold_up_nobody_else(
     def read(*_: Any, **__: Any) -> None:
         gate.wait()
 
-    monkeypatch.setattr(dataset, "read", read)
+    monkeypatch.setattr(description, "read", read)
     body = {"model": "yolov8n.yaml", "fit_params": {"data": "/d.yaml"}}
     posts = [asyncio.create_task(service.http.post("/train", json=body)) for _ in range(60)]
     try:

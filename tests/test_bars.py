@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import tests.tiny  # noqa: F401 (keeps Ultralytics off the network)
-from service.bars import MAX_OPEN, Bars
-from service.lines import clean
+from service.workers.bars import MAX_OPEN, Bars
+from service.workers.output import clean
 
 
 class _Stream(io.StringIO):

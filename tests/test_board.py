@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from service import eventstream
+from service.web import sse_response
 from tests.client import frames, until
 from tests.conftest import Running, serve
 
@@ -18,7 +18,7 @@ async def service(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
     if request.param == "stock":
-        monkeypatch.setattr(eventstream, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(sse_response, "cycle_of", lambda scope: None)
     async with serve(tmp_path / "data") as running:
         yield running
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service import compression
+from service.web import compression
 from tests.conftest import Running, serve
 
 GZIP = {"Accept-Encoding": "gzip"}

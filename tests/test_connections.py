@@ -17,8 +17,8 @@ from orjson import loads
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from service import uvicorn_seam
-from service.uvicorn_seam import MAX_HEAD_BYTES, REQUEST_SECONDS, Connections, Protocol
+from service.web import uvicorn_seam
+from service.web.uvicorn_seam import MAX_HEAD_BYTES, REQUEST_SECONDS, Connections, Protocol
 from tests.client import until
 from tests.conftest import Running, serve
 from tests.test_fuzz import send

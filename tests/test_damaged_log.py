@@ -19,11 +19,11 @@ import service.app
 from service.__main__ import Server, cli
 from service.app import create_app
 from service.errors import DataDirInUse, LogDamaged, StoreUnavailable
-from service.jobs import Job
-from service.mend import LOST, mend
-from service.retention import Retention
+from service.job import Job
 from service.settings import Settings
-from service.store import Store
+from service.store.mend import LOST, mend
+from service.store.retention import Retention
+from service.store.store import Store
 from tests.conftest import serve
 from tests.test_cli import ROOT
 

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service import dataset, labels, splits
+from service.datasets import description, labels, splits
 from service.errors import InvalidPayload
 
 
@@ -36,22 +36,22 @@ def good(**changes: Any) -> dict[str, Any]:
     return {"train": "images/train", "val": "images/val", "names": ["a", "b"], **changes}
 
 
-def read(data: str) -> dataset.Dataset:
-    clean = dataset.read(data)
+def read(data: str) -> description.Dataset:
+    clean = description.read(data)
     assert clean is not None
     return clean
 
 
 def described(data: str, task: str | None = None) -> dict[str, Any]:
     """What the clean copy of a dataset's YAML would say."""
-    clean = dataset.read(data, task)
+    clean = description.read(data, task)
     assert clean is not None
     return clean.description
 
 
 def refusal(data: Any, task: str | None = None) -> str:
     with pytest.raises(InvalidPayload) as caught:
-        dataset.read(data, task)
+        description.read(data, task)
     (fault,) = caught.value.faults
     assert fault.pointer == "/fit_params/data"
     return fault.detail
@@ -67,18 +67,18 @@ def classes(tmp_path: Path) -> Path:
 
 
 def test_a_classification_dataset_is_a_folder(classes: Path) -> None:
-    assert dataset.read(str(classes), "classify") is None
-    assert dataset.read(str(classes)) is None
+    assert description.read(str(classes), "classify") is None
+    assert description.read(str(classes)) is None
     assert "only a classification model trains on a folder without one" in refusal(str(classes), "detect")
     (classes / "val").rename(classes / "validation")
-    assert dataset.read(str(classes), "classify") is None
+    assert description.read(str(classes), "classify") is None
 
 
 def test_a_classification_folder_without_its_parts_is_refused(classes: Path, folder: Path) -> None:
     assert "is a file: a classification model trains on a folder" in refusal(write(folder, good()), "classify")
     assert "is not there: a classification model trains on a folder" in refusal(f"{classes}/none", "classify")
     (classes / "val" / "bird").mkdir()
-    assert dataset.read(str(classes), "classify") is None, "Ultralytics leaves out what train does not have"
+    assert description.read(str(classes), "classify") is None, "Ultralytics leaves out what train does not have"
     for image in (classes / "val").rglob("*.jpg"):
         image.unlink()
     assert "val: no images" in refusal(str(classes), "classify")
@@ -122,7 +122,7 @@ def test_a_pose_dataset_without_sound_keypoints_is_refused(folder: Path, changes
 
 
 def test_paths_become_absolute_and_names_numbered(folder: Path) -> None:
-    copy = dataset.write(read(write(folder, good())), folder / "jobs" / "1")
+    copy = description.write(read(write(folder, good())), folder / "jobs" / "1")
     assert yaml.safe_load(copy.read_text()) == {
         "path": str(folder),
         "train": str(folder / "images/train"),
@@ -158,7 +158,7 @@ def test_splits_may_be_lists_and_files_of_images(folder: Path) -> None:
     (folder / "more.txt").write_text(f"{folder}/images/test/a.PNG\n")
     clean = read(write(folder, good(train=["images/train", "images/test"], val=["lists/val.txt", "more.txt"])))
     job = folder / "jobs" / "1"
-    copy = yaml.safe_load(dataset.write(clean, job).read_text())
+    copy = yaml.safe_load(description.write(clean, job).read_text())
     assert copy["train"] == [str(folder / "images/train"), str(folder / "images/test")]
     assert copy["val"] == [str(job / "val.0.txt"), str(job / "val.1.txt")]
     assert (job / "val.0.txt").read_text() == f"{folder}/images/val/a.PNG\n{folder}/images/val/b.jpg\n"
@@ -174,7 +174,7 @@ def test_a_number_of_classes_is_enough(folder: Path) -> None:
 
 def test_only_known_keys_reach_the_copy(folder: Path) -> None:
     hostile = good(download="bash -c id", channels=3, yaml_file="/etc/passwd", shell="x", flip_idx=[0])
-    copy = dataset.write(read(write(folder, hostile)), folder / "jobs" / "1")
+    copy = description.write(read(write(folder, hostile)), folder / "jobs" / "1")
     assert set(yaml.safe_load(copy.read_text())) == {"path", "train", "val", "names", "channels"}
 
 
@@ -216,7 +216,7 @@ def test_a_dataset_that_cannot_work_is_refused_with_the_reason(
     (folder / "empty").mkdir()
     data = write(folder, good(**changes))
     if detail is None:
-        dataset.read(data)
+        description.read(data)
     else:
         assert detail in refusal(data)
 
@@ -349,7 +349,7 @@ def test_labels_are_not_read_for_ever(folder: Path, monkeypatch: pytest.MonkeyPa
     described(write(folder, good()))
     (folder / "labels" / "train" / "a.txt").write_text("no label\n")
     assert "line 1" in refusal(write(folder, good()))
-    monkeypatch.setattr("service.image_files.SECONDS", -1)
+    monkeypatch.setattr("service.datasets.files.SECONDS", -1)
     described(write(folder, good()))
 
 
@@ -446,14 +446,14 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rooted(data: str, *roots: Path) -> str:
     """The refusal, with these roots; without any the same dataset is taken, or refused for another reason."""
     with pytest.raises(InvalidPayload) as caught:
-        dataset.read(data, None, roots)
+        description.read(data, None, roots)
     (fault,) = caught.value.faults
     return fault.detail
 
 
 def test_a_dataset_in_one_of_the_roots_is_taken(folder: Path, outside: Path) -> None:
     for roots in ([folder], [outside, folder], [folder.parent]):
-        assert dataset.read(write(folder, good()), None, roots) is not None
+        assert description.read(write(folder, good()), None, roots) is not None
     assert "--data-root" in rooted(write(folder, good()), outside)
     assert "--data-root" in rooted(write(folder, good()), folder / "images")
     assert "--data-root" in rooted(str(folder) + "/../" + folder.name + "x/data.yaml", folder)
@@ -490,7 +490,7 @@ def test_a_step_up_from_a_link_goes_where_it_seems_to(folder: Path, outside: Pat
     (folder / "link").symlink_to(outside / "deep")
     (outside / "data.yaml").write_text("names: [outside]\ntrain: x\nval: x\n")
     write(folder, good(train="link/../images/train"))
-    clean = dataset.read(f"{folder}/link/../data.yaml", None, [folder])
+    clean = description.read(f"{folder}/link/../data.yaml", None, [folder])
     assert clean is not None
     assert (clean.description["names"][0], clean.description["train"]) == ("a", [str(folder / "images/train")])
 
@@ -509,7 +509,7 @@ def test_labels_beside_a_root_are_outside_of_it(folder: Path) -> None:
 
 
 def test_a_class_folder_may_not_lead_out_either(classes: Path, outside: Path) -> None:
-    assert dataset.read(str(classes), "classify", [classes]) is None
+    assert description.read(str(classes), "classify", [classes]) is None
     (classes / "train" / "cat" / "b.jpg").symlink_to(outside / "secret.png")
     assert "--data-root" in rooted(str(classes), classes)
     (classes / "val" / "dog" / "a.jpg").unlink()
@@ -523,7 +523,7 @@ def test_a_class_folder_may_not_lead_out_either(classes: Path, outside: Path) ->
 def test_what_cannot_be_checked_in_time_is_refused_where_roots_are_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.image_files.SECONDS", -1)
+    monkeypatch.setattr("service.datasets.files.SECONDS", -1)
     assert "cannot all be checked within" in rooted(write(folder, good()), folder)
     described(write(folder, good()))  # elsewhere it is taken at its word
 
@@ -556,10 +556,10 @@ def test_whatever_a_dataset_says_it_is_read_or_refused(folder: Path, content: An
     for roots in ([], [folder]):
         try:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("service.image_files.SECONDS", 0.2)  # one of the places is all there is
-                found = dataset.read(data, task, roots)
+                patch.setattr("service.datasets.files.SECONDS", 0.2)  # one of the places is all there is
+                found = description.read(data, task, roots)
         except InvalidPayload as error:
             assert len(str(error)) < 2_000
         else:
             assert found is not None
-            dataset.write(found, folder / "copy")
+            description.write(found, folder / "copy")

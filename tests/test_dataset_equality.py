@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service import dataset
+from service.datasets import description
 from service.errors import InvalidPayload
 from tests.tiny import OFFLINE
 
@@ -208,9 +208,9 @@ def compare(home: Path, case: Case) -> str:
         wanted = error
     without_caches(home)
     try:
-        clean = dataset.read(data, case.task, [home], arguments={"single_cls": case.single_cls})
+        clean = description.read(data, case.task, [home], arguments={"single_cls": case.single_cls})
         assert clean is not None
-        found = seen(str(dataset.write(clean, home.parent / "job")), case)
+        found = seen(str(description.write(clean, home.parent / "job")), case)
     except InvalidPayload as error:
         assert isinstance(wanted, Exception), f"{error}, but Ultralytics trains on it"
         return "refused"
@@ -287,8 +287,8 @@ def test_classes_are_seen_as_ultralytics_sees_them(tmp_path: Path, shape: str) -
             found[split] = [(str(Path(path).relative_to(root)), number) for path, number, *_ in built.samples]
         return described["names"], found
 
-    clean = dataset.read(str(home), "classify")
-    own = str(home) if clean is None else str(dataset.write(clean, tmp_path / "job"))
+    clean = description.read(str(home), "classify")
+    own = str(home) if clean is None else str(description.write(clean, tmp_path / "job"))
     seen_here = samples(own)
     assert not (tmp_path / "set_split").exists()
     for cache in tmp_path.rglob("*.cache"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-from service.dataset_keys import KEYS, UNREAD
+from service.datasets.keys import KEYS, UNREAD
 
 #: Files in which `data` is something else than a dataset's description.
 OTHERS = {

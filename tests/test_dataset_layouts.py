@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service import dataset
+from service.datasets import description
 from service.errors import InvalidPayload
 from tests.test_dataset import classes, folder, good, label, outside, refusal, write  # noqa: F401
 
@@ -18,7 +18,7 @@ BOX = "0 0.5 0.5 0.2 0.2\n"
 
 
 def described(data: str, task: str | None = "detect", roots: tuple[Path, ...] = (), **arguments: Any) -> dict[str, Any]:
-    clean = dataset.read(data, task, roots, arguments=arguments)
+    clean = description.read(data, task, roots, arguments=arguments)
     assert clean is not None
     assert clean.description is not None
     return clean.description
@@ -71,11 +71,11 @@ def test_a_split_that_is_not_read_need_not_be_there(folder: Path) -> None:  # no
     assert "test" not in described(write(folder, good(test="../elsewhere")), roots=(folder,))
     data = write(folder, good(test="images/nothing"))
     with pytest.raises(InvalidPayload) as caught:
-        dataset.read(data, "detect", arguments={"split": "test"}, split_pointer="/hyperparameters/split")
+        description.read(data, "detect", arguments={"split": "test"}, split_pointer="/hyperparameters/split")
     assert "test: there is no" in caught.value.faults[0].detail
     data = write(folder, good())
     with pytest.raises(InvalidPayload) as caught:
-        dataset.read(data, "detect", arguments={"split": "test"}, split_pointer="/hyperparameters/split")
+        description.read(data, "detect", arguments={"split": "test"}, split_pointer="/hyperparameters/split")
     assert caught.value.faults[0].pointer == "/hyperparameters/split"
     assert caught.value.faults[0].detail == f"{data} names no test images: add `test:` to it, or leave split out"
     clean = described(write(folder, good(test="images/test", val="images/nothing")), split="test")
@@ -89,7 +89,7 @@ def test_one_place_of_a_split_may_be_empty(folder: Path) -> None:  # noqa: F811
 
 def test_a_list_may_begin_with_a_byte_order_mark(folder: Path) -> None:  # noqa: F811
     (folder / "train.txt").write_bytes(codecs.BOM_UTF8 + b"images/train/a.PNG\n")
-    clean = dataset.read(write(folder, good(train="train.txt")), "detect")
+    clean = description.read(write(folder, good(train="train.txt")), "detect")
     assert clean is not None
     assert clean.lists["train.0.txt"] == [str(folder / "images/train/a.PNG")]
 
@@ -117,7 +117,7 @@ def test_a_folder_is_read_by_the_yaml_in_it(export: Path) -> None:
 def test_weights_of_any_kind_take_a_folder_for_what_it_holds(export: Path, classes: Path) -> None:  # noqa: F811
     """A folder with a YAML is never handed on as it is: Ultralytics would run what the YAML says."""
     assert described(str(export), None)["names"] == {0: "a", 1: "b"}
-    assert dataset.read(str(classes), None) is None
+    assert description.read(str(classes), None) is None
 
 
 # What is in the YAML
@@ -199,7 +199,7 @@ def test_masks_of_any_name_are_looked_at(folder: Path, outside: Path) -> None:  
     data = write(folder, good(masks_dir="colours"))
     for task in ("semantic", None):
         with pytest.raises(InvalidPayload, match="--data-root"):
-            dataset.read(data, task, [folder])
+            description.read(data, task, [folder])
     mask.unlink()
     os.mkfifo(mask.with_suffix(".jpg"))
     (folder / "train.txt").write_text("images/train/a.PNG\n")
@@ -258,7 +258,7 @@ def test_one_class_may_stand_for_all(folder: Path) -> None:  # noqa: F811
 
 def test_a_verdict_is_on_all_images_or_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     label(folder, "7 0.5 0.5 0.2 0.2\n")
-    monkeypatch.setattr("service.splits.LOOKED_AT", 1)
+    monkeypatch.setattr("service.datasets.splits.LOOKED_AT", 1)
     described(write(folder, good()))
     (folder / "labels" / "train" / "a.txt").unlink()
     described(write(folder, good()))
@@ -334,11 +334,11 @@ def test_classes_without_a_split_are_split_as_ultralytics_splits_them(tmp_path: 
     for number in range(10):
         (home / "cat" / f"{number}.jpg").touch()
         (home / "dog" / "more" / f"{number}.PNG").touch()
-    clean = dataset.read(str(home), "classify")
+    clean = description.read(str(home), "classify")
     assert clean is not None
     assert clean.description is None
-    linked = dataset.write(clean, tmp_path / "job")
-    assert linked == tmp_path / "job" / "dataset" == dataset.written(tmp_path / "job")
+    linked = description.write(clean, tmp_path / "job")
+    assert linked == tmp_path / "job" / "dataset" == description.written(tmp_path / "job")
     assert sorted(path.name for path in home.parent.iterdir()) == ["job", "pets"], "nothing beside the user's files"
     for part, count in (("train", 8), ("val", 2)):
         assert sorted(path.name for path in (linked / part).iterdir()) == ["cat", "dog", "empty"]
@@ -352,10 +352,10 @@ def test_train_and_val_may_be_written_in_capitals(classes: Path, tmp_path: Path)
     """Ultralytics would train on two classes called Train and Val."""
     (classes / "train").rename(classes / "Train")
     (classes / "val").rename(classes / "VALID")
-    clean = dataset.read(str(classes), "classify")
+    clean = description.read(str(classes), "classify")
     assert clean is not None
     assert clean.links == {"train": str(classes / "Train"), "val": str(classes / "VALID")}
-    assert (dataset.write(clean, tmp_path / "job") / "train" / "cat" / "a.jpg").exists()
+    assert (description.write(clean, tmp_path / "job") / "train" / "cat" / "a.jpg").exists()
 
 
 def test_classes_that_cannot_be_split_are_refused(tmp_path: Path, folder: Path) -> None:  # noqa: F811
@@ -381,8 +381,8 @@ def packed(home: Path, name: str = "set.zip") -> Path:
 def test_a_zip_is_looked_at_and_left_for_the_worker(export: Path, classes: Path) -> None:  # noqa: F811
     before = sorted(export.parent.rglob("*"))
     archive = packed(export)
-    assert dataset.read(str(archive), "detect") is None
-    assert dataset.read(str(packed(classes, "classes.ZIP")), "classify") is None
+    assert description.read(str(archive), "detect") is None
+    assert description.read(str(packed(classes, "classes.ZIP")), "classify") is None
     assert len(sorted(export.parent.rglob("*"))) == len(before) + 2, "nothing was unpacked"
     (export / "data.yaml").unlink()
     assert "set.zip has no .yaml in it" in refusal(str(packed(export)), "detect")
@@ -403,7 +403,7 @@ def test_a_path_in_a_zip_is_one_of_another_machine(export: Path) -> None:
     content = yaml.safe_load((export / "data.yaml").read_text())
     (export / "data.yaml").write_text(json.dumps({**content, "path": "/content/set"}))
     assert "path: there is no folder" in refusal(str(export), "detect")
-    clean = dataset.read(str(export), "detect", [export], is_unpacked=True)
+    clean = description.read(str(export), "detect", [export], is_unpacked=True)
     assert clean is not None
     assert clean.description is not None
     assert clean.description["path"] == str(export)

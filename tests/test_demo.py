@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from service.store import Store
+from service.store.store import Store
 
 ROOT = Path(__file__).parent.parent
 MARK = "DEMO_TEST_MARK"

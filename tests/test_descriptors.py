@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service import descriptors
+from service.web import descriptors
 from tests.client import until
 from tests.conftest import serve
 from tests.test_cli import Process, run

@@ -9,9 +9,9 @@ from typer.main import get_command
 
 from service.__main__ import cli
 from service.events import EVENT_TYPES
-from service.jobs import Job
-from service.routes import ROUTES
+from service.job import Job
 from service.settings import Settings
+from service.web.routes import ROUTES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -66,8 +66,8 @@ def test_every_file_is_in_the_tables_of_the_architecture(folder: str) -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     rows = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
     named = {name.rpartition("/")[2] for name in re.findall(r"`([^`]+)`", rows)}
-    files = {path.name for path in (ROOT / folder).iterdir() if path.is_file()} - {"__init__.py"}
-    assert not files - named
+    paths = [path for path in (ROOT / folder).rglob("*.*") if path.is_file() and "__pycache__" not in path.parts]
+    assert not {path.stem if path.suffix == ".py" else path.name for path in paths} - {"__init__"} - named
 
 
 def test_requirements_are_exact_and_name_no_registry() -> None:

@@ -41,7 +41,7 @@ def test_a_reason_is_found_from_what_happened(house: House, what: str, reason: s
 
 def test_the_kernel_tells_of_a_kill_for_want_of_memory(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([7, 8])
-    monkeypatch.setattr("service.supervisor.out_of_memory_kills", lambda: next(counts))
+    monkeypatch.setattr("service.workers.supervisor.out_of_memory_kills", lambda: next(counts))
     final = house.end(house.submit("come_to_grief", what="kill"))
     assert (final["reason"], final["failure"]["signal"]) == ("out_of_memory", "SIGKILL")
 
@@ -76,7 +76,7 @@ def test_a_last_batch_of_one_image_has_its_own_hint() -> None:
 
 @pytest.fixture
 async def service(tmp_path: Path) -> Any:
-    async with serve(tmp_path / "data", program="service.worker:train") as running:
+    async with serve(tmp_path / "data", program="service.workers.worker:train") as running:
         yield running
 
 

@@ -13,9 +13,8 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from importlib import metadata
 from multiprocessing import forkserver as stock
-from multiprocessing import process
 from multiprocessing.connection import Pipe
-from multiprocessing.process import BaseProcess
+from multiprocessing.process import BaseProcess, current_process
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,17 @@ import orjson
 import psutil
 import pytest
 
-from service import catalog, forkserver, launcher, starting, worker
 from service.errors import NotReady
-from service.launcher import EventQueue, Launcher, StartFailed
-from service.readiness import Readiness
+from service.trainings import catalog
+from service.trainings.readiness import Readiness
+from service.workers import forkserver, launcher, starting, worker
+from service.workers.launcher import EventQueue, Launcher, StartFailed
 from tests.client import until
 from tests.conftest import serve
 from tests.test_runner import House, gone
 from tests.test_survival import epochs
 
-PRELOAD = ["service.tether", "tests.preload_gate", "service.worker"]
+PRELOAD = ["service.workers.tether", "tests.preload_gate", "service.workers.worker"]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are spawned elsewhere")
 
 
@@ -120,7 +120,7 @@ def test_a_folder_for_temporary_files_with_too_long_a_name_for_sockets(
     long = tmp_path / ("long" * 20)
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))
-    monkeypatch.delitem(process.current_process()._config, "tempdir", raising=False)  # type: ignore[attr-defined]
+    monkeypatch.delitem(current_process()._config, "tempdir", raising=False)  # type: ignore[attr-defined]
     assert run(light, tmp_path) == ["tick", "epoch_end", "completed"]
     assert list(long.iterdir()) == []
 
@@ -134,7 +134,7 @@ def test_what_keeps_a_forkserver_from_starting_is_told(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(stock._forkserver, "ensure_running", refuse)  # type: ignore[attr-defined]
-    with pytest.raises(StartFailed, match="the forkserver cannot be started: .*No space left on device"):
+    with pytest.raises(StartFailed, match=r"the forkserver cannot be started: .*No space left on device"):
         light.start(worker.greet, EventQueue(), ())
 
 
@@ -279,8 +279,8 @@ async def readiness(launcher: Launcher, folder: Path) -> AsyncIterator[Readiness
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "NEEDED", ())
-    monkeypatch.setattr("service.readiness.LOOK_SECONDS", 0.02)
-    monkeypatch.setattr("service.readiness.FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("service.trainings.readiness.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("service.trainings.readiness.FIRST_PAUSE_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("quick")
@@ -379,8 +379,8 @@ async def test_what_keeps_workers_from_starting_is_told_to_who_asks(
 SERVICE = """
 import sys
 from pathlib import Path
-from service.launcher import EventQueue, Launcher
-from service import worker
+from service.workers.launcher import EventQueue, Launcher
+from service.workers import worker
 launcher = Launcher(preload=sys.argv[1].split(","), environment={"PRELOAD_GATE": sys.argv[2]})
 queue = EventQueue()
 process = launcher.start(worker.greet, queue, ())

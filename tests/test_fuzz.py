@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from starlette.routing import Mount, Route
 
-from service.routes import ROUTES
+from service.web.routes import ROUTES
 from tests.conftest import Running, serve
 from tests.tiny import make_dataset
 

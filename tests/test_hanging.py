@@ -11,9 +11,9 @@ import pytest
 from anyio import to_thread
 
 from AI.model_trainer.checkpoints import Generation, generations
-from service.metrics import Metrics
+from service.store.transaction import Transaction
 from service.streaming import Hub
-from service.transaction import Transaction
+from service.web.metrics import Metrics
 from tests.client import until
 from tests.conftest import Running
 from tests.test_runner import House, house
@@ -40,7 +40,7 @@ def hung_writer(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
     house.store._writer.put(hang, durable=False)
     hangs.wait()
-    monkeypatch.setattr("service.writer.QUEUE_SIZE", 0)
+    monkeypatch.setattr("service.store.writer.QUEUE_SIZE", 0)
     try:
         yield
     finally:
@@ -115,7 +115,7 @@ async def test_looking_for_datasets_takes_no_thread_from_other_requests(
         goes_on.wait()
         return []
 
-    monkeypatch.setattr("service.shelf.find", hang)
+    monkeypatch.setattr("service.datasets.search.find", hang)
     job_id = await service.submit("count")
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(service.http.get("/datasets")) for _ in range(45)]  # more than anyio has threads

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from service.launcher import Launcher
+from service.workers.launcher import Launcher
 from tests.conftest import Running, serve
 from tests.tiny import make_dataset
 
@@ -286,7 +286,7 @@ DATA: list[tuple[Any, ...]] = [
 
 @pytest.fixture
 async def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
-    monkeypatch.setattr("service.devices.gpus_to_use", list)
+    monkeypatch.setattr("service.workers.gpus.gpus_to_use", list)
     async with serve(tmp_path / "data", program="tests.trainings:count") as running:
         await asyncio.wait_for(asyncio.shield(running.state["readiness"].catalog), 40)
         yield running

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from service import errors
-from service.parameters import QUERIES
-from service.routes import ROUTES
+from service.web.parameters import QUERIES
+from service.web.routes import ROUTES
 from tests.conftest import Running, serve
 from tests.test_attacks import get, status
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from service.launcher import EventQueue, Launcher
+from service.workers.launcher import EventQueue, Launcher
 from tests.test_runner import House
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
-from service import lines, logs
 from service.events import Record
-from service.jobs import Job
-from service.store import Store
+from service.job import Job
+from service.store.store import Store
+from service.web import log_text
+from service.workers import output
 from tests.client import until
 from tests.conftest import Running, serve
 from tests.test_streaming import append, create, finish
@@ -79,7 +80,7 @@ def test_a_line_that_is_written_while_the_tail_is_read_is_not_followed_as_well(s
         return tail(*arguments)
 
     store.tail = tail_after_one_more  # type: ignore[method-assign]
-    lines, after = logs.last(store, "a", 5)
+    lines, after = log_text.last(store, "a", 5)
     assert (lines, after) == (b"late\n", store.job("a").last_seq)
 
 
@@ -96,7 +97,7 @@ async def test_a_reader_goes_on_after_what_it_has(service: Running) -> None:
     assert whole.headers["log-seq"] == str(last_seq)
     page = (await service.http.get(f"/jobs/{job_id}/events", headers={"Accept": "application/json"})).json()
     after = page["events"][40]["seq"]
-    before = logs.text(records(page["events"][:41]))
+    before = log_text.text(records(page["events"][:41]))
     for follow in ("0", "1"):
         rest = await service.http.get(path, params={"after": after, "follow": follow})
         assert before + rest.content == whole.content
@@ -150,7 +151,7 @@ async def test_a_followed_log_counts_as_a_stream_and_is_refused_like_one(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "stock":
-        monkeypatch.setattr(logs, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(log_text, "cycle_of", lambda scope: None)
     async with serve(tmp_path / "data", max_streams=1) as service:
         create(service)
         hub = service.state["hub"]
@@ -174,7 +175,7 @@ async def test_a_follower_that_takes_nothing_is_dropped(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "stock":
-        monkeypatch.setattr(logs, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(log_text, "cycle_of", lambda scope: None)
     async with serve(tmp_path / "data", stall_seconds=0.3) as service:
         create(service)
         hub = service.state["hub"]
@@ -191,7 +192,7 @@ async def test_a_follower_that_takes_nothing_is_dropped(
 async def test_what_ends_before_its_job_is_cut(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that curl's exit code tells it from the end of the job."""
     if way == "stock":
-        monkeypatch.setattr(logs, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(log_text, "cycle_of", lambda scope: None)
     async with serve(tmp_path / "data") as service:
         create(service)
         append(service, 3).result()
@@ -265,5 +266,5 @@ async def test_a_log_is_bounded_and_says_so_and_the_failure_still_has_its_end(tm
 
 def test_no_control_character_reaches_a_terminal() -> None:
     controls = "".join(chr(number) for number in (*range(9), *range(11, 32), *range(127, 160)) if number != 13)
-    assert lines.clean(f"a{controls}\x9b31mb\tc") == "a31mb\tc"
-    assert lines.clean("a\x1b]0;title\x07b\x1b[31mc") == "abc"
+    assert output.clean(f"a{controls}\x9b31mb\tc") == "a31mb\tc"
+    assert output.clean("a\x1b]0;title\x07b\x1b[31mc") == "abc"

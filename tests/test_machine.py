@@ -9,7 +9,7 @@ import psutil
 import pynvml
 import pytest
 
-from service.machine import Machine
+from service.workers.readings import Machine
 
 Times = namedtuple("Times", "user system idle")
 

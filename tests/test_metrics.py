@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.__main__ import JsonFormatter
-from service.metrics import names
+from service.web.metrics import names
 from tests.conftest import Running
 
 OPERATIONS = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()

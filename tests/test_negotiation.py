@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.negotiation import preferred, takes_gzip
+from service.web.negotiation import preferred, takes_gzip
 
 SSE, JSON = "text/event-stream", "application/json"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
-from service.routes import ROUTES
+from service.web.routes import ROUTES
 from tests.conftest import Running, serve
 
 

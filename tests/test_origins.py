@@ -59,7 +59,7 @@ async def test_an_allowed_page_reads_a_fault_of_the_service_s_own(
     def crash(self: object) -> bytes:
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr("service.metrics.Metrics.text", crash)
+    monkeypatch.setattr("service.web.metrics.Metrics.text", crash)
     response = await service.http.get("/metrics", headers={"Origin": OPS})
     assert (response.status_code, response.json()["code"]) == (500, "internal")
     assert response.headers["access-control-allow-origin"] == OPS

@@ -13,7 +13,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from service import page
+from service.web import page_files
 from tests.conftest import Running
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +38,7 @@ async def test_every_file_of_the_page_goes_out_under_its_policy(service: Running
 
 
 async def test_a_folder_that_is_not_there_is_a_404(tmp_path: Path) -> None:
-    app = Starlette(routes=[Mount("/vendor", page.PageFiles(tmp_path / "nowhere"))])
+    app = Starlette(routes=[Mount("/vendor", page_files.PageFiles(tmp_path / "nowhere"))])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         for _ in range(2):
             assert (await client.get("/vendor/a.js")).status_code == 404
@@ -55,16 +55,16 @@ async def test_nothing_beside_them_is_served(service: Running) -> None:
 
 
 def test_the_page_holds_no_inline_script_or_style_and_no_address_of_another_host() -> None:
-    html = (page.STATIC / "index.html").read_text()
+    html = (page_files.STATIC / "index.html").read_text()
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon[a-z]+=", html)
-    for file in sorted(page.STATIC.iterdir()):
+    for file in sorted(page_files.STATIC.iterdir()):
         addresses = re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", file.read_text())
         assert set(addresses) <= {"http://www.w3.org"}, file.name
 
 
 def test_text_never_becomes_markup_by_the_pages_own_hand() -> None:
     forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|srcdoc|\beval\(|new Function"
-    for file in sorted(page.STATIC.glob("*.js")):
+    for file in sorted(page_files.STATIC.glob("*.js")):
         assert not re.search(forbidden, file.read_text()), file.name
 
 
@@ -96,7 +96,10 @@ def test_a_wheel_carries_the_page_and_its_chart_library(tmp_path: Path) -> None:
     assert {f"service/static/{file.name}" for file in (ROOT / "static").iterdir()} <= names
     assert {f"service/vendor/uplot/{name}" for name in ("uPlot.esm.js", "uPlot.min.css", "LICENSE")} <= names
     assert not [name for name in names if name.startswith(("static/", "tests/"))]
-    code = "from service import page; print(page.STATIC.parent == page.UPLOT.parent.parent, page.STATIC.is_dir())"
+    code = (
+        "from service.web import page_files as page;"
+        "print(page.STATIC.parent == page.UPLOT.parent.parent, page.STATIC.is_dir())"
+    )
     unpacked = tmp_path / "unpacked"
     zipfile.ZipFile(wheel).extractall(unpacked)
     done = subprocess.run(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser
 
-from service.jobs import Job, Status
+from service.job import Job, Status
 from tests.browser import Tab, at_epoch, logged_epochs, start, tab
 from tests.client import until
 from tests.conftest import Running, serve

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from service.jobs import Job
+from service.job import Job
 from tests.browser import Tab, at_epoch, start, tab
 from tests.conftest import Running, serve
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.catalog import Catalog
 from service.errors import InvalidJson, InvalidPayload
-from service.payload import parse
+from service.trainings.catalog import Catalog
+from service.trainings.train_request import parse
 
 CATALOG = Catalog.of(
     {
@@ -196,12 +196,12 @@ def test_augmentations_may_be_said_to_be_none() -> None:
 
 @pytest.mark.parametrize("device", ["0", 1, [0, 1], "-1", "cuda:3"])
 def test_devices_are_the_service_s_to_give(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.devices.gpus_to_use", list)
+    monkeypatch.setattr("service.workers.gpus.gpus_to_use", list)
     check(GOOD | {"hyperparameters": {"device": "cpu"}})
     (fault,) = faults(GOOD | {"hyperparameters": {"device": device}})
     assert fault["pointer"] == "/hyperparameters/device"
     assert fault["detail"] == "this machine has no GPU: leave device out, or give cpu"
-    monkeypatch.setattr("service.devices.gpus_to_use", lambda: ["0"])
+    monkeypatch.setattr("service.workers.gpus.gpus_to_use", lambda: ["0"])
     (fault,) = faults(GOOD | {"hyperparameters": {"device": device}})
     assert fault["detail"] == "GPUs are assigned by the service: leave device out, or give cpu"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.processes import ProcessGroup, start_of
+from service.workers.processes import ProcessGroup, start_of
 from tests.test_runner import House, house
 
 __all__ = ["house"]

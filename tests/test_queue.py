@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from service.errors import QueueFull
-from service.jobs import Job
-from service.supervisor import Supervisor
+from service.job import Job
+from service.workers.supervisor import Supervisor
 from tests.client import follow, until
 from tests.conftest import Running, serve
 from tests.test_runner import House, gone, house
@@ -61,7 +61,8 @@ def test_a_clock_that_is_set_back_turns_nothing_around(tmp_path: Path, monkeypat
     house.until(lambda: house.store.job("first").progress)
     jobs = []
     for hours in (0, 1, 2):
-        monkeypatch.setattr("service.transaction.time.time", functools.partial(float, time.time() - 3_600 * hours))
+        then = functools.partial(float, time.time() - 3_600 * hours)
+        monkeypatch.setattr("service.store.transaction.time.time", then)
         jobs.append(submit(house, "count", f"job{hours}"))
         house.store.append(jobs[-1], 1, {"event": "log", "lines": []}).result()
         assert house.store.places == tuple(jobs)
@@ -192,7 +193,7 @@ async def test_a_key_is_known_after_a_restart_and_for_a_day(tmp_path: Path, monk
             await service.events(jobs[-1])
             if len(jobs) == 2:
                 later = time.time() + 25 * 3600
-                monkeypatch.setattr("service.store.time.time", functools.partial(float, later))
+                monkeypatch.setattr("service.store.store.time.time", functools.partial(float, later))
                 answer = await service.http.post("/train", json=payload, headers=headers)
                 assert answer.status_code == 202
                 jobs.append(answer.json()["job_id"])

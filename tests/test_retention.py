@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from service.errors import JobNotFinal, JobNotFound
-from service.jobs import Job
-from service.retention import AgeClock, Retention
-from service.store import Store
+from service.job import Job
+from service.store.retention import AgeClock, Retention
+from service.store.store import Store
 from tests.client import until
 from tests.conftest import Running
 from tests.test_runner import House, house
@@ -90,7 +90,7 @@ def test_what_has_not_ended_stays(house: House, tmp_path: Path) -> None:
 def test_a_restart_finishes_what_a_crash_interrupted(house: House, monkeypatch: pytest.MonkeyPatch, crash: str) -> None:
     job_id = ended(house)
     folder = house.data / "jobs" / job_id
-    monkeypatch.setattr("service.store.PURGE_EVENTS", 3)
+    monkeypatch.setattr("service.store.store.PURGE_EVENTS", 3)
     retention = keeper(house)
     retention.delete(job_id)
     if crash == "in the files":
@@ -184,7 +184,7 @@ def test_files_that_cannot_be_removed_wait_alone(house: House, monkeypatch: pyte
             raise PermissionError(13, "Permission denied")
         rmtree(path)
 
-    monkeypatch.setattr("service.retention.shutil.rmtree", refuse)
+    monkeypatch.setattr("service.store.retention.shutil.rmtree", refuse)
     assert not retention._finish(), "the next round tries again"
     assert [job_id for _, job_id in house.store.deletions()] == [stuck]
     assert [path.name for path in (house.data / "jobs").iterdir()] == [stuck]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service import devices
+from service.workers import gpus
 from tests.client import until
 from tests.conftest import Running, serve
 from tests.tiny import make_dataset
@@ -157,7 +157,7 @@ async def test_the_service_is_alive_at_once_and_ready_when_workers_can_start(ser
 async def test_a_service_whose_workers_cannot_start_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str
 ) -> None:
-    monkeypatch.setattr("service.worker.describe", leave)
+    monkeypatch.setattr("service.workers.worker.describe", leave)
     async with serve(tmp_path / "data") as service:
         response = await service.http.post("/train", json=payload(data))
         assert response.status_code == 503
@@ -326,8 +326,8 @@ async def test_its_own_page_and_allowed_origins_may(tmp_path: Path) -> None:
 
 
 async def test_another_address_than_loopback_is_refused() -> None:
-    from service.auth import check
     from service.errors import Forbidden
+    from service.web.guard import check
 
     scope = {"type": "http", "method": "GET", "headers": [(b"host", b"localhost")], "server": ("192.0.2.7", 80)}
     with pytest.raises(Forbidden, match=r"192\.0\.2\.7"):
@@ -356,4 +356,4 @@ async def test_what_a_training_can_have_is_told_beforehand(tmp_path: Path) -> No
         assert (await service.http.get("/datasets")).json()["ready"] == ["coco8.yaml"]
         models = (await service.http.get("/models")).json()
     assert models["offline"] is True
-    assert models["gpus"] == len(devices.gpus_to_use())
+    assert models["gpus"] == len(gpus.gpus_to_use())

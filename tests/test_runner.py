@@ -16,14 +16,14 @@ import psutil
 import pytest
 
 from AI.model_trainer import config_dir
-from service import forkserver
 from service.app import make_launcher
 from service.errors import JobFinal, JobNotFound, NotReady
 from service.events import Record
-from service.jobs import Job
+from service.job import Job
 from service.runner import Runner
 from service.settings import Settings
-from service.store import Store
+from service.store.store import Store
+from service.workers import forkserver
 from tests.client import until
 
 
@@ -170,7 +170,7 @@ def test_nothing_that_was_said_before_a_sigkill_is_lost(house: House) -> None:
 def test_a_worker_that_hangs_after_its_result_is_ended_and_keeps_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.supervisor.LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr("service.workers.supervisor.LEAVE_SECONDS", 0.2)
     job_id = house.submit("hang_at_exit")
     final = house.end(job_id)
     assert (final["event"], final["score"]) == ("completed", 0.1)

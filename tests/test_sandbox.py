@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service import sandbox
+from service.workers import limits
 from tests.conftest import serve
 from tests.test_worker import train
 from tests.tiny import make_dataset, tiny_model
@@ -28,8 +28,8 @@ SECRETS += (
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_what_may_be_a_secret_is_withheld(name: str) -> None:
-    assert name in sandbox.withheld([name])
-    assert name not in sandbox.withheld([name], passed=[name])
+    assert name in limits.withheld([name])
+    assert name not in limits.withheld([name], passed=[name])
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_may_be_a_secret_is_withheld(name: str) -> None:
     ],
 )
 def test_what_a_training_needs_is_not(name: str) -> None:
-    assert not sandbox.withheld([name])
+    assert not limits.withheld([name])
 
 
 @linux
@@ -97,5 +97,5 @@ async def test_a_file_beyond_the_limit_fails_the_training(tmp_path: Path) -> Non
 async def test_a_training_fits_into_limits(tmp_path: Path) -> None:
     data, model = make_dataset(tmp_path / "set"), tiny_model(tmp_path)
     options: dict[str, Any] = {"max_memory_bytes": 700_000_000, "max_file_bytes": 100_000_000}
-    async with serve(tmp_path / "data", program="service.worker:train", **options) as service:
+    async with serve(tmp_path / "data", program="service.workers.worker:train", **options) as service:
         assert (await train(service, data, model, epochs=1))[-1]["event"] == "completed"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service import shelf
+from service.datasets import search
 from tests.tiny import make_dataset
 
 
@@ -18,7 +18,7 @@ def test_datasets_are_found_below_the_roots(tmp_path: Path) -> None:
     (tmp_path / "a" / ".hidden").mkdir()
     (tmp_path / "a" / ".hidden" / "data.yaml").write_bytes(detect.read_bytes())
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert shelf.find([tmp_path, tmp_path, tmp_path / "nothing"]) == [
+    assert search.find([tmp_path, tmp_path, tmp_path / "nothing"]) == [
         {"path": str(detect), "name": "shapes", "kind": "yaml", "classes": 2, "names": ["red", "green"]},
         {"path": str(classify), "name": "b", "kind": "folder", "classes": 2, "names": ["green", "red"]},
     ]
@@ -27,13 +27,13 @@ def test_datasets_are_found_below_the_roots(tmp_path: Path) -> None:
 def test_datasets_are_found_as_they_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.YAML").write_text("# \x08\ntrain: ../train/images\nvalidation: b\nnames: &n [a]\n")
     (tmp_path / "b.yml").write_text("train: a\nvalid: b\nnc: 3\nlast: &l [1]\nagain: *l\n")
-    assert [(found["name"], found["classes"]) for found in shelf.find([tmp_path])] == [("a", 1), ("b", 3)]
+    assert [(found["name"], found["classes"]) for found in search.find([tmp_path])] == [("a", 1), ("b", 3)]
 
 
 def test_many_are_cut_off(tmp_path: Path) -> None:
-    for number in range(shelf.MAX_FOUND + 5):
+    for number in range(search.MAX_FOUND + 5):
         (tmp_path / f"{number}.yaml").write_text("train: a\nval: b\nnc: 3\n")
-    assert len(shelf.find([tmp_path])) == shelf.MAX_FOUND
+    assert len(search.find([tmp_path])) == search.MAX_FOUND
 
 
 def test_links_out_of_a_root_tell_nothing(tmp_path: Path) -> None:
@@ -43,12 +43,12 @@ def test_links_out_of_a_root_tell_nothing(tmp_path: Path) -> None:
     (root / "val").mkdir(parents=True)
     (root / "train").symlink_to(secret / "train")
     (root / "data.yaml").symlink_to(tmp_path / "outside" / "data.yaml")
-    assert shelf.find([root]) == []
+    assert search.find([root]) == []
 
 
 def test_looking_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data.yaml").write_text(f"train: a\nval: b\nnames: [[{'name, ' * 1_000}]]\n")
-    (found,) = shelf.find([tmp_path])
-    assert len(found["names"][0]) == shelf.MAX_NAME_CHARACTERS
-    monkeypatch.setattr(shelf, "SECONDS", -1)
-    assert shelf.find([tmp_path]) == []
+    (found,) = search.find([tmp_path])
+    assert len(found["names"][0]) == search.MAX_NAME_CHARACTERS
+    monkeypatch.setattr(search, "SECONDS", -1)
+    assert search.find([tmp_path]) == []

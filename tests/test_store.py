@@ -9,11 +9,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from service import listing
 from service.errors import DataDirInUse, JobFinal, JobNotFound, LogClosed, LogDamaged, StaleAttempt, StoreUnavailable
-from service.jobs import Job, Status
-from service.store import Store
-from service.transaction import Change
+from service.job import Job, Status
+from service.store.store import Store, listing
+from service.store.transaction import Change
 from tests.client import until
 
 

@@ -18,8 +18,8 @@ import orjson
 import pytest
 import starlette.requests
 
-from service import eventstream, uvicorn_seam
-from service.jobs import Job
+from service.job import Job
+from service.web import sse_response, uvicorn_seam
 from tests.client import follow, frames, until
 from tests.conftest import Running, serve
 
@@ -29,7 +29,7 @@ async def service(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
     if request.param == "stock":
-        monkeypatch.setattr(eventstream, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(sse_response, "cycle_of", lambda scope: None)
     async with serve(tmp_path / "data") as running:
         yield running
 
@@ -297,7 +297,7 @@ async def test_an_independent_reader_sees_no_empty_event_in_a_silence(
 ) -> None:
     """Heartbeats after an id make some clients dispatch an event without data, if they are blank lines."""
     if way == "stock":
-        monkeypatch.setattr(eventstream, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(sse_response, "cycle_of", lambda scope: None)
     beats = 0
     async with serve(tmp_path / "data", heartbeat_seconds=0.02) as service:
         create(service)
@@ -357,7 +357,7 @@ async def test_a_reader_that_stops_reading_is_dropped(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     if way == "stock":
-        monkeypatch.setattr(eventstream, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(sse_response, "cycle_of", lambda scope: None)
     async with serve(tmp_path / "data", stall_seconds=0.3) as service:
         create(service)
         with socket.create_connection(("127.0.0.1", service.port)) as stalled:
@@ -406,7 +406,7 @@ async def test_an_open_stream_keeps_neither_its_request_nor_its_job(service: Run
         # By type: `isinstance` asks the object, and some of torch's answer with a warning.
         requests = [kept for kept in gc.get_objects() if issubclass(type(kept), starlette.requests.Request)]
         assert len(requests) == 2, "one each, that of Starlette's own middleware"
-        streams = [kept for kept in gc.get_objects() if issubclass(type(kept), eventstream.EventStream)]
+        streams = [kept for kept in gc.get_objects() if issubclass(type(kept), sse_response.EventStream)]
         assert len(streams) == 2
         assert not [field for stream in streams for field in vars(stream).values() if isinstance(field, Job)]
 

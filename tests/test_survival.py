@@ -23,12 +23,12 @@ import psutil
 import pytest
 
 from AI.model_trainer.checkpoints import generations
-from service import forkserver
 from service.errors import JobNotRunning, NothingToResume
-from service.jobs import Job
-from service.processes import ProcessGroup, start_of
-from service.store import Store
-from service.supervisor import Supervisor
+from service.job import Job
+from service.store.store import Store
+from service.workers import forkserver
+from service.workers.processes import ProcessGroup, start_of
+from service.workers.supervisor import Supervisor
 from tests.client import follow, until
 from tests.test_cli import Process, run
 from tests.test_runner import House, gone, house

@@ -17,7 +17,7 @@ from tests.tiny import TASKS, make_dataset, tiny_model
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Running]:
-    async with serve(tmp_path / "data", program="service.worker:train") as running:
+    async with serve(tmp_path / "data", program="service.workers.worker:train") as running:
         yield running
 
 
@@ -274,7 +274,7 @@ async def test_phases_weights_and_pictures_are_events_with_addresses(service: Ru
 async def test_addresses_hold_where_the_data_folder_is_a_link(tmp_path: Path) -> None:
     (tmp_path / "real ü").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real ü")
-    async with serve(tmp_path / "link" / "data", program="service.worker:train") as service:
+    async with serve(tmp_path / "link" / "data", program="service.workers.worker:train") as service:
         events = await train(service, make_dataset(tmp_path / "set"), tiny_model(tmp_path), epochs=1, plots=True)
         addresses = [event["url"] for event in events if event["event"] == "image"]
         addresses += [event["last_url"] for event in events if event["event"] == "checkpoint"]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from service.errors import StoreUnavailable
-from service.jobs import Job
-from service.store import Store
-from service.transaction import Transaction
+from service.job import Job
+from service.store.store import Store
+from service.store.transaction import Transaction
 
 LINE = {"event": "log", "lines": ["x"]}
 
@@ -62,7 +62,7 @@ def test_everything_that_was_put_is_settled_by_the_close(tmp_path: Path) -> None
 def test_a_commit_that_hangs_is_told_and_requests_are_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.writer.REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr("service.store.writer.REQUEST_SECONDS", 0.0)
     store = Store(tmp_path)
     store.create(Job(id="a", request={}))
     hangs, goes_on = threading.Event(), threading.Event()

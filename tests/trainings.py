@@ -160,7 +160,7 @@ def train_and_count(spec, emit, should_stop):
     """A real training, and the number of threads that torch had at its end."""
     import torch
 
-    from service.worker import train
+    from service.workers.worker import train
 
     return {**train(spec, emit, should_stop), "threads": torch.get_num_threads()}
 
@@ -439,7 +439,7 @@ def train_with_nan(spec, emit, should_stop):
     """A real training whose box loss is no number."""
     from ultralytics.utils.loss import BboxLoss
 
-    from service.worker import train
+    from service.workers.worker import train
 
     stock = BboxLoss.forward
     BboxLoss.forward = lambda *arguments: tuple(loss * float("nan") for loss in stock(*arguments))

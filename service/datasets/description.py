@@ -1,0 +1,249 @@
+"""Datasets, read by the service itself: Ultralytics would run what a dataset's YAML tells it to.
+
+A dataset YAML may hold shell commands and Python (`download:`), and relative paths that Ultralytics looks for in
+several places. So the service reads and checks it, and lets a training see only a clean copy of known keys and
+absolute paths.
+"""
+
+import difflib
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from service.datasets import archives, class_folders, keys, labels, remedies, safe_yaml, splits
+from service.datasets.files import Survey
+from service.errors import Fault, InvalidPayload, UnfitDataset, UnreadSplit
+
+POINTER = "/fit_params/data"
+#: What a training sees, in its job's folder: a clean copy, or a folder of links.
+COPY, LINKED = "data.yaml", "dataset"
+#: Folders below one that are looked through for its YAML.
+MAX_FOLDERS = 1_000
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a training may see of a dataset."""
+
+    #: What the clean copy says (`dataset_keys`), all paths absolute; None for a classification dataset.
+    description: dict[str, Any] | None = None
+    #: Name of a list file in the job's folder, as `description` has it → the images in it, absolute.
+    lists: dict[str, list[str]] = field(default_factory=dict)
+    #: Name in the job's folder `dataset` → what it leads to: a classification dataset that is split here.
+    links: dict[str, str] = field(default_factory=dict)
+
+
+def read(
+    data: Any,
+    task: str | None = None,
+    roots: Sequence[Path] = (),
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    split_pointer: str = POINTER,
+    is_unpacked: bool = False,
+) -> Dataset | None:
+    """The dataset's clean description.
+
+    None for one that a training can see as it is (a classification dataset is a folder and has no description), and
+    for an archive, which the worker unpacks and reads then.
+    `task` is Ultralytics' name of it, None when that is not known before the weights are loaded. Every path must lie in
+    one of `roots`, links resolved; without any, the file system's permissions alone decide. `arguments` are the
+    training's: `split`, `single_cls` and `fraction` say what of the dataset it reads. What was unpacked from an archive
+    counts from its YAML's own folder, whatever its `path` says: it is a path of the machine that packed it.
+    Raises InvalidPayload: when there is no such dataset, or training on it could not work.
+    """
+    with _refusing(split_pointer):
+        source = _path(data)
+        survey = Survey(roots, task, "what was unpacked") if is_unpacked else Survey(roots, task)
+        survey.check(str(source))
+        if is_archive(source):
+            archives.check(source, task)
+            return None
+        described = _yaml_of(source, task, survey)
+        if described is None:
+            survey.images(str(source), 0)  # first: what a refusal names may lie outside of the roots
+            links = class_folders.find(source)
+            return Dataset(links=links) if links else None
+        survey.check(str(described))
+        content = _load(described)
+        if is_unpacked:
+            content.pop("path", None)
+        return _read(described, content, task, survey, arguments or {})
+
+
+def is_archive(source: str | Path) -> bool:
+    """By its name; a folder may have any name."""
+    return Path(source).suffix.lower() == ".zip" and not os.path.isdir(source)
+
+
+def _yaml_of(source: Path, task: str | None, survey: Survey) -> Path | None:
+    """The YAML that describes a dataset; None for a folder of classes."""
+    if task == "classify":
+        if not source.is_dir():
+            is_there = "is a file" if source.exists() else "is not there"
+            raise UnfitDataset(f"{source} {is_there}: a classification model trains on a folder, with train/ and val/")
+        return None
+    if source.is_dir():
+        return _yaml_in(source, task, survey)
+    if source.suffix.lower() not in (".yaml", ".yml"):
+        raise UnfitDataset(remedies.foreign(source))
+    if not source.exists():
+        raise UnfitDataset(f"there is no file {source}")
+    return source
+
+
+def _yaml_in(folder: Path, task: str | None, survey: Survey) -> Path | None:
+    """The one YAML in a folder, as `find_dataset_yaml` of Ultralytics' data/utils.py looks for it."""
+    found = next(filter(None, (_yamls(folder, suffix, survey) for suffix in (".yaml", ".yml"))), [])
+    if not found and task is None:  # weights of any kind
+        return None
+    if not found:
+        raise UnfitDataset(f"{folder} has no .yaml in it: only a classification model trains on a folder without one")
+    if len(found) > 1:
+        found = [path for path in found if path.stem == folder.stem] or found
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[:3])
+        raise UnfitDataset(f"{folder} has {len(found)} YAML files ({names}): name the one that describes the dataset")
+    return found[0]
+
+
+def _yamls(folder: Path, suffix: str, survey: Survey) -> list[Path]:
+    """Those in the folder itself, else those below it."""
+    found: list[Path] = []
+    for place, _, names in islice(os.walk(folder), MAX_FOLDERS):
+        found += [Path(place, name) for name in sorted(names) if name.endswith(suffix)]
+        if survey.is_late() or (found and place == str(folder)):
+            break
+    return found
+
+
+def named(name: str, addresses: Mapping[str, str | None], folder: Path, downloads: bool) -> str | None:
+    """The path of the dataset that a payload names, None when a worker will have to get it first.
+
+    `addresses` has the datasets that Ultralytics knows by name, `folder` those that were got.
+    Raises InvalidPayload: when a name is not known, or its dataset is not there and will not be.
+    """
+    if name not in addresses:
+        near = difflib.get_close_matches(f"{name.removesuffix('.yaml')}.yaml", addresses, 1, cutoff=0.8)
+        if near and not os.path.isabs(name):
+            raise InvalidPayload([Fault(POINTER, f"{name!r} is not a dataset that Ultralytics knows", near[0])])
+        return name
+    address = addresses[name]
+    if address is None:
+        raise _invalid(
+            f"{name} is downloaded by a script, which this service does not run: name the data.yaml of a copy"
+        )
+    found = folder / Path(name).stem / "data.yaml"
+    if found.is_file():
+        return str(found)
+    archive = address.rpartition("/")[2]
+    if not downloads and not (folder / archive).is_file():
+        raise _invalid(
+            f"{name} is not in the data folder: start with --allow-downloads, or put {archive} into {folder}"
+        )
+    return None
+
+
+@contextmanager
+def _refusing(split_pointer: str) -> Iterator[None]:
+    try:
+        yield
+    except UnreadSplit as error:
+        raise InvalidPayload([Fault(split_pointer, str(error))]) from None
+    except (safe_yaml.UnreadableYaml, UnfitDataset) as error:
+        raise _invalid(str(error)) from None
+    except OSError as error:  # a folder that may not be read, a name that is too long
+        raise _invalid(f"{error.filename} cannot be read: {error.strerror}") from None
+
+
+def _read(
+    source: Path, content: Mapping[Any, Any], task: str | None, survey: Survey, arguments: Mapping[str, Any]
+) -> Dataset:
+    wanted = arguments.get("split")
+    evaluated = wanted if wanted in ("train", "val", "test") else "val"  # faults are for others to tell
+    root = splits.root_of(source, content)
+    survey.check(str(root))
+    masks = keys.masks_dir(content, task)
+    if masks:
+        survey.look_beside(masks)
+    found = splits.find(source, content, survey, evaluated)
+    checked = keys.checked(content, task)
+    if not _is_labelled_by_images(root, masks, task):
+        expected = _expected(checked, task, arguments)
+        for name in ("train", evaluated):
+            labels.check(found[name], expected, survey)
+    places = {name: split.places for name, split in found.items()}
+    places.setdefault("val", places["train"])  # not read, but Ultralytics wants the key
+    lists = {name: images for split in found.values() for name, images in split.lists.items()}
+    return Dataset({"path": str(root), **places, **checked}, lists)
+
+
+def _is_labelled_by_images(root: Path, masks: str | None, task: str | None) -> bool:
+    """Whether a training would read masks or depths and no text; weights may be for either."""
+    has_masks = masks is not None or (root / "masks").is_dir()
+    return task == "depth" or (task in ("semantic", None) and (has_masks or (root / "depth").is_dir()))
+
+
+def _expected(checked: Mapping[str, Any], task: str | None, arguments: Mapping[str, Any]) -> labels.Expected:
+    classes = math.inf if arguments.get("single_cls") else len(checked["names"])
+    points, coordinates = checked.get("kpt_shape", (0, 0))
+    return labels.Expected(task, classes, (points, coordinates), is_sampled=arguments.get("fraction", 1) != 1)
+
+
+def write(clean: Dataset, folder: Path) -> Path:
+    """Write what a training sees into the job's folder: the clean copy, or the links to a split's images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if clean.description is None:
+        return class_folders.write(clean.links, folder / LINKED)
+    for name, images in clean.lists.items():
+        _write(folder / name, "".join(f"{image}\n" for image in images))
+    description = dict(clean.description)
+    for split in {"train", "val", "test"} & description.keys():
+        places = [str(folder / name) if name in clean.lists else name for name in description[split]]
+        description[split] = places[0] if len(places) == 1 else places
+    copy = folder / COPY
+    _write(copy, yaml.safe_dump(description, sort_keys=False, allow_unicode=True))
+    return copy
+
+
+def written(folder: Path) -> Path | None:
+    """What `write` has put into a job's folder, if anything."""
+    return next((folder / name for name in (COPY, LINKED) if (folder / name).exists()), None)
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # the job that needs it is on the disk before it is acknowledged
+
+
+def _load(source: Path) -> dict[Any, Any]:
+    content = safe_yaml.read_dataset(source)
+    if not isinstance(content, dict):
+        raise UnfitDataset(f"{source} is not a mapping: expected the keys path, train, val and names")
+    return {key: None if value == "None" else value for key, value in content.items()}  # as Ultralytics takes it
+
+
+def _path(data: Any) -> Path:
+    if not isinstance(data, str) or not data:
+        raise UnfitDataset("must be the path of a dataset")
+    if "://" in data or not safe_yaml.is_plain(data):
+        raise UnfitDataset("must be a path; the service downloads no datasets")
+    if remedies.is_of_windows(data):
+        raise UnfitDataset(f"{data[:200]!r} is a Windows path: the service runs on another system")
+    source = Path(data)
+    if not source.is_absolute():
+        raise UnfitDataset(f"must be an absolute path, or a name that Ultralytics knows, got {data!r}")
+    return Path(os.path.abspath(source))
+
+
+def _invalid(detail: str) -> InvalidPayload:
+    return InvalidPayload([Fault(POINTER, detail)])

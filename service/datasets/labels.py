@@ -1,0 +1,164 @@
+"""What a look at a split's labels tells before a job exists: only what is certain, the training says the rest.
+
+Ultralytics trains when any image of a split is usable. So a dataset is refused when none can be: no label at all, every
+image with a label that Ultralytics will not take (`verify_image_label` of its data/utils.py), or boxes for masks.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.datasets import remedies
+from service.datasets.files import Survey, label_of
+from service.datasets.safe_yaml import read_bytes
+from service.datasets.splits import Split
+from service.errors import UnfitDataset
+
+#: Lines of one image's labels that are read; and bytes, which take some fifty times their room as numbers. Labels that
+#: have more are left to the training, which has a process of its own.
+MAX_LABEL_LINES = 10_000
+MAX_READ_BYTES = 2_000_000
+#: Labels with nothing but boxes after which no polygon is expected any more.
+ENOUGH = 16
+#: Coordinates are fractions. Ultralytics takes up to 1.01, in 32 bits.
+_HIGHEST, _LOWEST = 1.010001, -0.010001
+_LABELLED = ("detect", "segment", "pose", "obb")
+_OUTLINED = {"segment": "polygons", "obb": "four corners"}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the labels are for."""
+
+    #: None: of any kind.
+    task: str | None
+    #: How many; one that takes them all for one class has as many as it likes.
+    classes: float
+    #: [keypoints, coordinates of each], or [0, 0].
+    kpt_shape: tuple[int, int] = (0, 0)
+    #: Whether a training takes only a part of the images.
+    is_sampled: bool = False
+
+    @property
+    def columns(self) -> int:
+        """Numbers in the row of a pose."""
+        return 5 + self.kpt_shape[0] * self.kpt_shape[1]
+
+
+@dataclass
+class _Look:
+    """What was seen so far."""
+
+    missing: list[str] = field(default_factory=list)
+    empty: int = 0
+    boxes: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def check(split: Split, expected: Expected, survey: Survey) -> None:
+    """Raises UnfitDataset: when no training on this split can work."""
+    look = _Look()
+    for image in split.images:
+        if survey.is_late() or len(look.boxes) >= ENOUGH:
+            break
+        label = label_of(image)
+        if not os.path.isfile(label):
+            look.missing.append(image)
+            continue
+        kind, fault = _kind(label, expected)
+        if kind == "fault":
+            look.faults.append(f"{split.name}: {label}: {fault}")
+        elif kind == "empty":
+            look.empty += 1
+        elif kind == "boxes" and expected.task in _OUTLINED:
+            look.boxes.append(label)
+        else:
+            return  # there are labels, and here is an image to train on
+    if not survey.is_late():
+        _judge(split, look, expected, survey)
+
+
+def _judge(split: Split, look: _Look, expected: Expected, survey: Survey) -> None:
+    name, count = split.name, len(split.images)
+    if look.boxes and (split.is_whole or (len(look.boxes) >= ENOUGH and not expected.is_sampled)):
+        wanted = _OUTLINED[str(expected.task)]
+        raise UnfitDataset(
+            f"{name}: {look.boxes[0]} has boxes, the task {expected.task} needs {wanted}:"
+            " train a detect model, or label the outlines"
+        )
+    if split.is_whole and count and len(look.faults) == count:
+        raise UnfitDataset(look.faults[0])
+    no_labels = split.is_whole and count and len(look.missing) == count
+    if no_labels and name == "train" and expected.task in _LABELLED:
+        raise UnfitDataset(remedies.no_labels(name, look.missing[0], count, survey))
+
+
+def _kind(path: str, expected: Expected) -> tuple[str, str]:
+    """`empty`, `boxes`, `other`, or `fault` and which. What is in the file is not told: it may be anything."""
+    try:
+        if os.path.getsize(path) > MAX_READ_BYTES:
+            return "other", ""
+        text = read_bytes(Path(path), MAX_READ_BYTES).decode("utf-8-sig")
+    except (OSError, ValueError):
+        return "fault", "it is no text"
+    lines = [line.split() for line in text.splitlines()[:MAX_LABEL_LINES] if line.strip()]
+    if not lines:
+        return "empty", ""
+    rows: list[list[float]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append([float(word) for word in line])
+        except ValueError:
+            return "fault", f"line {number} must be a class and numbers"
+    shapeless = _shape_fault(rows, expected)
+    return ("fault", shapeless) if shapeless else _values_kind(rows, expected)
+
+
+def _shape_fault(rows: list[list[float]], expected: Expected) -> str | None:
+    """What is wrong with how many numbers the rows have, or None. Rows of other tasks lose their keypoints."""
+    if expected.task == "pose":
+        for number, row in enumerate(rows, 1):
+            if len(row) != expected.columns:
+                shape = list(expected.kpt_shape)
+                return f"line {number} has {len(row)} numbers, a pose with kpt_shape {shape} has {expected.columns}"
+        return None
+    if expected.kpt_shape[0]:
+        rows[:] = [row[:5] if len(row) == expected.columns else row for row in rows]
+    has_polygons = any(len(row) > 6 for row in rows)
+    for number, row in enumerate(rows, 1):
+        if has_polygons and len(row) == 5:
+            return f"line {number} is a box, others are polygons"
+        if has_polygons and len(row) % 2 == 0 and expected.task is not None:
+            return f"line {number} must have pairs of numbers after its class"
+        if not has_polygons and len(row) < 5:
+            return f"line {number} must have four numbers or more after its class"
+        if len(row) == 6 and expected.task is not None:
+            return f"line {number} has 6 numbers, a box has 5: class, x, y, width, height"
+    return None
+
+
+def _values_kind(rows: list[list[float]], expected: Expected) -> tuple[str, str]:
+    for number, row in enumerate(rows, 1):
+        kind, *numbers = row
+        if not 0 <= kind < expected.classes:
+            if kind >= 0:
+                return "fault", f"line {number} is of class {kind:g}, the dataset has {expected.classes} classes from 0"
+            return "fault", f"line {number} is of class {kind:g}, classes are numbered from 0"
+        if kind % 1:
+            return "fault", f"line {number} is of class {kind:g}, classes are whole numbers"
+        if expected.task is not None and not _are_fractions(numbers, expected):
+            return "fault", f"line {number} must have its coordinates as fractions of the image, from 0 to 1"
+    return ("boxes" if len(rows[0]) == 5 else "other"), ""
+
+
+def _are_fractions(numbers: list[float], expected: Expected) -> bool:
+    """Whether Ultralytics takes the coordinates, which of a polygon it does by the box around it."""
+    if expected.task == "pose":
+        step = expected.kpt_shape[1]
+        points = [number for at, number in enumerate(numbers[4:]) if step == 2 or at % 3 != 2]
+        return max(points) <= _HIGHEST and min(numbers) >= _LOWEST and min(numbers[2:4]) >= 0
+    if len(numbers) > 4:
+        x, y = numbers[::2], numbers[1::2]
+        left, top, right, bottom = min(x), min(y), max(x), max(y)
+        numbers = [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
+    return all(_LOWEST <= number <= _HIGHEST for number in numbers) and min(numbers[2:]) >= 0

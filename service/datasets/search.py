@@ -1,0 +1,89 @@
+"""Datasets that lie under the data roots, for a person to choose from. `description` has the last word on each."""
+
+import itertools
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from service.datasets import safe_yaml
+from service.datasets.keys import SPLITS
+
+#: Datasets that are listed, folders that are looked into, and how deep below a root.
+MAX_FOUND = 200
+MAX_FOLDERS = 10_000
+MAX_DEPTH = 4
+#: Seconds that looking takes: a folder may hold any number of files, and parsing one of a megabyte takes a second.
+SECONDS = 5.0
+#: Classes that are named of each, and characters of a name.
+MAX_NAMES = 20
+MAX_NAME_CHARACTERS = 200
+#: Where thousands of files lie and no descriptions.
+_SKIPPED = frozenset({"images", "labels", "train", "val", "test"})
+
+
+def find(roots: Sequence[Path]) -> list[dict[str, Any]]:
+    """What looks like a dataset: `path`, `name`, `kind` (`yaml`, `folder`), `classes` (how many), `names` (the first).
+
+    Links are not followed and nothing hidden is entered.
+    """
+    deadline = time.monotonic() + SECONDS
+    found = itertools.chain.from_iterable(_below(root, deadline) for root in roots)
+    return list({entry["path"]: entry for entry in itertools.islice(found, MAX_FOUND)}.values())
+
+
+def _below(root: Path, deadline: float) -> Iterator[dict[str, Any]]:
+    for folder, folders, files in itertools.islice(os.walk(root, followlinks=False), MAX_FOLDERS):
+        path = Path(folder)
+        for name in sorted(file for file in files if file.lower().endswith((".yaml", ".yml"))):
+            if time.monotonic() > deadline:
+                return
+            if classes := _classes_of_yaml(path / name):
+                title = path.name if name.startswith(("data.", "dataset.")) else Path(name).stem
+                yield _entry(path / name, title, "yaml", classes)
+        # A link's names, of files or of folders, are those of another place.
+        if (
+            {"train", "val"} <= set(folders)
+            and not (path / "train").is_symlink()
+            and (classes := _class_folders(path / "train"))
+        ):
+            yield _entry(path, path.name, "folder", classes)
+        is_deep = len(path.relative_to(root).parts) >= MAX_DEPTH
+        folders[:] = [] if is_deep else sorted(f for f in folders if f[0] != "." and f not in _SKIPPED)
+
+
+def _entry(path: Path, name: str, kind: str, classes: list[str]) -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "name": name,
+        "kind": kind,
+        "classes": len(classes),
+        "names": [n[:MAX_NAME_CHARACTERS] for n in classes[:MAX_NAMES]],
+    }
+
+
+def _classes_of_yaml(path: Path) -> list[str]:
+    """The classes of a YAML that describes a dataset; none where it describes something else."""
+    try:
+        if path.is_symlink() or b"train" not in safe_yaml.read_bytes(path, safe_yaml.MAX_BYTES):
+            return []  # most are something else, and parsing takes its time
+        content = safe_yaml.read_dataset(path)
+    except (OSError, ValueError):
+        return []
+    if not isinstance(content, dict) or not all(content.keys() & {*SPLITS[split]} for split in ("train", "val")):
+        return []
+    names, count = content.get("names"), content.get("nc")
+    if isinstance(names, dict | list):
+        return [str(name) for name in (names.values() if isinstance(names, dict) else names)]
+    return [f"class_{number}" for number in range(count)] if isinstance(count, int) and 0 < count <= 100_000 else []
+
+
+def _class_folders(train: Path) -> list[str]:
+    """The folders of classes; none where `train` holds images, or labels beside them, as other tasks have it."""
+    try:
+        with os.scandir(train) as entries:
+            names = sorted(entry.name for entry in itertools.islice(entries, MAX_FOLDERS) if entry.is_dir())
+    except OSError:
+        return []
+    return [] if {"images", "labels"} & set(names) else names

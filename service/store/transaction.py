@@ -1,0 +1,171 @@
+"""One commit of the log in the making, and the jobs as of the last one.
+
+`writer` runs commands on a transaction; what they change is seen by others once it is on the disk.
+"""
+
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import orjson
+
+from service.errors import JobNotFound
+from service.events import VOLATILE_TYPES, Event, Record, encode
+from service.job import Job
+from service.store import listing
+from service.store.database import LogFile
+
+
+class Change(NamedTuple):
+    """One committed change: the job as it became, and the event that changed it, if any."""
+
+    job: Job
+    record: Record | None
+
+
+class Current:
+    """The jobs that have not ended, and how many there are of each status, as of the last commit. Any thread.
+
+    It is in memory: who asks waits for no disk.
+    """
+
+    def __init__(self, unfinished: Iterable[Job], counts: dict[str, int]) -> None:
+        self._lock = threading.Lock()
+        self._jobs = {job.id: job for job in unfinished}
+        self._counts = Counter(counts)
+        self._queued = max((job.queue_number for job in self._jobs.values()), default=0)
+        #: The jobs that wait, first one first, as they were told last.
+        self.places: tuple[str, ...] = ()
+
+    def job(self, job_id: str) -> Job | None:
+        """The job; None when it has ended, or never was."""
+        with self._lock:
+            return self._jobs.get(job_id)
+
+    def jobs(self) -> list[Job]:
+        """All of them, oldest first."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        return sorted(jobs, key=lambda job: job.number)
+
+    def counts(self) -> dict[str, int]:
+        with self._lock:
+            return {status: count for status, count in self._counts.items() if count}
+
+    def next_queue_number(self) -> int:
+        """Above that of every job that waits. The writer's thread only."""
+        self._queued += 1
+        return self._queued
+
+    def take(self, before: Job | None, after: Job) -> None:
+        """A commit made one job into another."""
+        with self._lock:
+            if before is not None:
+                self._counts[before.status] -= 1
+            if not after.deleted:
+                self._counts[after.status] += 1
+            if after.is_final:
+                self._jobs.pop(after.id, None)
+            else:
+                self._jobs[after.id] = after
+
+
+class Transaction:
+    """What the commands of one batch see and change. The writer's thread only, until the commit."""
+
+    def __init__(self, connection: sqlite3.Connection, file: LogFile, current: Current) -> None:
+        self._connection = connection
+        self._file = file
+        self._current = current
+        #: Jobs as they were when they were first asked for, and as they are now.
+        self._before: dict[str, Job | None] = {}
+        self._after: dict[str, Job] = {}
+        self._stored: set[str] = set()  # whose row is to be written
+        self._places: tuple[str, ...] | None = None
+        self.changes: list[Change] = []
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        return self._connection.execute(sql, arguments)
+
+    def job(self, job_id: str) -> Job:
+        """The job as the commands before have left it. Raises JobNotFound."""
+        if job_id not in self._before:
+            self._before[job_id] = self._current.job(job_id) or self._read(job_id)
+        job = self._after.get(job_id) or self._before[job_id]
+        if job is None or job.deleted:
+            raise JobNotFound(job_id)
+        return job
+
+    def _read(self, job_id: str) -> Job | None:
+        row = self.execute("SELECT state FROM jobs WHERE id = ?", job_id).fetchone()
+        return self._file.job(row[0]) if row else None
+
+    def tell(self, job: Job, event: Event) -> Job:
+        """Write an event of the job, and the job where it is new; returns what the event made of it."""
+        seq = None if event["event"] in VOLATILE_TYPES else job.last_seq + 1
+        data = encode(_stamp(event, job, seq))
+        # The snapshot shows an event as it was sent: finite numbers only.
+        after = job.apply(orjson.loads(data))
+        after.to_json()  # raises, if it does, before anything is written
+        if event["event"] == "queued":
+            after = replace(after, queue_number=self._current.next_queue_number())
+        if not job.number:
+            insert = "INSERT INTO jobs (id, status, state, search) VALUES (?, '', '', ?)"
+            row = self.execute(insert, job.id, listing.text(job))
+            after = replace(after, number=row.lastrowid or 0)
+            self._before[job.id] = None
+        if seq is not None:
+            self.execute("INSERT INTO events VALUES (?, ?, ?, ?)", after.number, seq, event["event"], data)
+        return self._change(after, Record(seq, event["event"], data))
+
+    def note(self, job: Job) -> Job:
+        """Change a job without an event."""
+        return self._change(replace(job, updated_at=time.time()), None)
+
+    def delete(self, job: Job) -> None:
+        self.execute("DELETE FROM jobs WHERE number = ?", job.number)
+        self.note(replace(job, deleted=True))
+
+    def place(self, order: tuple[str, ...]) -> None:
+        """Tell the jobs whose place in the queue is another one than before. Nothing of it is written."""
+        for place, job_id in enumerate(order, 1):
+            job = self._after.get(job_id) or self._current.job(job_id)
+            if job is not None and job.status == "queued" and job.queue_position != place:
+                self._before.setdefault(job_id, job)
+                event = {"event": "queue_position", "attempt": job.attempt, "queue_position": place}
+                stamped = _stamp(event, job, None)
+                self._change(job.apply(stamped), Record(None, "queue_position", encode(stamped)), stored=False)
+        self._places = order
+
+    def _change(self, job: Job, record: Record | None, *, stored: bool = True) -> Job:
+        self._after[job.id] = job
+        if stored:
+            self._stored.add(job.id)
+        self.changes.append(Change(job, record))
+        return job
+
+    def write_jobs(self) -> None:
+        """Write the rows of the jobs that were changed: once each, however many events they had."""
+        for job in (self._after[job_id] for job_id in self._stored):
+            self.execute(
+                "UPDATE jobs SET status = ?, state = ? WHERE number = ?", job.status, job.to_json(), job.number
+            )
+
+    def publish(self) -> None:
+        """After the commit: what it changed is what there is."""
+        for job_id, job in self._after.items():
+            self._current.take(self._before[job_id], job)
+        if self._places is not None:
+            self._current.places = self._places
+
+
+def _stamp(event: Event, job: Job, seq: int | None) -> Event:
+    """The event with what only the log may say of it, whatever the worker wrote there."""
+    stamp = {"event": event["event"], "job_id": job.id, "attempt": event["attempt"]}
+    stamp |= {} if seq is None else {"seq": seq}
+    own = {name: value for name, value in event.items() if name not in ("event", "job_id", "attempt", "seq", "time")}
+    return {**stamp, "time": event.get("time") or time.time(), **own}

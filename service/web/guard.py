@@ -1,0 +1,114 @@
+"""Who may call: the address a request came in on, the name it was sent to, and the page it was sent from.
+
+A service on loopback is still reached by every page the user's browser has open. So a request must name a host that is
+ours (else a page could rebind its own name to us) and, where a browser says so, come from an origin that is ours.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import Forbidden, InvalidHost, RequestRejected, UnsupportedMedia
+from service.web.problem_json import problem
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+#: Where the page's scripts and styles are.
+PAGE_FILES = ("/static/", "/vendor/")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+#: What a page can send to any site without asking first: a form's body, and text.
+FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
+
+#: A name or an address, and perhaps a port: what urlsplit would take for more than that is no Host.
+_HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\da-fA-F:.]+\](:\d+)?", re.ASCII)
+
+
+class Guard:
+    """Pure ASGI middleware: answers 403 to what `check` refuses; what it lets through it does not touch."""
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
+        self._app = app
+        self._hosts = LOOPBACK_NAMES | set(hosts)
+        self._origins = frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                check(scope, self._hosts, self._origins)
+            except RequestRejected as error:
+                await problem(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def check(scope: Scope, hosts: Collection[str], origins: Collection[str]) -> None:
+    """Raises Forbidden: when the request reached another address than loopback, names a foreign host, or comes from a
+    page of a foreign origin. Raises InvalidHost: when it names none, or several. Raises UnsupportedMedia: when it
+    changes something and has the body of a form."""
+    server = scope.get("server")
+    if server is not None and not is_loopback(server[0]):
+        raise Forbidden(f"the service answers on loopback only, this came in on {server[0]}")
+    headers = Headers(scope=scope)
+    host = _host(headers)
+    if _name(host) not in hosts:
+        raise Forbidden(f"host {host!r} is not allowed; name it with --allowed-host")
+    origin = headers.get("origin")
+    if origin is None:
+        _check_site(scope, headers, origins)
+    elif origin not in origins and origin != f"{scope.get('scheme', 'http')}://{host}" and not _is_of_the_page(scope):
+        raise Forbidden(
+            f"a page of {origin!r} may not call this service, which was asked for as {host!r}: --allowed-origin names"
+            " other pages; a proxy must pass Host and X-Forwarded-Proto on"
+        )
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if scope["method"] not in SAFE_METHODS and media_type in FORM_TYPES:
+        raise UnsupportedMedia(f"send application/json, got {media_type}")
+
+
+def _host(headers: Headers) -> str:
+    found = headers.getlist("host")
+    if len(found) != 1:
+        raise InvalidHost(f"a request names one Host, got {len(found)}")
+    return found[0]
+
+
+def _check_site(scope: Scope, headers: Headers, origins: Collection[str]) -> None:
+    """A browser that sends no Origin (an image, a script, a link) still says whether another site caused it."""
+    if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+        return
+    is_safe = scope["method"] in SAFE_METHODS
+    follows_link = headers.get("sec-fetch-mode") == "navigate"
+    # An allowed page's picture has no Origin either, but the page it is in.
+    if not (is_safe and (follows_link or _origin(headers.get("referer", "")) in origins)):
+        raise Forbidden("a page of another site may not call this service; --allowed-origin names those that may")
+
+
+def _origin(address: str) -> str | None:
+    try:
+        page = urlsplit(address)
+    except ValueError:  # such as an opened bracket
+        return None
+    return f"{page.scheme}://{page.netloc}"
+
+
+def _is_of_the_page(scope: Scope) -> bool:
+    """A file of the page, the same for everybody: behind a proxy that changes Host the page must say what is wrong."""
+    return scope["method"] in SAFE_METHODS and scope["path"].startswith(PAGE_FILES)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches this address."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return True  # a Unix socket's path, or a test client's name: no network is behind it
+
+
+def _name(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname if _HOST.fullmatch(host) else None
+    except ValueError:
+        return None

@@ -1,0 +1,27 @@
+"""What a model is for, as far as its name or its file tells."""
+
+from pathlib import Path
+
+from service.datasets import safe_yaml
+
+#: Suffix of a model's name, and module at the end of a model file → task (Ultralytics' naming).
+_TASKS = {"cls": "classify", "seg": "segment", "pose": "pose", "obb": "obb", "sem": "semantic", "depth": "depth"}
+_HEADS = {"Detect": "detect", "Classify": "classify", "Segment": "segment", "Pose": "pose", "OBB": "obb"}
+
+
+def task_of(model: str) -> str | None:
+    """Ultralytics' name of the task that a model is for; None where only its weights know."""
+    path = Path(model)
+    if path.is_absolute():
+        return _task_of_yaml(path) if path.suffix in (".yaml", ".yml") else None
+    suffix = path.name.removesuffix(path.suffix).partition("-")[2]
+    return next((task for name, task in _TASKS.items() if name in suffix.split("-")), "detect")
+
+
+def _task_of_yaml(path: Path) -> str | None:
+    """The task of a model file by the last module of its head."""
+    try:
+        head = safe_yaml.read(path)["head"]
+        return _HEADS.get(str(head[-1][2]))
+    except (ValueError, LookupError, TypeError):  # nothing that a model could be made of
+        return None
