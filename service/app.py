@@ -138,8 +138,8 @@ async def _life(settings: Settings, service: Service) -> AsyncIterator[State]:
     runner = _make_runner(settings, store, launcher, open_files)
     jobs = settings.folder / "jobs"
     retention = Retention(store, jobs, keep_days=settings.keep_days, keep_jobs=settings.keep_jobs)
-    limits = limits_of(settings, open_files)
-    inspections = Inspections(launcher, settings.folder, limits=limits, roots=settings.dataset_roots)
+    allowed = limits_of(settings, open_files)
+    inspections = Inspections(launcher, settings.folder, limits=allowed, roots=settings.dataset_roots)
     metrics.watch(store, hub, runner, launcher)
     readiness = Readiness(launcher, settings.folder)
     try:
@@ -250,13 +250,11 @@ def _leave(hub: Hub, runner: Runner, service: Service) -> None:
     asyncio.get_running_loop().call_later(LEAVE_SECONDS, service.cut_connections)
 
 
-def limits_of(settings: Settings, open_files: int | None) -> dict[str, int | None]:
+def limits_of(settings: Settings, open_files: int | None) -> limits.Limits:
     """What each worker may use (see `limits`)."""
-    return {
-        "memory_bytes": settings.max_memory_bytes,
-        "file_bytes": settings.max_file_bytes,
-        "open_files": open_files,
-    }
+    return limits.Limits(
+        memory_bytes=settings.max_memory_bytes, file_bytes=settings.max_file_bytes, open_files=open_files
+    )
 
 
 def make_launcher(settings: Settings) -> Launcher:

@@ -7,7 +7,7 @@ a store to write to; it knows nothing of HTTP or of subscribers.
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ from service.job import MAX_FRUITLESS_ATTEMPTS, Job
 from service.job_queue import WaitingLine
 from service.store.store import Store
 from service.workers.launcher import Launcher
+from service.workers.limits import Limits
 from service.workers.output import TAIL_LINES
 from service.workers.processes import ProcessGroup
-from service.workers.supervisor import LEAVE_SECONDS, Bounds, Supervisor
+from service.workers.spec import Bounds, Resume, TrainSpec
+from service.workers.supervisor import LEAVE_SECONDS, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ class Runner:
         offline: bool = False,
         auto_resume: bool = True,
         grace_seconds: float = 5.0,
-        limits: Mapping[str, int | None] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 (immutable)
         max_waiting: int = 1_000,
         stalled_seconds: float = 0.0,
     ) -> None:
@@ -69,7 +71,7 @@ class Runner:
         self._offline = offline
         self._auto_resume = auto_resume
         self._grace_seconds = grace_seconds
-        self._limits = dict(limits or {})
+        self._limits = limits
         self._lock = threading.Lock()
         self._max_waiting = max_waiting
         self._stalled_seconds = stalled_seconds
@@ -283,8 +285,7 @@ class Runner:
             self._fill()
 
         spec = self._spec(job, device)
-        bounds = Bounds(self._grace_seconds, self._stalled_seconds, job.request.get("max_runtime_seconds"))
-        supervisor = Supervisor(self._launcher, spec, publish, ended, bounds)
+        supervisor = Supervisor(self._launcher, spec, publish, ended, self._bounds(job))
         self._running[job.id] = supervisor
         if job.cancel_requested:  # by somebody who waits for the lock
             supervisor.cancel()
@@ -308,32 +309,38 @@ class Runner:
     def _checkpoints(self, job: Job) -> Path:
         return self._folder(job) / "checkpoints"
 
-    def _resume(self, job: Job) -> dict[str, Any] | None:
+    def _resume(self, job: Job) -> Resume | None:
         """What an attempt begins with, as its `queued` said; None for the first epoch."""
         if job.attempt == 1 or job.checkpoint is None:
             return None
         last = generation(self._checkpoints(job), job.checkpoint["epoch"]).last
-        return {"checkpoint": str(last), "finish": job.finish}
+        return Resume(checkpoint=last, only_evaluate=job.finish)
 
-    def _spec(self, job: Job, device: str | None) -> dict[str, Any]:
-        """What the worker is told."""
-        return {
-            "program": self._program,
-            "id": job.id,
-            "attempt": job.attempt,
-            "model": job.request["model"],
-            "hyperparameters": job.request.get("hyperparameters", {}),
-            "fit_params": job.request["fit_params"],
-            "resume": self._resume(job),
-            "epochs": job.epochs,
-            "stop": job.stop_requested,  # before an interruption
-            "folder": str(self._folder(job)),
-            "cache_dir": str(self._data_dir / "cache" / "labels"),
-            "datasets_dir": str(self._data_dir / "datasets"),
-            "weights_dir": str(self._data_dir / "weights"),
-            "offline": self._offline,
-            "threads": self._threads,
-            "max_log_bytes": max(0, self._max_log_bytes - job.log_bytes),
-            "limits": self._limits,
-            "device": device,
-        }
+    def _bounds(self, job: Job) -> Bounds:
+        return Bounds(
+            grace_seconds=self._grace_seconds,
+            stalled_seconds=self._stalled_seconds,
+            runtime_seconds=job.request.get("max_runtime_seconds"),
+            log_bytes=max(0, self._max_log_bytes - job.log_bytes),
+        )
+
+    def _spec(self, job: Job, device: str | None) -> TrainSpec:
+        return TrainSpec(
+            program=self._program,
+            id=job.id,
+            attempt=job.attempt,
+            model=job.request["model"],
+            hyperparameters=job.request.get("hyperparameters", {}),
+            fit_params=job.request["fit_params"],
+            resume=self._resume(job),
+            epochs=job.epochs,
+            stop=job.stop_requested,  # before an interruption
+            folder=self._folder(job),
+            cache_dir=self._data_dir / "cache" / "labels",
+            datasets_dir=self._data_dir / "datasets",
+            weights_dir=self._data_dir / "weights",
+            offline=self._offline,
+            threads=self._threads,
+            limits=self._limits,
+            device=device,
+        )

@@ -11,7 +11,7 @@ from tests.trainings import read_weights, save, wait_for_gate
 
 def steer(spec, emit, should_stop):
     """Does what `hyperparameters.do` names, here or in `trainings`."""
-    do = spec["hyperparameters"]["do"]
+    do = spec.hyperparameters["do"]
     return (globals().get(do) or getattr(trainings, do))(spec, emit, should_stop)
 
 
@@ -23,9 +23,9 @@ def learn(spec, emit, should_stop):
     `slope` of the curves (0: nothing is learned), `rates` of the three groups beside each other, images `dropped` of
     the dataset (no word of it without).
     """
-    options, resume = spec["hyperparameters"], spec["resume"]
-    epochs, names = spec["epochs"] or options.get("epochs", 12), options.get("names", ["circle", "square", "triangle"])
-    done = read_weights(Path(resume["checkpoint"])) if resume else 0
+    options, resume = spec.hyperparameters, spec.resume
+    epochs, names = spec.epochs or options.get("epochs", 12), options.get("names", ["circle", "square", "triangle"])
+    done = read_weights(resume.checkpoint) if resume else 0
     told = _Told(spec, emit, epochs)
     for line in options.get("say", ["Starting training", "Image sizes 96 train, 96 val"]):
         print(line, flush=True)
@@ -49,7 +49,7 @@ def learn(spec, emit, should_stop):
 
 def look(spec, emit, should_stop):
     """Looks through a dataset, or says that it does: as many images are dropped as the name of its folder says."""
-    return {"task": spec["task"] or "detect", **census(int(Path(spec["fit_params"]["data"]).parent.name))}
+    return {"task": spec.task or "detect", **census(int(Path(spec.fit_params["data"]).parent.name))}
 
 
 def census(dropped):
@@ -71,10 +71,10 @@ def census(dropped):
 
 def learn_and_wait(spec, emit, should_stop):
     """As `learn`, but amid the third epoch it waits for the file `gate`, ticking on."""
-    told = _Told(spec, emit, spec["hyperparameters"]["epochs"])
+    told = _Told(spec, emit, spec.hyperparameters["epochs"])
     for epoch in (1, 2):
         told.epoch(epoch, 0.0)
-    while not Path(spec["hyperparameters"]["gate"]).exists():
+    while not Path(spec.hyperparameters["gate"]).exists():
         told.tick(3, 4)
         time.sleep(0.05)
     for epoch in (3, 4):
@@ -93,9 +93,9 @@ class _Told:
 
     def __init__(self, spec, emit, epochs):
         self.spec, self.emit, self.epochs = spec, emit, epochs
-        self.run = Path(spec["folder"]) / "run"
+        self.run = spec.folder / "run"
         self.run.mkdir(parents=True, exist_ok=True)
-        self.slope = spec["hyperparameters"].get("slope", 4)
+        self.slope = spec.hyperparameters.get("slope", 4)
         self.began = time.monotonic()
         self.best = 0.0
 
@@ -113,7 +113,7 @@ class _Told:
         return max(0.0, min(1.0, 1 - math.exp(-self.slope * epoch / self.epochs) + self.wave(epoch, seed)))
 
     def metrics(self, epoch):
-        marks = self.spec["hyperparameters"].get("marks", "B")
+        marks = self.spec.hyperparameters.get("marks", "B")
         if marks == "C":
             most = {"accuracy_top1": 0.91, "accuracy_top5": 0.99}
             return {
@@ -143,7 +143,7 @@ class _Told:
         self.emit({"event": "phase", "phase": phase, **self.where(epoch)})
 
     def rate(self, epoch):
-        rates = self.spec["hyperparameters"].get("rates", [1, 2, 3])
+        rates = self.spec.hyperparameters.get("rates", [1, 2, 3])
         return {f"lr/pg{group}": 0.002 * (1 - 0.95 * epoch / self.epochs) * rate for group, rate in enumerate(rates)}
 
     def tick(self, epoch, batch):
@@ -164,15 +164,15 @@ class _Told:
         best = self.best = max(self.best, fitness)
         results = {"train_losses": self.losses(epoch), "val_losses": self.losses(epoch, 1.12), "lr": rate}
         speed = {
-            "epoch_seconds": self.spec["hyperparameters"].get("seconds", 1.4),
+            "epoch_seconds": self.spec.hyperparameters.get("seconds", 1.4),
             "images_per_second": 205.0,
             "machine": self.machine(epoch),
         }
         scores = {"fitness": fitness, "best_fitness": best}
-        save(Path(self.spec["folder"]), epoch, 10, lambda: None)
+        save(self.spec.folder, epoch, 10, lambda: None)
         self.emit({"event": "checkpoint", **self.where(epoch)})
         self.emit({"event": "epoch_end", **self.where(epoch), **results, **scores, **speed})
-        if self.spec["fit_params"].get("preview"):
+        if self.spec.fit_params.get("preview"):
             self.picture(f"epoch_{epoch:04}.jpg", "preview", epoch)
 
     def picture(self, name, kind, epoch):
@@ -185,7 +185,7 @@ class _Told:
             draw.rectangle((side, side - 20, side + 90, side + 60), outline=(240, 180, 60), width=3)
         draw.text((20, 20), f"{kind} {name}", fill=(255, 255, 255))
         image.save(self.run / name)
-        address = f"/jobs/{self.spec['id']}/artifacts/{quote(name)}"
+        address = f"/jobs/{self.spec.id}/artifacts/{quote(name)}"
         size = {"width": 480, "height": 360, "size_bytes": (self.run / name).stat().st_size}
         path = {"path": str(self.run / name), "url": address, "name": name, "kind": kind}
         self.emit({"event": "image", **self.where(epoch), **path, **size})

@@ -16,7 +16,6 @@ from multiprocessing import forkserver as stock
 from multiprocessing.connection import Pipe
 from multiprocessing.process import BaseProcess, current_process
 from pathlib import Path
-from typing import Any
 
 import orjson
 import psutil
@@ -27,6 +26,7 @@ from service.trainings import catalog
 from service.trainings.readiness import Readiness
 from service.workers import forkserver, launcher, starting, worker
 from service.workers.launcher import EventQueue, Launcher, StartFailed
+from service.workers.spec import Spec
 from tests.client import until
 from tests.conftest import serve
 from tests.test_runner import House, gone
@@ -50,9 +50,10 @@ def light(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
     end_forkserver()
 
 
-def spec(folder: Path, do: str = "count") -> dict[str, Any]:
+def spec(folder: Path, do: str = "count") -> Spec:
     wanted = {"do": do, "epochs": 1}
-    return {"id": do, "program": "tests.trainings:steer", "stop": False, "hyperparameters": wanted, "folder": folder}
+    places = {"folder": folder, "cache_dir": folder, "datasets_dir": folder}
+    return Spec(id=do, program="tests.trainings:steer", hyperparameters=wanted, **places)
 
 
 def run(launcher: Launcher, folder: Path) -> list[str]:

@@ -28,6 +28,7 @@ from service.job import Job
 from service.store.store import Store
 from service.workers import forkserver
 from service.workers.processes import ProcessGroup, start_of
+from service.workers.spec import TrainSpec
 from service.workers.supervisor import Supervisor
 from tests.client import follow, until
 from tests.test_cli import Process, run
@@ -284,7 +285,7 @@ def leaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
     def wait_for(supervisor: Supervisor, written: Any) -> None:
         as_ever(supervisor, written)
-        if supervisor._spec["attempt"] == 1:
+        if isinstance(supervisor._spec, TrainSpec) and supervisor._spec.attempt == 1:
             leave.wait()
 
     monkeypatch.setattr(Supervisor, "_wait_for", wait_for)

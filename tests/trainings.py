@@ -21,17 +21,17 @@ from AI.model_trainer import checkpoints
 
 def count(spec, emit, should_stop):
     """Says `epochs` epochs and completes."""
-    epochs = spec["hyperparameters"].get("epochs", 3)
+    epochs = spec.hyperparameters.get("epochs", 3)
     print("counting", flush=True)
     for epoch in range(1, epochs + 1):
-        emit({"event": "tick", "epoch": epoch, "total_epochs": epochs, "metrics": {}, "save_dir": spec["folder"]})
+        emit({"event": "tick", "epoch": epoch, "total_epochs": epochs, "metrics": {}, "save_dir": str(spec.folder)})
         emit(
             {
                 "event": "epoch_end",
                 "epoch": epoch,
                 "total_epochs": epochs,
                 "metrics": {"loss": 1 / epoch, "nothing": float("nan")},
-                "save_dir": spec["folder"],
+                "save_dir": str(spec.folder),
             }
         )
     return {"score": 0.5}
@@ -39,7 +39,7 @@ def count(spec, emit, should_stop):
 
 def wait(spec, emit, should_stop):
     """Says one epoch, then waits for a file of the test's."""
-    emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {}, "save_dir": spec["folder"]})
+    emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {}, "save_dir": str(spec.folder)})
     return wait_for_gate(spec)
 
 
@@ -49,7 +49,7 @@ def speak_and_wait(spec, emit, should_stop):
 
 
 def wait_for_gate(spec):
-    gate = Path(spec["hyperparameters"]["gate"])
+    gate = Path(spec.hyperparameters["gate"])
     while not gate.exists():
         time.sleep(0.01)
     return {}
@@ -57,7 +57,7 @@ def wait_for_gate(spec):
 
 def steer(spec, emit, should_stop):
     """Does what `hyperparameters.do` names: one program for tests that need several behaviours in one service."""
-    return globals()[spec["hyperparameters"]["do"]](spec, emit, should_stop)
+    return globals()[spec.hyperparameters["do"]](spec, emit, should_stop)
 
 
 def fail(spec, emit, should_stop):
@@ -201,26 +201,26 @@ def rehearse(spec, emit, should_stop):
     `REHEARSAL_3` for jobs of three epochs.
     """
     wanted = {
-        **spec["hyperparameters"],
-        **json.loads(os.environ.get(f"REHEARSAL_{spec['hyperparameters']['epochs']}", "{}")),
+        **spec.hyperparameters,
+        **json.loads(os.environ.get(f"REHEARSAL_{spec.hyperparameters['epochs']}", "{}")),
     }
-    fault = wanted.get("fault") if spec["attempt"] == 1 or wanted.get("always") else None
-    resume, total = spec["resume"], spec["epochs"] or wanted["epochs"]
-    here = {"total_epochs": total, "metrics": {}, "save_dir": spec["folder"]}
+    fault = wanted.get("fault") if spec.attempt == 1 or wanted.get("always") else None
+    resume, total = spec.resume, spec.epochs or wanted["epochs"]
+    here = {"total_epochs": total, "metrics": {}, "save_dir": str(spec.folder)}
 
     def come_to(place, epoch):
         emit({"event": "phase", "phase": place, "epoch": epoch, **here})
         if fault and fault[:2] == [place, epoch]:
             FAULTS[fault[2]]()
 
-    folder = Path(spec["folder"])
+    folder = spec.folder
     folder.mkdir(parents=True, exist_ok=True)
-    done = read_weights(Path(resume["checkpoint"])) if resume else 0
+    done = read_weights(resume.checkpoint) if resume else 0
     for number in range(wanted.get("lines", 0)):
-        print(f"line {number} of attempt {spec['attempt']}", flush=True)
+        print(f"line {number} of attempt {spec.attempt}", flush=True)
     come_to("starting", done)
     reason = "finished"
-    for epoch in range(done + 1, total + 1) if not (resume and resume["finish"]) else ():
+    for epoch in range(done + 1, total + 1) if not (resume and resume.only_evaluate) else ():
         come_to("training", epoch)
         while epoch > 1 and "gate" in wanted and not Path(wanted["gate"]).exists():
             time.sleep(0.005)
@@ -232,7 +232,7 @@ def rehearse(spec, emit, should_stop):
         if should_stop() and epoch < total:
             reason = "stopped"
             break
-    if resume and resume["finish"] and should_stop():
+    if resume and resume.only_evaluate and should_stop():
         reason = "stopped"
     come_to("finishing", done)
     return {"reason": reason, "score": 0.5}
@@ -323,7 +323,7 @@ def look_around(spec, emit, should_stop):
 
 def use_memory(spec, emit, should_stop):
     """Asks for a gigabyte, by Python or by torch."""
-    if spec["hyperparameters"]["by"] == "torch":
+    if spec.hyperparameters["by"] == "torch":
         import torch
 
         return {"score": float(torch.ones(250_000_000)[-1])}
@@ -332,23 +332,23 @@ def use_memory(spec, emit, should_stop):
 
 def write_a_large_file(spec, emit, should_stop):
     """It has a hole instead of content: no disk is filled, whatever happens."""
-    with open(Path(spec["folder"]).parents[1] / "large", "wb") as file:
+    with open(spec.folder.parents[1] / "large", "wb") as file:
         file.truncate(2_000_000)
     return {}
 
 
 def say(spec, emit, should_stop):
     """An epoch for each of some texts."""
-    for number, text in enumerate(spec["hyperparameters"]["texts"], 1):
+    for number, text in enumerate(spec.hyperparameters["texts"], 1):
         emit({"event": "epoch_end", "epoch": number, "total_epochs": 1, "metrics": {"text": text}, "save_dir": ""})
     return {}
 
 
 def tell_device(spec, emit, should_stop):
     """Says on which device it runs."""
-    for epoch in range(1, spec["hyperparameters"]["epochs"] + 1):
+    for epoch in range(1, spec.hyperparameters["epochs"] + 1):
         time.sleep(0.01)
-        metrics = {"device": float(spec["device"])}
+        metrics = {"device": float(spec.device)}
         emit({"event": "epoch_end", "epoch": epoch, "total_epochs": 3, "metrics": metrics, "save_dir": ""})
     return {}
 
@@ -384,7 +384,7 @@ def print_along(spec, emit, should_stop):
 
 def come_to_grief(spec, emit, should_stop):
     print("here it comes", flush=True)
-    GRIEFS[spec["hyperparameters"]["what"]]()
+    GRIEFS[spec.hyperparameters["what"]]()
 
 
 def raise_no_memory():
@@ -449,7 +449,7 @@ def train_with_nan(spec, emit, should_stop):
 def save_as_the_library_does(spec, emit, should_stop):
     """Epochs whose checkpoints are kept by the library's own `Keeper`; each after the first waits for the gate."""
     logging.basicConfig(level=logging.WARNING)
-    wanted, folder = spec["hyperparameters"], Path(spec["folder"])
+    wanted, folder = spec.hyperparameters, spec.folder
     folder.mkdir(parents=True, exist_ok=True)
     here = {"total_epochs": wanted["epochs"], "metrics": {}, "save_dir": str(folder)}
     keeper = checkpoints.Keeper(folder / "checkpoints")

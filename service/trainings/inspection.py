@@ -20,7 +20,9 @@ from service.errors import CheckFailed, Fault, InvalidPayload, NotReady, StoreUn
 from service.events import FINAL_TYPES, Event
 from service.failures import failed
 from service.workers.launcher import Launcher
-from service.workers.supervisor import LEAVE_SECONDS, Bounds, Supervisor
+from service.workers.limits import Limits
+from service.workers.spec import Bounds, InspectSpec
+from service.workers.supervisor import LEAVE_SECONDS, Supervisor
 
 #: Datasets that are looked through at once, and seconds that one may take.
 AT_ONCE = 2
@@ -47,14 +49,14 @@ class Inspections:
         launcher: Launcher,
         data_dir: Path,
         *,
-        limits: Mapping[str, int | None],
+        limits: Limits,
         roots: Sequence[Path] = (),
         program: str = "service.workers.worker:check",
         max_seconds: float = MAX_SECONDS,
     ) -> None:
         self._launcher = launcher
         self._cache, self._datasets = data_dir / "cache", data_dir / "datasets"
-        self._limits = dict(limits)
+        self._limits = limits
         self._roots = roots
         self._program = program
         self._max_seconds = max_seconds
@@ -108,7 +110,7 @@ class Inspections:
     async def _run(self, wanted: Mapping[str, Any], folder: Path, is_gone: Callable[[], Awaitable[bool]]) -> Event:
         """The worker's outcome, once it and its processes are gone."""
         outcome: Future[Event] = Future()
-        bounds = Bounds(grace=GRACE_SECONDS, runtime=self._max_seconds)
+        bounds = Bounds(grace_seconds=GRACE_SECONDS, runtime_seconds=self._max_seconds, log_bytes=MAX_LOG_BYTES)
         publish, ended = _keep(outcome)
         supervisor = Supervisor(self._launcher, self._spec(wanted, folder), publish, ended, bounds)
         self._running.add(supervisor)
@@ -123,22 +125,18 @@ class Inspections:
             supervisor.cancel()
             self._running.discard(supervisor)
 
-    def _spec(self, wanted: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        return {
-            "program": self._program,
-            "id": folder.name,
-            "attempt": 1,
-            "stop": False,
-            "limits": self._limits,
-            "max_log_bytes": MAX_LOG_BYTES,
-            "folder": str(folder),
-            "cache_dir": str(self._cache / "labels"),
-            "datasets_dir": str(self._datasets),
-            "offline": True,
-            "task": wanted["task"],
-            "hyperparameters": {},
-            "fit_params": {name: value for name, value in wanted.items() if name != "task"},
-        }
+    def _spec(self, wanted: Mapping[str, Any], folder: Path) -> InspectSpec:
+        return InspectSpec(
+            program=self._program,
+            id=folder.name,
+            folder=folder,
+            cache_dir=self._cache / "labels",
+            datasets_dir=self._datasets,
+            fit_params={name: value for name, value in wanted.items() if name != "task"},
+            offline=True,
+            limits=self._limits,
+            task=wanted["task"],
+        )
 
     async def close(self) -> None:
         """End all of them by force, and take no more."""

@@ -7,7 +7,8 @@ nothing out of a file is run is what the other files see to (docs/security.md).
 import ctypes
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 try:
     import resource
@@ -41,22 +42,34 @@ def withheld(environment: Iterable[str], passed: Iterable[str] = ()) -> dict[str
     }
 
 
-def enter(limits: Mapping[str, int | None]) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a worker, and all that it starts, may use; None: as much as the service itself."""
+
+    #: Private memory of each process beyond what the worker begins with: a fork of the forkserver has its libraries
+    #: loaded already. More is refused, and the training fails.
+    memory_bytes: int | None = None
+    #: The size of each file that is written.
+    file_bytes: int | None = None
+    #: How many files may be open: as many as when the service started. It has raised its own limit since, and some
+    #: programs look at every number up to theirs.
+    open_files: int | None = None
+
+
+def enter(limits: Limits) -> None:
     """Limit this process and all that it starts, for good.
 
-    `memory_bytes` bounds the private memory of each process beyond what this one begins with (a fork of the forkserver
-    has its libraries loaded already): more is refused, and the training fails.
-    `file_bytes` bounds each file that is written. `open_files` is how many may be open, as the service found it: it has
-    raised its own limit, and some programs look at every number up to it. No core dumps: they hold what the memory
-    holds. On Linux, programs with more rights than the worker (sudo) do not get them.
+    No core dumps: they hold what the memory holds. On Linux, programs with more rights than the worker (sudo) do not
+    get them.
     """
     if resource is not None:
         _limit(resource.RLIMIT_CORE, 0)
-        memory = limits.get("memory_bytes")
+        memory = limits.memory_bytes
         _limit(resource.RLIMIT_DATA, None if memory is None else _private_bytes() + memory)
-        _limit(resource.RLIMIT_FSIZE, limits.get("file_bytes"))
-        if (files := limits.get("open_files")) is not None:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
+        if limits.open_files is not None:
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, most))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 

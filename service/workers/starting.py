@@ -8,16 +8,17 @@ an earlier try, which the service does not know of, finds that its pipes have en
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
 from multiprocessing.connection import Connection, Pipe
 from multiprocessing.process import BaseProcess
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from service.workers import worker
 from service.workers.launcher import EventQueue, Launcher
 from service.workers.processes import ProcessGroup
+from service.workers.spec import Spec
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Worker(NamedTuple):
 
 def start(
     launcher: Launcher,
-    spec: Mapping[str, Any],
+    spec: Spec,
     unwanted: "Future[None]",
     tell: Callable[[str], object] = lambda text: None,
 ) -> Worker | None:
@@ -66,7 +67,7 @@ def start(
             return _try(launcher, spec, unwanted)
         except OSError as error:
             if not unwanted.done():
-                about = {"action": "start_failed", "job_id": spec["id"]}
+                about = {"action": "start_failed", "job_id": spec.id}
                 log.warning("no worker could be started, trying again: %s", error, extra=about)
                 if tries > 1 and tries.bit_count() == 1:
                     tell(f"no worker could be started, trying again after {tries} tries: {error}")
@@ -75,7 +76,7 @@ def start(
     return None
 
 
-def _try(launcher: Launcher, spec: Mapping[str, Any], unwanted: "Future[None]") -> Worker:
+def _try(launcher: Launcher, spec: Spec, unwanted: "Future[None]") -> Worker:
     """Raises OSError: when no worker was started, or none that could be recognised."""
     queue = EventQueue()
     (stdout, stdout_writer), (stderr, stderr_writer) = Pipe(duplex=False), Pipe(duplex=False)
@@ -84,7 +85,7 @@ def _try(launcher: Launcher, spec: Mapping[str, Any], unwanted: "Future[None]") 
         for end in (queue.reader, stdout, stderr, requests):
             ends.enter_context(end)
         theirs = (queue, stdout_writer, stderr_writer, control)
-        process = launcher.start(worker.main, *theirs, dict(spec), unwanted=unwanted)
+        process = launcher.start(worker.main, *theirs, spec, unwanted=unwanted)
         group = ProcessGroup.of(process.pid or 0)
         ends.pop_all()
     return Worker(process, group, queue, stdout, stderr, requests)

@@ -10,11 +10,11 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -25,6 +25,7 @@ from service.workers import starting, worker
 from service.workers.launcher import EventQueue, Launcher
 from service.workers.output import LogLines, Publish, TextSplitter, clean
 from service.workers.processes import ProcessGroup, out_of_memory_kills
+from service.workers.spec import Bounds, Spec
 from service.workers.starting import Worker
 
 log = logging.getLogger(__name__)
@@ -55,17 +56,6 @@ CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRA
 PROGRESS_FIELDS = ("epoch", "batch", "val_batch")
 
 
-class Bounds(NamedTuple):
-    """What an attempt may take, in seconds; 0 or None: as long as it likes."""
-
-    #: From a request to end until SIGTERM.
-    grace: float = 5.0
-    #: Without any sign of progress.
-    stalled: float = 0.0
-    #: From its start to its end.
-    runtime: float | None = None
-
-
 class Supervisor(threading.Thread):
     """Runs one attempt from start to final event. Only its own thread publishes.
 
@@ -75,17 +65,17 @@ class Supervisor(threading.Thread):
     def __init__(
         self,
         launcher: Launcher,
-        spec: Mapping[str, Any],
+        spec: Spec,
         publish: Publish,
         ended: Callable[[], None],
         bounds: Bounds = Bounds(),  # noqa: B008 (immutable)
     ) -> None:
-        super().__init__(name=f"supervisor-{spec['id']}", daemon=True)
+        super().__init__(name=f"supervisor-{spec.id}", daemon=True)
         self._launcher = launcher
         self._spec = spec
         self._publish = publish
         self._ended = ended
-        self._lines = LogLines(publish, spec["max_log_bytes"])
+        self._lines = LogLines(publish, bounds.log_bytes)
         self._outcome: Event | None = None
         self._tick: Future[Any] | None = None
         self._bounds = bounds
@@ -120,7 +110,7 @@ class Supervisor(threading.Thread):
             if not self._cancelled:
                 self._cancelled = True
                 self._want_no_more()
-                threading.Thread(target=self._escalate, name=f"end-{self._spec['id']}", daemon=True).start()
+                threading.Thread(target=self._escalate, name=f"end-{self._spec.id}", daemon=True).start()
 
     def abandon(self) -> None:
         """End the worker and all of its processes by force, without a final event."""
@@ -138,7 +128,7 @@ class Supervisor(threading.Thread):
         self._noted.wait()
         with self._lock:
             self._request(worker.CANCEL)
-        if not self._over.wait(self._bounds.grace) and self._group is not None:
+        if not self._over.wait(self._bounds.grace_seconds) and self._group is not None:
             self._group.terminate()
         if not self._over.wait(TERMINATE_SECONDS) and self._group is not None:
             self._group.kill()
@@ -152,7 +142,7 @@ class Supervisor(threading.Thread):
         try:
             final = self._attempt()
         except Exception as error:
-            log.exception("supervisor failed", extra={"action": "supervisor_failed", "job_id": self._spec["id"]})
+            log.exception("supervisor failed", extra={"action": "supervisor_failed", "job_id": self._spec.id})
             final = self._after_fault(error)
         self._noted.set()
         self._over.set()
@@ -161,7 +151,7 @@ class Supervisor(threading.Thread):
             if not self._abandoned or final["event"] == "completed":
                 self._wait_for(self._publish(final))
         except StoreUnavailable:
-            log.warning("no final event: the service is leaving", extra={"job_id": self._spec["id"]})
+            log.warning("no final event: the service is leaving", extra={"job_id": self._spec.id})
         finally:
             self._ended()
 
@@ -198,8 +188,8 @@ class Supervisor(threading.Thread):
             if self._abandoned:
                 started.group.kill()
         self._progressed = time.monotonic()
-        if self._bounds.runtime:
-            self._deadline = self._progressed + self._bounds.runtime
+        if self._bounds.runtime_seconds:
+            self._deadline = self._progressed + self._bounds.runtime_seconds
         self._publish({"event": "started", "pid": started.group.pid, "pid_started": started.group.started})
         with self._lock:
             self._worker = started
@@ -253,7 +243,7 @@ class Supervisor(threading.Thread):
         due = self._lines.due(deadline)
         soonest = min(math.inf if due is None else due, LOOK_SECONDS if orphaned else math.inf)
         if not self._limit:
-            stalls = self._progressed + (self._bounds.stalled or math.inf)
+            stalls = self._progressed + (self._bounds.stalled_seconds or math.inf)
             soonest = min(soonest, max(0.0, min(self._deadline, stalls) - time.monotonic()))
         return None if soonest == math.inf else soonest
 
@@ -263,11 +253,14 @@ class Supervisor(threading.Thread):
         if self._limit or self._outcome:
             return
         if now >= self._deadline:
-            self._limit = ("timeout", f"it ran for {self._bounds.runtime:g} seconds, its max_runtime_seconds")
-        elif self._bounds.stalled and now >= self._progressed + self._bounds.stalled:
-            self._limit = ("stalled", f"no batch, no event and no line of its log for {self._bounds.stalled:g} seconds")
+            self._limit = ("timeout", f"it ran for {self._bounds.runtime_seconds:g} seconds, its max_runtime_seconds")
+        elif self._bounds.stalled_seconds and now >= self._progressed + self._bounds.stalled_seconds:
+            self._limit = (
+                "stalled",
+                f"no batch, no event and no line of its log for {self._bounds.stalled_seconds:g} seconds",
+            )
         if self._limit:
-            log.warning("%s: %s", *self._limit, extra={"action": "ended", "job_id": self._spec["id"]})
+            log.warning("%s: %s", *self._limit, extra={"action": "ended", "job_id": self._spec.id})
             self.cancel()
 
     def _note_progress(self, at: list[Any] | None = None) -> None:
@@ -284,11 +277,11 @@ class Supervisor(threading.Thread):
                 event = _parse(queue.get())
             except (EOFError, OSError) as error:
                 if not isinstance(error, EOFError):
-                    log.warning("worker sent a broken message: %s", error, extra={"job_id": self._spec["id"]})
+                    log.warning("worker sent a broken message: %s", error, extra={"job_id": self._spec.id})
                 self._publish_tick(tick)
                 return False
             if event is None:
-                log.warning("worker sent no event", extra={"job_id": self._spec["id"]})
+                log.warning("worker sent no event", extra={"job_id": self._spec.id})
             elif event["event"] == "tick":
                 tick = event
                 self._note_progress([event.get(name) for name in PROGRESS_FIELDS])
@@ -346,7 +339,7 @@ class Supervisor(threading.Thread):
     def _end(self, group: ProcessGroup) -> None:
         """A slot is free when its processes are gone: however long that takes, or until the service leaves."""
         while not group.end(LEAVE_SECONDS) and not self._abandoned:
-            log.error("a worker's processes cannot be ended", extra={"job_id": self._spec["id"], "pid": group.pid})
+            log.error("a worker's processes cannot be ended", extra={"job_id": self._spec.id, "pid": group.pid})
 
     def _after_fault(self, error: Exception) -> Event:
         """The final event where the service itself has failed the attempt; a result that was told already counts."""

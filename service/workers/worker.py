@@ -17,11 +17,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from AI.model_trainer.listener import Listener
@@ -33,6 +33,7 @@ from service.workers import limits
 from service.workers.bars import Bars
 from service.workers.launcher import EventQueue
 from service.workers.readings import Machine
+from service.workers.spec import InspectSpec, Spec, TrainSpec
 from service.workers.tasks import task_of
 
 #: Length of an error's text in its event; the whole of it is in the log.
@@ -44,10 +45,8 @@ BEGIN, STOP, CANCEL = b"begin", b"stop", b"cancel"
 _ALSO_ON_RESUME = {"tick_interval", "preview", "strict_data"}
 
 Emit = Callable[[Event], None]
-#: What a worker is told: `program`, `id`, `attempt`, `model`, `hyperparameters`, `fit_params`, `resume`, folders, ….
-Spec = Mapping[str, Any]
 ShouldStop = Callable[[], bool]
-Program = Callable[[Spec, Emit, ShouldStop], Event]
+Program = Callable[[Any, Emit, ShouldStop], Event]
 
 
 #: The progress bars of this process.
@@ -71,11 +70,11 @@ def main(queue: EventQueue, stdout: Connection, stderr: Connection, control: Con
         return
     if hasattr(os, "setsid"):
         os.setsid()
-    limits.enter(spec.get("limits", {}))
+    limits.enter(spec.limits)
     _redirect(stdout, stderr)
     faulthandler.enable()
     stop = threading.Event()
-    if spec["stop"]:
+    if spec.stop:
         stop.set()
 
     def emit(event: Event) -> None:
@@ -99,7 +98,7 @@ def main(queue: EventQueue, stdout: Connection, stderr: Connection, control: Con
 
 def _run(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
     try:
-        return {"event": "completed", "reason": "finished", **_load(spec["program"])(spec, emit, should_stop)}
+        return {"event": "completed", "reason": "finished", **_load(spec.program)(spec, emit, should_stop)}
     except Exception as error:
         traceback.print_exc()
         return _failure(error)
@@ -147,22 +146,22 @@ def _load(program: str) -> Program:
     return loaded
 
 
-def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
+def train(spec: TrainSpec, emit: Emit, should_stop: ShouldStop) -> Event:
     """The program that trains: `AI.model_trainer` in the job's own folder."""
     if os.environ.get("ULTRALYTICS_SAFE_LOAD") != "1":
         # Another part of this process had started the forkserver already: its Ultralytics would unpickle anything.
         raise RuntimeError("the worker was started without the service's environment")
     from AI.model_trainer import label_cache
 
-    if spec["device"] is not None:  # read when CUDA is first used, which is later
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(spec["device"])
+    if spec.device is not None:  # read when CUDA is first used, which is later
+        os.environ["CUDA_VISIBLE_DEVICES"] = spec.device
     _log_through(emit)
-    label_cache.redirect(Path(spec["cache_dir"]))
-    folder = Path(spec["folder"])
+    label_cache.redirect(spec.cache_dir)
+    folder = spec.folder
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)  # whatever a library writes to its current directory stays in the job's folder
     reasons: list[str] = []
-    machine = Machine(spec["device"])
+    machine = Machine(spec.device)
     # Ultralytics reads its results with polars when it first saves. The forkserver must not have it (it starts
     # threads), so it is loaded here beside the first epoch: 0.4 s less at that epoch's end.
     ahead = threading.Thread(target=importlib.import_module, args=("polars",), daemon=True)
@@ -173,7 +172,7 @@ def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
             if event.get("batch") and not ahead.ident:
                 ahead.start()
         elif event["event"] in ("image", "checkpoint"):
-            event = {**event, **_addresses(event, spec["id"], folder / "run")}
+            event = {**event, **_addresses(event, spec.id, folder / "run")}
         elif event["event"] == "train_end":
             reasons.append(event["reason"])
         emit(event)
@@ -187,17 +186,17 @@ def train(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
     }
 
 
-def _train(spec: Spec, folder: Path, progress: Emit, should_stop: ShouldStop) -> tuple[Any, float]:
+def _train(spec: TrainSpec, folder: Path, progress: Emit, should_stop: ShouldStop) -> tuple[Any, float]:
     """The model and its score, from the first epoch or from the checkpoint of `spec`."""
     from AI.model_trainer import resume_training, train_from_payload
 
-    run, checkpoints, resume = folder / "run", folder / "checkpoints", spec["resume"]
-    own = {
-        "data": _data(spec, folder, progress, task_of(spec["model"])),
+    run, checkpoints, resume = folder / "run", folder / "checkpoints", spec.resume
+    own: dict[str, object] = {
+        "data": _data(spec, folder, progress, task_of(spec.model)),
         "save_dir": str(run),
-        "threads": spec["threads"] if spec["threads"] in ("all", "stock") else int(spec["threads"]),
-        "weights_dir": spec["weights_dir"],
-        "offline": spec["offline"],
+        "threads": spec.threads if spec.threads in ("all", "stock") else int(spec.threads),
+        "weights_dir": str(spec.weights_dir),
+        "offline": spec.offline,
         "checkpoints_dir": str(checkpoints),
         "safe": True,
         "events": "all",
@@ -206,23 +205,21 @@ def _train(spec: Spec, folder: Path, progress: Emit, should_stop: ShouldStop) ->
         "stop_after_epoch": True,
     }
     if resume is not None:
-        own |= {name: spec["fit_params"][name] for name in _ALSO_ON_RESUME & spec["fit_params"].keys()}
-        own |= {} if spec["epochs"] is None else {"epochs": spec["epochs"]}
-        return resume_training(resume["checkpoint"], fit_params=own, finish=resume["finish"])
+        own |= {name: spec.fit_params[name] for name in _ALSO_ON_RESUME & spec.fit_params.keys()}
+        own |= {} if spec.epochs is None else {"epochs": spec.epochs}
+        return resume_training(resume.checkpoint, fit_params=own, finish=resume.only_evaluate)
     for path in (run, checkpoints):  # of an attempt that nothing is left of
         shutil.rmtree(path, ignore_errors=True)
-    fit_params = {**spec["fit_params"], **own}
-    return train_from_payload(
-        {"model": spec["model"], "hyperparameters": spec["hyperparameters"], "fit_params": fit_params}
-    )
+    fit_params = {**spec.fit_params, **own}
+    return train_from_payload({"model": spec.model, "hyperparameters": spec.hyperparameters, "fit_params": fit_params})
 
 
 def _data(spec: Spec, folder: Path, listener: Emit, task: str | None) -> str:
     """What the training sees: the service's own copy or links in the job's folder, or a folder of classes as it is."""
-    own, named = description.written(folder), str(spec["fit_params"]["data"])
+    own, named = description.written(folder), str(spec.fit_params["data"])
     if own is None and (description.is_archive(named) or not os.path.isabs(named)):  # it could not be read at the POST
-        source, home = _source(named, Path(spec["datasets_dir"]), listener, spec["offline"])
-        arguments = {**spec["hyperparameters"], **spec["fit_params"]}
+        source, home = _source(named, spec.datasets_dir, listener, spec.offline)
+        arguments = {**spec.hyperparameters, **spec.fit_params}
         try:
             found = description.read(str(source), task, [home], arguments=arguments, is_unpacked=os.path.isabs(named))
         except InvalidPayload as error:
@@ -257,7 +254,7 @@ def _addresses(event: Event, job_id: str, run: Path) -> Event:
     }
 
 
-def check(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
+def check(spec: InspectSpec, emit: Emit, should_stop: ShouldStop) -> Event:
     """The program that looks through a dataset: no training, no GPU, and trainings go first."""
     from AI.model_trainer import check_dataset, label_cache
 
@@ -265,11 +262,12 @@ def check(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
         os.nice(10)
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     _log_through(emit)
-    label_cache.redirect(Path(spec["cache_dir"]))
-    folder = Path(spec["folder"])
+    label_cache.redirect(spec.cache_dir)
+    folder = spec.folder
     os.chdir(folder)
-    arguments = {name: spec["fit_params"][name] for name in ("single_cls", "classes")}
-    return dict(check_dataset(_data(spec, folder, emit, spec["task"]), spec["task"], safe=True, **arguments))
+    single_cls, classes = bool(spec.fit_params["single_cls"]), cast("Sequence[int] | None", spec.fit_params["classes"])
+    data = _data(spec, folder, emit, spec.task)
+    return dict(check_dataset(data, spec.task, single_cls=single_cls, classes=classes, safe=True))
 
 
 def describe(queue: EventQueue) -> None:
