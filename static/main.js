@@ -1,11 +1,11 @@
 /** The page: one connection, one badge, and the view that the address names. */
 
-import { Badge } from "./badge.js";
-import { Connection } from "./connection.js";
-import { h, iconButton, mark } from "./dom.js";
+import { Badge } from "./line/badge.js";
+import { Connection } from "./line/connection.js";
+import { h, iconButton, mark } from "./ui/dom.js";
 import { newAddress, parse } from "./router.js";
-import { showShortcuts } from "./shortcuts.js";
-import { applyTheme, nextTheme } from "./theme.js";
+import { showShortcuts } from "./ui/shortcuts.js";
+import { applyTheme, nextTheme } from "./ui/theme.js";
 
 /** @typedef {import("./router.js").Route} Route */
 /**
@@ -39,19 +39,19 @@ end.append(
  */
 const VIEWS = {
   list: async () => {
-    const { JobList } = await import("./jobs.js");
+    const { JobList } = await import("./views/jobs.js");
     return () => new JobList(connection);
   },
   job: async ({ id, tab }) => {
-    const { JobView } = await import("./job.js");
+    const { JobView } = await import("./views/job.js");
     return () => new JobView(connection, id, tab, badge);
   },
   new: async ({ from }) => {
-    const { TrainingForm } = await import("./form.js");
+    const { TrainingForm } = await import("./views/form.js");
     return () => new TrainingForm(connection, from);
   },
   compare: async ({ ids }) => {
-    const { Comparison } = await import("./compare.js");
+    const { Comparison } = await import("./views/compare.js");
     return () => new Comparison(connection, ids);
   },
 };
@@ -116,4 +116,4 @@ addEventListener("hashchange", () => (going = navigate()));
 addEventListener("keydown", onKey);
 going = navigate();
 // The scripts of the other views, so that the first click does not wait for them.
-setTimeout(() => Promise.all([import("./job.js"), import("./form.js"), import("./compare.js")]).catch(() => {}), 1000);
+setTimeout(() => Promise.all([import("./views/job.js"), import("./views/form.js"), import("./views/compare.js")]).catch(() => {}), 1000);

@@ -30,7 +30,7 @@ async def test_long_text_comes_compressed_to_those_who_take_it(service: Running)
         "/schema/train",
         "/metrics",
         "/docs",
-        "/static/job.js",
+        "/static/views/job.js",
         "/",
     ):
         async with service.http.stream("GET", path, headers={**GZIP, **pages}) as answer:
@@ -73,12 +73,12 @@ async def test_a_followed_log_is_no_proxy_s_to_transform(service: Running) -> No
 
 
 async def test_a_page_file_has_an_etag_for_each_form(service: Running) -> None:
-    packed = await service.http.get("/static/job.js", headers=GZIP)
-    plain = await service.http.get("/static/job.js", headers=PLAIN)
+    packed = await service.http.get("/static/views/job.js", headers=GZIP)
+    plain = await service.http.get("/static/views/job.js", headers=PLAIN)
     assert packed.headers["etag"] != plain.headers["etag"]
     assert packed.content == plain.content
     for form, response in ((GZIP, packed), (PLAIN, plain)):
-        again = await service.http.get("/static/job.js", headers={**form, "If-None-Match": response.headers["etag"]})
+        again = await service.http.get("/static/views/job.js", headers={**form, "If-None-Match": response.headers["etag"]})
         assert (again.status_code, again.headers["vary"]) == (304, "Accept-Encoding")
 
 

@@ -20,8 +20,15 @@ ROOT = Path(__file__).parent.parent
 UPLOT = ROOT / "node_modules" / "uplot"
 
 
+def _files(suffix: str = "") -> list[Path]:
+    """The page's own files, in all its rooms."""
+    found = sorted(file for file in page_files.STATIC.rglob(f"*{suffix}") if file.is_file())
+    assert found
+    return found
+
+
 @pytest.mark.parametrize(
-    "path", ["/", "/static/main.js", "/static/sharer.js", "/static/style.css", "/vendor/uplot/uPlot.esm.js"]
+    "path", ["/", "/static/main.js", "/static/line/sharer.js", "/static/style.css", "/vendor/uplot/uPlot.esm.js"]
 )
 async def test_every_file_of_the_page_goes_out_under_its_policy(service: Running, path: str) -> None:
     answer = await service.http.get(path)
@@ -48,6 +55,9 @@ async def test_nothing_beside_them_is_served(service: Running) -> None:
     for path in (
         "/static/../pyproject.toml",
         "/static/%2e%2e/pyproject.toml",
+        "/static/line/../../pyproject.toml",
+        "/static/line",
+        "/static/line/",
         "/vendor/uplot/../package.json",
         "/vendor/",
     ):
@@ -57,14 +67,14 @@ async def test_nothing_beside_them_is_served(service: Running) -> None:
 def test_the_page_holds_no_inline_script_or_style_and_no_address_of_another_host() -> None:
     html = (page_files.STATIC / "index.html").read_text()
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon[a-z]+=", html)
-    for file in sorted(page_files.STATIC.iterdir()):
+    for file in _files():
         addresses = re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", file.read_text())
         assert set(addresses) <= {"http://www.w3.org"}, file.name
 
 
 def test_text_never_becomes_markup_by_the_pages_own_hand() -> None:
     forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|srcdoc|\beval\(|new Function"
-    for file in sorted(page_files.STATIC.glob("*.js")):
+    for file in _files(".js"):
         assert not re.search(forbidden, file.read_text()), file.name
 
 
@@ -93,7 +103,9 @@ def test_a_wheel_carries_the_page_and_its_chart_library(tmp_path: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {f"service/static/{file.name}" for file in (ROOT / "static").iterdir()} <= names
+    carried = {f"service/static/{file.relative_to(page_files.STATIC).as_posix()}" for file in _files()}
+    assert "service/static/line/sharer.js" in carried
+    assert carried <= names
     assert {f"service/vendor/uplot/{name}" for name in ("uPlot.esm.js", "uPlot.min.css", "LICENSE")} <= names
     assert not [name for name in names if name.startswith(("static/", "tests/"))]
     code = (

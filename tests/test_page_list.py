@@ -77,7 +77,7 @@ async def test_places_in_the_queue_are_shown(page: Tab, shown: Running, tmp_path
 async def test_a_dataset_has_the_name_that_tells_it_from_others(page: Tab) -> None:
     await page.open()
     paths = ["/sets/coco8/data.yaml", "/sets/pose/data/data.yaml", "/sets/dataset", "/sets/roads.yml", "/data", ""]
-    names = await page.run(f"{paths}.map((await import('/static/format.js')).dataset)")
+    names = await page.run(f"{paths}.map((await import('/static/data/format.js')).dataset)")
     assert names == ["coco8", "pose", "sets", "roads", "data", "–"]
 
 

@@ -27,7 +27,7 @@ STATIC = _first(_SERVICE / "static", _SERVICE.parent / "static")
 UPLOT = _first(_SERVICE / "vendor" / "uplot", _SERVICE.parent / "node_modules" / "uplot" / "dist")
 
 #: Nothing but our own files is loaded, nothing inline runs, and no text can become markup (Trusted Types: the one
-#: policy, in `static/connection.js`, names one script). `data:` pictures are the favicon, which shows progress.
+#: policy, in `static/line/connection.js`, names one script). `data:` pictures are the favicon, which shows progress.
 POLICY = "; ".join(
     [
         "default-src 'none'",

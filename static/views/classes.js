@@ -1,0 +1,69 @@
+/** The final evaluation, class by class, sorted by any column. */
+
+import { h, mark, write } from "../ui/dom.js";
+import { count, share } from "../data/format.js";
+
+/** @typedef {import("../data/job_reader.js").JobReader} JobReader */
+
+/** @type {[string, string, (value: any) => string][]} */
+const COLUMNS = [
+  ["name", "Class", String],
+  ["images", "Images", count],
+  ["instances", "Instances", count],
+  ["precision", "Precision", share],
+  ["recall", "Recall", share],
+  ["map50", "mAP50", share],
+  ["map50_95", "mAP50-95", share],
+];
+const SHARES = ["precision", "recall", "map50", "map50_95"];
+
+export class ClassTable {
+  constructor(/** @type {JobReader} */ run) {
+    this.run = run;
+    this._by = "map50_95";
+    this._isDown = false;
+    /** @type {any} */
+    this._drawn = null;
+    this._heads = COLUMNS.map(([key, label]) =>
+      h("th", { scope: "col", class: key === "name" ? "" : "number" }, h("button", { type: "button", class: "sort", onclick: () => this._sort(key) }, label)),
+    );
+    this._rows = h("tbody");
+    this._none = h("p", { class: "empty" });
+    this._table = h("table", {}, h("caption", { class: "unseen" }, "Results by class"), h("thead", {}, h("tr", {}, ...this._heads)), this._rows);
+    this._box = h("div", { class: "card flush scroll" }, this._table);
+    this.element = h("div", {}, this._none, this._box);
+  }
+
+  draw() {
+    const { classes } = this.run;
+    write(this._none, this.run.isComplete ? "Results by class come with the final evaluation." : "Loading …");
+    this._none.hidden = classes !== null;
+    this._box.hidden = classes === null;
+    if (classes && classes !== this._drawn) this._fill();
+  }
+
+  _sort(/** @type {string} */ key) {
+    this._isDown = this._by === key ? !this._isDown : key !== "name";
+    this._by = key;
+    this._fill();
+  }
+
+  _fill() {
+    this._drawn = this.run.classes;
+    const sign = this._isDown ? -1 : 1;
+    const sorted = [...(this.run.classes?.classes ?? [])].sort((a, b) => {
+      const [one, two] = [a[this._by], b[this._by]];
+      return sign * (typeof one === "string" ? one.localeCompare(two) : (one ?? -1) - (two ?? -1));
+    });
+    COLUMNS.forEach(([key], i) => mark(this._heads[i], "aria-sort", key === this._by ? (this._isDown ? "descending" : "ascending") : null));
+    this._rows.replaceChildren(...sorted.map((each) => h("tr", {}, ...COLUMNS.map(([key, , show]) => cell(key, each[key], show)))));
+  }
+}
+
+/** @param {string} key @param {any} value @param {(value: any) => string} show */
+function cell(key, value, show) {
+  if (key === "name") return h("th", { scope: "row" }, show(value));
+  const made = h("td", { class: "number" }, show(value));
+  if (SHARES.includes(key)) made.prepend(h("meter", { min: 0, max: 1, value: value ?? 0, "aria-hidden": "true" }));
+  return made;
+}
