@@ -23,7 +23,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
-from AI.model_trainer import config_dir
+from AI.model_trainer.ultralytics import config_dir
 from service.errors import ServiceError
 from service.runner import Runner
 from service.settings import Settings
@@ -59,7 +59,7 @@ CHECKERS = 2
 #: Jobs that are ended or stopped on request at once.
 CONTROLS = 8
 #: What the forkserver imports, in this order.
-PRELOAD = ("service.workers.tether", "AI.model_trainer.preload", "service.workers.worker")
+PRELOAD = ("service.workers.tether", "AI.model_trainer.ultralytics.preload", "service.workers.worker")
 #: Seconds that open responses get when the service leaves; then their connections are cut. Uvicorn by itself waits
 #: for as long as a reader takes to take nothing.
 LEAVE_SECONDS = 4.0

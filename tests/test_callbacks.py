@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from AI.model_trainer import build_model, train_model
-from AI.model_trainer.amp_check import AmpCheck
-from AI.model_trainer.callbacks import Progress
 from AI.model_trainer.events import numbers
-from AI.model_trainer.moment import Moment
-from AI.model_trainer.previews import Previews
-from AI.model_trainer.stopping import GracefulStop
-from AI.model_trainer.threads import ThreadCount
+from AI.model_trainer.progress_state import Moment
+from AI.model_trainer.ultralytics.amp_check import AmpCheck
+from AI.model_trainer.ultralytics.previews import Previews
+from AI.model_trainer.ultralytics.progress_events import Progress
+from AI.model_trainer.ultralytics.stopping import GracefulStop
+from AI.model_trainer.ultralytics.thread_count import ThreadCount
 from tests.tiny import TINY, make_dataset, tiny_model
 
 LOSSES = {"box_loss", "cls_loss", "dfl_loss"}
@@ -291,7 +291,7 @@ def test_training_survives_a_mistake_in_the_reporting(model, data, tmp_path, cap
         raise AttributeError("no such attribute in this version")
 
     events = []
-    monkeypatch.setattr("AI.model_trainer.callbacks._losses", mistaken)
+    monkeypatch.setattr("AI.model_trainer.ultralytics.progress_events._losses", mistaken)
     train_model(model, fit_params={"data": data, "save_dir": tmp_path, "progress_callback": events.append})
     assert [event["event"] for event in events if event["event"] != "tick"] == ["epoch_end", "train_end"]
     assert len([record for record in caplog.records if record.name.startswith("AI.")]) == 1

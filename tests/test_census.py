@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from AI.model_trainer import InvalidDataset, build_model, check_dataset, label_cache, train_model
-from AI.model_trainer.dataset_report import DatasetReport
+from AI.model_trainer import InvalidDataset, build_model, check_dataset, train_model
 from AI.model_trainer.imposters import unmask
 from AI.model_trainer.listener import Listener
+from AI.model_trainer.ultralytics import label_cache
+from AI.model_trainer.ultralytics.dataset_report import DatasetReport
 from tests.tiny import TASKS, TINY, make_dataset, tiny_model
 
 COUNTS = ("images", "labelled", "background", "missing", "dropped", "corrupt", "duplicates", "instances")
@@ -303,7 +304,7 @@ def test_a_training_tells_once_before_its_first_epoch_and_says_it_aloud(tmp_path
     assert {name: told[name] for name in ("splits", "classes", "class_count", "warnings")} == {
         name: checked[name] for name in ("splits", "classes", "class_count", "warnings")
     }
-    spoken = [record for record in caplog.records if record.name == "AI.model_trainer.dataset_report"]
+    spoken = [record for record in caplog.records if record.name == "AI.model_trainer.ultralytics.dataset_report"]
     assert [(record.levelname, record.getMessage()) for record in spoken] == [("WARNING", told["warnings"][0])]
 
 

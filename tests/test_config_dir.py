@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from AI.model_trainer import config_dir
+from AI.model_trainer.ultralytics import config_dir
 
 ROOT = Path(__file__).parent.parent
 

@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from AI.model_trainer import WeightsUnavailable, datasets
-from AI.model_trainer.datasets import BadArchive, fetch, unpack
+from AI.model_trainer import WeightsUnavailable, archives
+from AI.model_trainer.archives import BadArchive, unpack
 from AI.model_trainer.listener import Listener
+from AI.model_trainer.ultralytics import known_datasets
+from AI.model_trainer.ultralytics.known_datasets import fetch
 from tests.conftest import serve
 from tests.test_weights import downloads, net, releases  # noqa: F401
 from tests.tiny import make_dataset, tiny_model
@@ -30,7 +32,7 @@ def archived(folder, name="coco8", top="coco8"):
 
 
 def test_names_are_those_whose_archive_has_an_address():
-    known = datasets.packaged()
+    known = known_datasets.packaged()
     assert known["coco8.yaml"].endswith("/coco8.zip")
     assert {"dota8.yaml", "coco8-pose.yaml", "coco8-seg.yaml"} <= {name for name, address in known.items() if address}
     for name in ("coco.yaml", "VOC.yaml", "VisDrone.yaml", "ImageNet.yaml"):
@@ -54,7 +56,7 @@ def test_an_archive_that_is_there_is_taken_without_the_net(tmp_path, net, top): 
 
 def test_a_dataset_is_downloaded_once(tmp_path, releases, monkeypatch):  # noqa: F811
     releases.files["coco8.zip"] = archived(tmp_path).read_bytes()
-    monkeypatch.setattr(datasets, "packaged", lambda: {"coco8.yaml": f"{releases.url}/coco8.zip"})
+    monkeypatch.setattr(known_datasets, "packaged", lambda: {"coco8.yaml": f"{releases.url}/coco8.zip"})
     events = []
     data = fetch("coco8.yaml", tmp_path / "datasets", Listener(events.append))
     assert data.is_file()
@@ -150,8 +152,8 @@ def test_an_archive_that_lies_about_its_table_of_contents_is_not_taken_for_a_sho
         path.write_bytes(content[:end] + large + locator + content[end : end + 12] + bytes(4) + content[end + 16 :])
     else:  # what looks like another end, within the end
         path.write_bytes(content[: end + 16] + b"PK\5\6" + content[end + 20 :])
-    assert len(datasets.contents(path)) == 100
-    assert datasets.directory_bytes(path) >= end - start
+    assert len(archives.contents(path)) == 100
+    assert archives.directory_bytes(path) >= end - start
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"<html>404</html>" * 100])

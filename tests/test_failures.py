@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from AI.model_trainer.datasets import BadArchive
+from AI.model_trainer.archives import BadArchive
 from service.failures import HINTS, failed, reason_in, reason_of
 from tests.conftest import Running, serve
 from tests.test_runner import House, house

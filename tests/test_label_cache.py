@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from AI.model_trainer import build_model, label_cache, train_model
+from AI.model_trainer import build_model, train_model
+from AI.model_trainer.ultralytics import label_cache
 from tests.tiny import TINY, make_dataset, tiny_model
 
 

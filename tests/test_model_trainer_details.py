@@ -1,4 +1,4 @@
-"""The finer events: phases, checkpoints and pictures."""
+"""The finer events: phases, checkpoints and plot_files."""
 
 import threading
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from AI.model_trainer import build_model, pictures, train_model
+from AI.model_trainer import build_model, train_model
 from AI.model_trainer.listener import Listener
+from AI.model_trainer.ultralytics import plot_files
 from tests.tiny import TINY, make_dataset, tiny_model
 
 
@@ -171,7 +172,7 @@ def test_training_that_fails_tells_nothing_afterwards(tmp_path, monkeypatch):
         )
     count = len(events)
     over.set()
-    pictures.wait_for_writers()
+    plot_files.wait_for_writers()
     assert (tmp_path / "run" / "train_batch0.jpg").exists()
     assert len(events) == count
     assert not of(events, "image")
@@ -192,7 +193,7 @@ def test_training_that_fails_tells_nothing_afterwards(tmp_path, monkeypatch):
     ],
 )
 def test_kind_of_a_picture_is_known_by_its_name(name, kind):
-    assert pictures.kind_of(name) == kind
+    assert plot_files.kind_of(name) == kind
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
@@ -200,22 +201,22 @@ def test_half_a_picture_is_none(tmp_path, suffix):
     path = tmp_path / f"picture{suffix}"
     Image.effect_noise((64, 48), 50).convert("RGB").save(path)
     whole = path.read_bytes()
-    size = pictures.measure(path)
+    size = plot_files.measure(path)
     assert size is not None
     assert (size.width, size.height, size.size_bytes) == (64, 48, len(whole))
     for length in (0, 1, 20, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        assert pictures.measure(path) is None
+        assert plot_files.measure(path) is None
 
 
 def test_what_is_no_picture_is_none(tmp_path):
-    assert pictures.measure(tmp_path / "missing.png") is None
+    assert plot_files.measure(tmp_path / "missing.png") is None
     (tmp_path / "text.png").write_text("not one")
-    assert pictures.measure(tmp_path / "text.png") is None
+    assert plot_files.measure(tmp_path / "text.png") is None
     (tmp_path / "text.jpg").write_bytes(b"not one\xff\xd9")
-    assert pictures.measure(tmp_path / "text.jpg") is None
+    assert plot_files.measure(tmp_path / "text.jpg") is None
     (tmp_path / "data.csv").write_text("1,2")
-    assert pictures.measure(tmp_path / "data.csv") is None
+    assert plot_files.measure(tmp_path / "data.csv") is None
 
 
 # The listener

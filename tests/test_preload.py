@@ -9,7 +9,7 @@ from tests.tiny import TINY, make_dataset, tiny_model
 # Does what a forkserver does: imports, and then forks one worker after the other.
 PROGRAM = """
 import json, multiprocessing, os, sys, threading
-import AI.model_trainer.preload as preload
+import AI.model_trainer.ultralytics.preload as preload
 import torch
 with open("/proc/self/status") as status:
     threads = next(int(line.split()[1]) for line in status if line.startswith("Threads:"))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from AI.model_trainer import build_model, previews, train_model
-from AI.model_trainer.previews import Previews
+from AI.model_trainer import build_model, train_model
+from AI.model_trainer.ultralytics import previews
+from AI.model_trainer.ultralytics.previews import Previews
 from tests.tiny import TASKS, TINY, make_dataset, tiny_model
 
 

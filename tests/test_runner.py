@@ -15,7 +15,7 @@ import orjson
 import psutil
 import pytest
 
-from AI.model_trainer import config_dir
+from AI.model_trainer.ultralytics import config_dir
 from service.app import make_launcher
 from service.errors import JobFinal, JobNotFound, NotReady
 from service.events import Record

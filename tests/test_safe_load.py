@@ -10,7 +10,7 @@ import torch
 
 from AI.model_trainer import build_model, resume_training, train_from_payload, train_model
 from AI.model_trainer.checkpoints import generations
-from AI.model_trainer.safe_load import ForeignWeights, UnsafeFile, restricted
+from AI.model_trainer.ultralytics.safe_load import ForeignWeights, UnsafeFile, restricted
 from tests.tiny import TINY, make_dataset, tiny_model
 
 

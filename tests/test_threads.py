@@ -3,7 +3,7 @@ import os
 import pytest
 
 from AI.model_trainer import build_model, train_model
-from AI.model_trainer.threads import usable_cores
+from AI.model_trainer.cpu_cores import usable_cores
 from tests.tiny import TINY, make_dataset, tiny_model
 
 

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from AI.model_trainer import WeightsUnavailable, build_model, train_from_payload, train_model, weights
-from AI.model_trainer.amp_check import AmpCheck
+from AI.model_trainer import WeightsUnavailable, build_model, train_from_payload, train_model
 from AI.model_trainer.listener import Listener
-from AI.model_trainer.weights import WeightsFolder
+from AI.model_trainer.ultralytics import downloads as weights_folder
+from AI.model_trainer.ultralytics.amp_check import AmpCheck
+from AI.model_trainer.ultralytics.downloads import WeightsFolder
 from tests.tiny import TINY, make_dataset, tiny_model
 
 
@@ -23,7 +24,7 @@ def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoint")
     build_model(tiny_model(folder)).save(folder / "tiny.pt")
     content = (folder / "tiny.pt").read_bytes()
-    assert len(content) > weights._MIN_BYTES
+    assert len(content) > weights_folder._MIN_BYTES
     return content
 
 
@@ -92,7 +93,7 @@ def releases(monkeypatch):
     releases = Releases()
     thread = threading.Thread(target=releases.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    monkeypatch.setattr(weights, "RELEASES", releases.url)
+    monkeypatch.setattr(weights_folder, "RELEASES", releases.url)
     monkeypatch.setenv("NO_PROXY", "*")
     yield releases
     releases.server.shutdown()
@@ -162,11 +163,11 @@ def test_pretrained_weights_are_found_in_the_same_folder(folder, checkpoint, tmp
 def test_default_folder_is_the_users_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert weights.default_folder() == tmp_path / ".cache" / "yolo-trainer" / "weights"
+    assert weights_folder.default_folder() == tmp_path / ".cache" / "yolo-trainer" / "weights"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert weights.default_folder() == tmp_path / "xdg" / "yolo-trainer" / "weights"
+    assert weights_folder.default_folder() == tmp_path / "xdg" / "yolo-trainer" / "weights"
     monkeypatch.setattr("sys.platform", "darwin")
-    assert weights.default_folder() == tmp_path / "Library" / "Caches" / "yolo-trainer" / "weights"
+    assert weights_folder.default_folder() == tmp_path / "Library" / "Caches" / "yolo-trainer" / "weights"
     assert list(tmp_path.glob("[!h]*")) == []  # asking makes nothing
 
 
@@ -296,7 +297,7 @@ def test_download_is_not_told_unless_asked_for(folder, releases, checkpoint, tmp
 
 
 def test_events_of_a_download_are_few(folder, releases, monkeypatch):
-    monkeypatch.setattr(weights, "_REPORT_INTERVAL", float("inf"))
+    monkeypatch.setattr(weights_folder, "_REPORT_INTERVAL", float("inf"))
     releases.files["yolov8n.pt"] = content = bytes(5_000_000)  # comes in a thousand pieces
     events = []
     WeightsFolder(folder, listener=Listener(events.append)).resolve("yolov8n")

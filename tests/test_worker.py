@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from AI.model_trainer.threads import usable_cores
+from AI.model_trainer.cpu_cores import usable_cores
 from tests.conftest import Running, serve
 from tests.tiny import TASKS, make_dataset, tiny_model
 

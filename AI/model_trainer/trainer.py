@@ -1,7 +1,7 @@
 """Builds and trains a YOLO model: the library's front door.
 
-Ultralytics does the training; `weights` finds the model, `callbacks` makes events of what the trainer says, `stopping`
-ends it early when asked to, `previews` draws what it sees.
+Ultralytics does the training; `downloads` finds the model, `progress_events` makes events of what the trainer says,
+`stopping` ends it early when asked to, `previews` draws what it sees.
 """
 
 import os
@@ -10,19 +10,19 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from AI.model_trainer.amp_check import AmpCheck
-from AI.model_trainer.arguments import translate
-from AI.model_trainer.callbacks import Progress, outcome
 from AI.model_trainer.checkpoints import Keeper, discard, restore
-from AI.model_trainer.continuation import Continuation, Finished, take_over
-from AI.model_trainer.dataset_report import DatasetReport
 from AI.model_trainer.listener import Listener
-from AI.model_trainer.options import Options
-from AI.model_trainer.previews import Previews
-from AI.model_trainer.safe_load import restricted
-from AI.model_trainer.stopping import GracefulStop
-from AI.model_trainer.threads import ThreadCount
-from AI.model_trainer.weights import WeightsFolder
+from AI.model_trainer.own_options import Options
+from AI.model_trainer.ultralytics.amp_check import AmpCheck
+from AI.model_trainer.ultralytics.arguments import translate
+from AI.model_trainer.ultralytics.dataset_report import DatasetReport
+from AI.model_trainer.ultralytics.downloads import WeightsFolder
+from AI.model_trainer.ultralytics.previews import Previews
+from AI.model_trainer.ultralytics.progress_events import Progress, outcome
+from AI.model_trainer.ultralytics.resuming import Continuation, Finished, take_over
+from AI.model_trainer.ultralytics.safe_load import restricted
+from AI.model_trainer.ultralytics.stopping import GracefulStop
+from AI.model_trainer.ultralytics.thread_count import ThreadCount
 
 if TYPE_CHECKING:
     from ultralytics import YOLO

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from AI.model_trainer import datasets
+from AI.model_trainer import archives
 from service.errors import UnfitDataset
 
 #: Bytes of an archive's table of contents that are read before a job exists; a worker reads a longer one.
@@ -14,10 +14,10 @@ def check(source: Path, task: str | None) -> None:
     if not source.is_file():
         raise UnfitDataset(f"there is no file {source}")
     try:
-        if datasets.directory_bytes(source) > MAX_DIRECTORY:
+        if archives.directory_bytes(source) > MAX_DIRECTORY:
             return
-        names = datasets.contents(source)
-    except datasets.BadArchive as error:
+        names = archives.contents(source)
+    except archives.BadArchive as error:
         raise UnfitDataset(str(error)) from None
     if task not in ("classify", None) and not any(name.endswith((".yaml", ".yml")) for name in names):
         raise UnfitDataset(

@@ -151,7 +151,7 @@ def train(spec: TrainSpec, emit: Emit, should_stop: ShouldStop) -> Event:
     if os.environ.get("ULTRALYTICS_SAFE_LOAD") != "1":
         # Another part of this process had started the forkserver already: its Ultralytics would unpickle anything.
         raise RuntimeError("the worker was started without the service's environment")
-    from AI.model_trainer import label_cache
+    from AI.model_trainer.ultralytics import label_cache
 
     if spec.device is not None:  # read when CUDA is first used, which is later
         os.environ["CUDA_VISIBLE_DEVICES"] = spec.device
@@ -234,12 +234,13 @@ def _data(spec: Spec, folder: Path, listener: Emit, task: str | None) -> str:
 
 def _source(named: str, folder: Path, listener: Emit, offline: bool) -> tuple[Path, Path]:
     """Where in `folder` a dataset is that is known by name or is a zip, and the folder that all of it lies in."""
-    from AI.model_trainer import datasets
+    from AI.model_trainer import archives
+    from AI.model_trainer.ultralytics import known_datasets
 
     if not os.path.isabs(named):
-        return datasets.fetch(named, folder, Listener(listener), offline), folder
+        return known_datasets.fetch(named, folder, Listener(listener), offline), folder
     listener({"event": "log", "stream": "service", "level": "info", "lines": [f"unpacking {named}"]})
-    place = datasets.unpacked(Path(named), folder)
+    place = archives.unpacked(Path(named), folder)
     return place, place
 
 
@@ -256,7 +257,8 @@ def _addresses(event: Event, job_id: str, run: Path) -> Event:
 
 def check(spec: InspectSpec, emit: Emit, should_stop: ShouldStop) -> Event:
     """The program that looks through a dataset: no training, no GPU, and trainings go first."""
-    from AI.model_trainer import check_dataset, label_cache
+    from AI.model_trainer import check_dataset
+    from AI.model_trainer.ultralytics import label_cache
 
     if hasattr(os, "nice"):
         os.nice(10)
@@ -274,7 +276,7 @@ def describe(queue: EventQueue) -> None:
     """What the installed Ultralytics knows, as one message."""
 
     def table() -> dict[str, Any]:
-        from AI.model_trainer import arguments
+        from AI.model_trainer.ultralytics import arguments
 
         return arguments.describe()
 

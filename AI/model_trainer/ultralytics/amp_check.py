@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from AI.model_trainer.weights import REBINDING, WeightsFolder, rebound
+from AI.model_trainer.ultralytics.downloads import REBINDING, WeightsFolder, rebound
 
 _WEIGHTS = "yolo26n.pt"
 

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from AI.model_trainer.census import Counter, InvalidDataset, complain, explain
 from AI.model_trainer.events import DatasetRead
 from AI.model_trainer.listener import Listener, telemetry
-from AI.model_trainer.scan import Scan, recorded
+from AI.model_trainer.ultralytics.census import Counter, InvalidDataset, complain, explain
+from AI.model_trainer.ultralytics.dataset_scan import Scan, recorded
 
 logger = logging.getLogger(__name__)
 

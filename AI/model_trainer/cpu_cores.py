@@ -1,13 +1,9 @@
-"""How many CPU cores this process may use, and keeping torch at a number of threads.
-
-Ultralytics sets torch's thread count to the host's cores minus one (at most 8) whenever it selects a device: once
-when a training is set up and once more for the final evaluation. It looks at neither affinity nor container quota.
-"""
+"""How many CPU cores this process may use."""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 #: "stock": as Ultralytics does; "all": every usable core; or a number.
 Threads: TypeAlias = Literal["stock", "all"] | int
@@ -59,24 +55,3 @@ def _quota_v2(folder: Path) -> float | None:
 def _quota_v1(folder: Path) -> float | None:
     quota = int((folder / "cpu.cfs_quota_us").read_text())
     return None if quota < 0 else quota / int((folder / "cpu.cfs_period_us").read_text())
-
-
-class ThreadCount:
-    """Sets torch's threads again after each place where Ultralytics sets its own. The count stays after the training.
-
-    More threads change the order of floating-point sums: results differ in the last digits from a stock run.
-    """
-
-    def __init__(self, threads: Threads) -> None:
-        self._threads = threads
-
-    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
-        """Ultralytics callbacks; none when the stock count is wanted."""
-        if self._threads == "stock":
-            return []
-        return [("on_pretrain_routine_start", self._apply), ("on_val_start", self._apply)]
-
-    def _apply(self, _: Any) -> None:
-        import torch
-
-        torch.set_num_threads(usable_cores() if isinstance(self._threads, str) else self._threads)

@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from AI.model_trainer.census import Counter, InvalidDataset, explain
 from AI.model_trainer.events import Census
-from AI.model_trainer.safe_load import restricted
-from AI.model_trainer.scan import recorded
-from AI.model_trainer.weights import REBINDING, rebound
+from AI.model_trainer.ultralytics.census import Counter, InvalidDataset, explain
+from AI.model_trainer.ultralytics.dataset_scan import recorded
+from AI.model_trainer.ultralytics.downloads import REBINDING, rebound
+from AI.model_trainer.ultralytics.safe_load import restricted
 
 TASKS = ("detect", "segment", "classify", "pose", "obb")
 

@@ -1,8 +1,4 @@
-"""Datasets that Ultralytics knows by name, such as `coco8.yaml`, and zips of one's own: unpacked into a folder, once.
-
-Ultralytics itself gets them as their file says, which may be a shell command or Python. Here it is an archive from the
-address in the installed package or nothing, and the archive is unpacked with care.
-"""
+"""Zips that hold a dataset: looked into, and unpacked into a folder, once and with care."""
 
 import hashlib
 import os
@@ -12,12 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-from AI.model_trainer.listener import Listener
-from AI.model_trainer.weights import WeightsFolder
 
 #: What an archive may grow to: pictures do not shrink in a zip, so this is far beyond any honest one.
 MAX_GROWTH = 20
@@ -28,9 +19,6 @@ _CLUTTER = {"__MACOSX", ".DS_Store"}
 _END_BYTES = 22 + 65_535
 _END, _LARGE_END = re.compile(b"PK\5\6"), b"PK\6\7"
 
-#: Searched for, not parsed: reading 50 files as YAML takes seconds.
-_ADDRESS = re.compile(r"^download: (https://\S+\.zip)\b *(?:#.*)?$", re.MULTILINE)
-
 
 class BadArchive(ValueError):
     """Raised when an archive holds what no dataset holds: `path`; the message says what."""
@@ -38,44 +26,6 @@ class BadArchive(ValueError):
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path.name} was not unpacked: {what}")
         self.path = path
-
-
-@cache
-def packaged() -> dict[str, str | None]:
-    """Name → address of its archive; None where Ultralytics gets it by a script, or not at all."""
-    found = {path.name: _ADDRESS.search(path.read_text(encoding="utf-8")) for path in sorted(_folder().glob("*.yaml"))}
-    return {name: match[1] if match else None for name, match in found.items()}
-
-
-def fetch(name: str, folder: Path, listener: Listener | None = None, offline: bool = False) -> Path:
-    """The data.yaml of a dataset in `folder`, which is got and unpacked if need be; `listener` hears of the download.
-
-    An archive that lies in `folder` already is taken. Processes may share a folder.
-
-    Raises KeyError: when the name is none that has an archive. Raises WeightsUnavailable: when the archive is not there
-    and cannot be downloaded. Raises BadArchive.
-    """
-    address = packaged()[name]
-    if address is None:
-        raise KeyError(name)
-    data = folder / Path(name).stem / "data.yaml"
-    if not data.is_file():
-        try:
-            _get(name, address, data.parent, WeightsFolder(folder, offline, listener))
-        except OSError:
-            if not data.is_file():  # another process was faster
-                raise
-    return data
-
-
-def _get(name: str, address: str, home: Path, folder: WeightsFolder) -> None:
-    archive = folder.get(PurePosixPath(address).name, address)
-    with tempfile.TemporaryDirectory(dir=folder.path, prefix=".unpack-") as part:
-        unpacked = Path(part) / "unpacked"
-        unpack(archive, unpacked)
-        _describe(name, unpacked, home)
-        os.replace(unpacked, home)  # whole, or not at all
-    archive.unlink(missing_ok=True)
 
 
 def unpacked(archive: Path, folder: Path) -> Path:
@@ -152,27 +102,3 @@ def _checked(source: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
 def _is_special(entry: zipfile.ZipInfo) -> bool:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     return kind not in (0, stat.S_IFREG, stat.S_IFDIR)
-
-
-def _describe(name: str, unpacked: Path, home: Path) -> None:
-    """Write data.yaml, as the package describes the dataset: what describes it in the archive is not looked at."""
-    import yaml
-
-    described = _described(_folder() / name)
-    inside = [str(described.get("path", "")), *(path.name for path in unpacked.iterdir() if path.is_dir())]
-    top = next((place for place in inside if (unpacked / place / "images").is_dir()), "")
-    content = {key: value for key, value in described.items() if key != "download"} | {"path": str(home / top)}
-    (unpacked / "data.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-
-
-def _folder() -> Path:
-    from ultralytics.utils import ROOT
-
-    return Path(ROOT) / "cfg" / "datasets"
-
-
-def _described(path: Path) -> dict[str, Any]:
-    import yaml
-
-    described: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return described

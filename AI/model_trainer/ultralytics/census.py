@@ -1,7 +1,7 @@
 """Counts what is in a dataset's splits: images, labels, instances of each class, and what is not right with them.
 
-The numbers are those of Ultralytics' own datasets and of its scan (see `scan`); no text is read for them but the number
-of duplicates, which is told nowhere else.
+The numbers are those of Ultralytics' own datasets and of its scan (see `dataset_scan`); no text is read for them but
+the number of duplicates, which is told nowhere else.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 from AI.model_trainer.events import BadFile, Census, ClassCount, Split
 from AI.model_trainer.lookalikes import in_other_case, names
-from AI.model_trainer.scan import Scan
+from AI.model_trainer.ultralytics.dataset_scan import Scan
 
 #: Dropped images of a split that are named; and in an error.
 MAX_BAD = 10

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from AI.model_trainer import models
 from AI.model_trainer.events import Download
 from AI.model_trainer.listener import Listener, telemetry
+from AI.model_trainer.ultralytics import known_models
 
 #: Below it, `/<release>/<name>.pt`.
 RELEASES = "https://github.com/ultralytics/assets/releases/download"
@@ -37,7 +37,7 @@ class WeightsUnavailable(OSError):
     """Weights are not in the weights folder and cannot be had from the net: `name`, `folder`, `reason`."""
 
     def __init__(self, name: str, folder: Path, reason: str) -> None:
-        config = models.config_for(name.removesuffix(".pt"))
+        config = known_models.config_for(name.removesuffix(".pt"))
         otherwise = f", or train {config} from random weights" if config else ""
         super().__init__(f"{name} is missing and {reason}: put it into {folder}{otherwise}")
         self.name = name
@@ -164,7 +164,7 @@ def official_file(model: str) -> str | None:
     from ultralytics.utils.checks import check_yolov5u_filename
 
     name = check_yolov5u_filename(model.removesuffix(".pt") + ".pt", verbose=False)  # yolov5n is called yolov5nu now
-    return name if name.removesuffix(".pt") in models.official() else None
+    return name if name.removesuffix(".pt") in known_models.official() else None
 
 
 @contextmanager

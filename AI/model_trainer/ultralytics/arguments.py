@@ -1,6 +1,6 @@
 """What Ultralytics takes as training arguments: names, types, ranges, models; read from the installed version.
 
-Where the installed version leaves a range open, `rules` has one.
+Where the installed version leaves a range open, `argument_bounds` has one.
 """
 
 import difflib
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from AI.model_trainer import datasets, models
-from AI.model_trainer.rules import RULES
+from AI.model_trainer.ultralytics import known_datasets, known_models
+from AI.model_trainer.ultralytics.argument_bounds import RULES
 
 #: One line of Ultralytics' cfg/default.yaml: `epochs: 100 # (int) number of epochs to train for`.
 _LINE = re.compile(r"^(?P<name>\w+):.*? # \((?P<types>[^)]*)\) (?P<description>.*)$", re.MULTILINE)
@@ -83,24 +83,24 @@ def describe() -> dict[str, Any]:
     """All that the installed Ultralytics takes, as a JSON object. Imports Ultralytics (seconds, when it is cold).
 
     `arguments` maps each name to `types` (of int, float, bool, str, list, null; a float may be written as an
-    int), `default`, `description` and, where there are any, bounds and choices by JSON Schema's names (see `rules`):
-    `minimum` and `maximum` are for a value that is a number, `enum` has all values that are allowed, `items` is the
-    rule for a list's items, with `types` of its own.
+    int), `default`, `description` and, where there are any, bounds and choices by JSON Schema's names (see
+    `argument_bounds`): `minimum` and `maximum` are for a value that is a number, `enum` has all values that are
+    allowed, `items` is the rule for a list's items, with `types` of its own.
 
     `models` are the official names whose weights can be downloaded, `model_configs` the packaged model files; both
     without those that YOLO cannot train. `model_table` has one row for each name of either: `name`, `family`, `size`,
     `task`, `weights` and `config` (whether it is among the first, the second). `datasets` maps names of datasets to
-    the addresses of their archives, or null (see `datasets`). `deprecated` maps names of before to their types.
+    the addresses of their archives, or null (see `known_datasets`). `deprecated` maps names of before to their types.
     """
     from ultralytics import __version__
 
     return {
         "ultralytics": __version__,
         "arguments": _arguments(),
-        "models": models.official(),
-        "model_configs": list(models.packaged()),
-        "model_table": models.table(),
-        "datasets": datasets.packaged(),
+        "models": known_models.official(),
+        "model_configs": list(known_models.packaged()),
+        "model_table": known_models.table(),
+        "datasets": known_datasets.packaged(),
         "deprecated": dict(DEPRECATED),
     }
 

@@ -36,7 +36,7 @@ _MODULES = (
     "matplotlib.pyplot",
     "thop",
     "AI.model_trainer",
-    "AI.model_trainer.label_cache",
+    "AI.model_trainer.ultralytics.label_cache",
 )
 
 #: Modules that cannot be imported. A training does without the warm start for those, or tells of it; a test asks.

@@ -11,19 +11,19 @@ from dataclasses import replace
 from typing import Any
 
 from AI.model_trainer.checkpoints import Keeper
-from AI.model_trainer.details import Details
 from AI.model_trainer.events import EpochEnd, Numbers, ProgressCallback, Reason, Tick, TrainEnd, Where, finite, numbers
 from AI.model_trainer.listener import Listener, telemetry
-from AI.model_trainer.moment import Moment
-from AI.model_trainer.stopping import GracefulStop
+from AI.model_trainer.progress_state import Moment
 from AI.model_trainer.ticker import Ticker
+from AI.model_trainer.ultralytics.detail_events import Details
+from AI.model_trainer.ultralytics.stopping import GracefulStop
 
 
 class Progress:
     """Reports one training to `callback`. The training's thread owns it; its tick thread only reads `_moment`.
 
     Nothing but plain data is held before the training starts, so that Ultralytics can send the hooks to the processes
-    of a multi-GPU run; there, only rank 0 reports. With `everything` the events of `details` come as well.
+    of a multi-GPU run; there, only rank 0 reports. With `everything` the events of `detail_events` come as well.
     """
 
     _moment: Moment

@@ -1,16 +1,16 @@
 """The finer events of a training: its phases, checkpoints and pictures (`events="all"`).
 
-Like `callbacks`, this is where Ultralytics' untyped trainer and validator are read.
+Like `progress_events`, this is where Ultralytics' untyped trainer and validator are read.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from AI.model_trainer import pictures
 from AI.model_trainer.checkpoints import Keeper
 from AI.model_trainer.events import Checkpoint, ClassResult, ClassResults, Phase, Picture, Where, finite
 from AI.model_trainer.listener import Listener, telemetry
+from AI.model_trainer.ultralytics import plot_files
 
 
 class Details:
@@ -80,7 +80,7 @@ class Details:
     @telemetry
     def _train_end(self, trainer: Any) -> None:
         self._turn_to("finishing")  # without a best.pt there was no final evaluation
-        pictures.wait_for_writers()
+        plot_files.wait_for_writers()
         if classes := _class_results(trainer.validator):
             event: ClassResults = {"event": "class_results", **self._where(), "classes": classes}
             self.listener.tell(event)
@@ -108,7 +108,7 @@ class Details:
 
     @telemetry
     def _picture(self, path: Path) -> None:
-        size = pictures.measure(path)
+        size = plot_files.measure(path)
         if size is None:  # a newer version is being written over it; that one will be told
             return
         event: Picture = {
@@ -116,7 +116,7 @@ class Details:
             **self._where(),
             "path": str(path),
             "name": path.name,
-            "kind": pictures.kind_of(path.name),
+            "kind": plot_files.kind_of(path.name),
             "width": size.width,
             "height": size.height,
             "size_bytes": size.size_bytes,

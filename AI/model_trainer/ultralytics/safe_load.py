@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from AI.model_trainer.weights import rebound
+from AI.model_trainer.ultralytics.downloads import rebound
 
 
 class UnsafeFile(ValueError):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from AI.model_trainer.cpu_cores import Threads
 from AI.model_trainer.events import ProgressCallback
-from AI.model_trainer.threads import Threads
 
 #: More validation images than this make neither a picture nor a quick one.
 MAX_PREVIEW = 32
@@ -35,7 +35,7 @@ class Options:
     events: Literal["progress", "all"] = "progress"
     #: How many validation images are drawn with labels and predictions after each epoch (see `previews`); 0: none.
     preview: int = 0
-    #: Where official weights are kept (see `weights`); None: a folder in the user's cache.
+    #: Where official weights are kept (see `downloads`); None: a folder in the user's cache.
     weights_dir: str | os.PathLike[str] | None = None
     #: Where whole copies of the newest two checkpoints are kept, to go on from (see `checkpoints`); None: nowhere.
     checkpoints_dir: str | os.PathLike[str] | None = None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from AI.model_trainer.stopping import GracefulStop
+from AI.model_trainer.ultralytics.stopping import GracefulStop
 
 if TYPE_CHECKING:
     from ultralytics import YOLO
