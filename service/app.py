@@ -17,7 +17,6 @@ from types import FrameType
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
-from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -34,11 +33,11 @@ from service.streaming import Hub
 from service.trainings.inspection import Inspections
 from service.trainings.readiness import Readiness
 from service.web import descriptors, uvicorn_seam
+from service.web.connections import Connections
 from service.web.guard import Guard
 from service.web.metrics import Metrics
 from service.web.problem_json import EXCEPTION_HANDLERS, Crashes
 from service.web.routes import ROUTES, State
-from service.web.uvicorn_seam import Connections
 from service.workers import gpus, limits
 from service.workers.launcher import Launcher
 
@@ -112,8 +111,6 @@ def create_app(settings: Settings | None = None) -> Service:
     def lifespan(app: Starlette) -> AbstractAsyncContextManager[State]:
         return _life(settings, service)
 
-    # Streams end by the hub; the stock class would cut those that it carries before they are told to come back.
-    AppStatus.enable_automatic_graceful_drain = False
     service = Service(
         routes=ROUTES, middleware=_middleware(settings), exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan
     )

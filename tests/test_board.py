@@ -18,7 +18,7 @@ async def service(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
     if request.param == "stock":
-        monkeypatch.setattr(sse_response, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(sse_response, "wire_of", lambda scope: None)
     async with serve(tmp_path / "data") as running:
         yield running
 

@@ -14,11 +14,15 @@ from pathlib import Path
 import pytest
 import uvicorn
 from orjson import loads
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.lifespan.on import LifespanOn
+from uvicorn.protocols.http import h11_impl
 from uvicorn.server import ServerState
 
-from service.web import uvicorn_seam
-from service.web.uvicorn_seam import MAX_HEAD_BYTES, REQUEST_SECONDS, Connections, Protocol
+from service.web import connections as bounds
+from service.web import uvicorn_seam, uvicorn_wire
+from service.web.connections import REQUEST_SECONDS, Connections
+from service.web.uvicorn_seam import MAX_HEAD_BYTES, Protocol
 from tests.client import until
 from tests.conftest import Running, serve
 from tests.test_fuzz import send
@@ -161,7 +165,7 @@ async def test_a_request_that_does_not_come_is_ended(
 ) -> None:
     async with connections(service, 300, content) as readers, asyncio.timeout(30):
         assert (await service.http.get("/healthz")).status_code == 200
-        monkeypatch.setattr(uvicorn_seam, "REQUEST_SECONDS", 0.0)
+        monkeypatch.setattr(bounds, "REQUEST_SECONDS", 0.0)
         for reader in readers:
             answer = await reader.read()
             assert answer.startswith(answered)
@@ -280,7 +284,7 @@ async def test_who_asks_for_more_behind_an_answer_and_leaves_has_left_that_answe
 
 
 async def test_an_unread_body_does_not_keep_its_connection(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uvicorn_seam, "REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr(bounds, "REQUEST_SECONDS", 0.0)
     early = b"POST /jobs/x/cancel HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     async with connections(service, 1, early) as (reader,), asyncio.timeout(20):
         assert (await reader.read()).count(b"HTTP/1.1 ") == 1
@@ -384,7 +388,7 @@ async def test_who_has_just_come_is_not_sent_away_for_the_next(make_server: Call
     assert last.written.startswith(b"HTTP/1.1 503 ")
     assert not any(line.closed for line in first)
     server.connect(HALF_A_HEAD)
-    for _ in range(uvicorn_seam.SLACK):  # but there is an end to that
+    for _ in range(bounds.SLACK):  # but there is an end to that
         server.connect(HALF_A_HEAD)
     assert all(line.closed for line in first)
 
@@ -445,11 +449,12 @@ def used(code: type | Callable[..., object], name: str) -> set[str]:
 
 def test_all_that_is_used_of_uvicorn_is_looked_for() -> None:
     own = set(vars(Protocol)) | {"_room", "_in_head", "_head_bytes"}
-    ours = used(Protocol, "self") - own
+    ours = (used(Protocol, "self") | used(Protocol, "super()")) - own
     assert ours <= set(uvicorn_seam.PROTOCOL_NEEDS), "what asyncio and httptools call is theirs"
-    of_cycle = used(uvicorn_seam.Wire, "_cycle") | used(Protocol, "cycle") | used(uvicorn_seam.UnchunkedCycle, "self")
+    of_cycle = used(uvicorn_wire.Wire, "_cycle") | used(Protocol, "cycle") | used(uvicorn_seam.UnchunkedCycle, "self")
+    assert used(uvicorn_seam.install, "config") <= set(uvicorn_seam.CONFIG_NEEDS)
     assert of_cycle - {"__class__"} <= set(uvicorn_seam.CYCLE_NEEDS)
-    of_flow = used(uvicorn_seam.Wire, "flow") | used(Connections, "flow") | used(Protocol, "flow")
+    of_flow = used(uvicorn_wire.Wire, "flow") | used(Protocol, "flow")
     assert of_flow <= set(uvicorn_seam.FLOW_NEEDS)
 
 
@@ -458,7 +463,7 @@ def test_nothing_else_reaches_into_uvicorn() -> None:
         assert path.name == "uvicorn_seam.py" or "uvicorn.protocols" not in path.read_text(), path
 
 
-@pytest.mark.parametrize("needs", ["PROTOCOL_NEEDS", "CYCLE_NEEDS", "FLOW_NEEDS"])
+@pytest.mark.parametrize("needs", ["CONFIG_NEEDS", "PROTOCOL_NEEDS", "CYCLE_NEEDS", "FLOW_NEEDS"])
 async def test_under_an_unknown_uvicorn_streams_go_the_stock_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, needs: str
 ) -> None:
@@ -482,3 +487,48 @@ async def test_a_protocol_of_another_form_is_not_touched(server: Server, monkeyp
     monkeypatch.setattr(uvicorn_seam.HttpToolsProtocol, "connection_made", connection_made)
     (said,) = uvicorn_seam.missing(server.config)
     assert "_flow" in said
+
+
+async def test_a_protocol_that_does_not_tell_of_each_request_is_not_touched(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if uvicorn's parser called something else: the bounds would be there and count nothing."""
+    assert uvicorn_seam.missing(server.config) == []
+    monkeypatch.setattr(Protocol, "on_headers_complete", uvicorn_seam.HttpToolsProtocol.on_headers_complete)
+    assert uvicorn_seam.missing(server.config) == ["protocol that tells of each request"]
+
+
+class Lifespan:
+    """A server's, as far as it is asked for."""
+
+    def __init__(self, module: str) -> None:
+        self.__class__ = type("LifespanOn", (Lifespan,), {"__module__": module})
+
+    async def receive(self) -> Message:
+        return {"type": "lifespan.startup"}
+
+
+@pytest.mark.parametrize(("module", "warnings"), [("uvicorn.lifespan.on", 1), ("hypercorn.asyncio.lifespan", 0)])
+async def test_a_uvicorn_that_hides_its_configuration_is_told_and_another_server_is_not(
+    caplog: pytest.LogCaptureFixture, module: str, warnings: int
+) -> None:
+    assert not uvicorn_seam.install(Lifespan(module).receive, Connections(1, 1.0))
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * warnings
+
+
+@pytest.mark.parametrize(("protocol", "warnings"), [(h11_impl.H11Protocol, 0), (None, 1)])
+async def test_a_protocol_that_somebody_wished_is_theirs_and_a_missing_one_is_told(
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    protocol: type[asyncio.Protocol] | None,
+    warnings: int,
+) -> None:
+    lifespan = LifespanOn(server.config)
+    if protocol is None:
+        monkeypatch.setattr(uvicorn_seam, "HAS_HTTPTOOLS", False)
+    chosen = protocol or h11_impl.H11Protocol
+    server.config.http_protocol_class = chosen
+    assert not uvicorn_seam.install(lifespan.receive, server.room)
+    assert server.config.http_protocol_class is chosen
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * warnings

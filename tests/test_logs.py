@@ -151,7 +151,7 @@ async def test_a_followed_log_counts_as_a_stream_and_is_refused_like_one(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "stock":
-        monkeypatch.setattr(log_text, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(log_text, "wire_of", lambda scope: None)
     async with serve(tmp_path / "data", max_streams=1) as service:
         create(service)
         hub = service.state["hub"]
@@ -175,7 +175,7 @@ async def test_a_follower_that_takes_nothing_is_dropped(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "stock":
-        monkeypatch.setattr(log_text, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(log_text, "wire_of", lambda scope: None)
     async with serve(tmp_path / "data", stall_seconds=0.3) as service:
         create(service)
         hub = service.state["hub"]
@@ -192,7 +192,7 @@ async def test_a_follower_that_takes_nothing_is_dropped(
 async def test_what_ends_before_its_job_is_cut(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that curl's exit code tells it from the end of the job."""
     if way == "stock":
-        monkeypatch.setattr(log_text, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(log_text, "wire_of", lambda scope: None)
     async with serve(tmp_path / "data") as service:
         create(service)
         append(service, 3).result()

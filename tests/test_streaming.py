@@ -19,7 +19,7 @@ import pytest
 import starlette.requests
 
 from service.job import Job
-from service.web import sse_response, uvicorn_seam
+from service.web import sse_response, uvicorn_wire
 from tests.client import follow, frames, until
 from tests.conftest import Running, serve
 
@@ -29,7 +29,7 @@ async def service(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
     if request.param == "stock":
-        monkeypatch.setattr(sse_response, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(sse_response, "wire_of", lambda scope: None)
     async with serve(tmp_path / "data") as running:
         yield running
 
@@ -297,7 +297,7 @@ async def test_an_independent_reader_sees_no_empty_event_in_a_silence(
 ) -> None:
     """Heartbeats after an id make some clients dispatch an event without data, if they are blank lines."""
     if way == "stock":
-        monkeypatch.setattr(sse_response, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(sse_response, "wire_of", lambda scope: None)
     beats = 0
     async with serve(tmp_path / "data", heartbeat_seconds=0.02) as service:
         create(service)
@@ -357,7 +357,7 @@ async def test_a_reader_that_stops_reading_is_dropped(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     if way == "stock":
-        monkeypatch.setattr(sse_response, "cycle_of", lambda scope: None)
+        monkeypatch.setattr(sse_response, "wire_of", lambda scope: None)
     async with serve(tmp_path / "data", stall_seconds=0.3) as service:
         create(service)
         with socket.create_connection(("127.0.0.1", service.port)) as stalled:
@@ -429,6 +429,6 @@ if sys.platform == "linux":
                 (subscriber,) = await until(
                     lambda: [s for s in service.state["hub"]._topics["job"].subscribers if s.live]
                 )
-                server_side = subscriber._connection._cycle.transport.get_extra_info("socket")
+                server_side = subscriber._connection._wire._cycle.transport.get_extra_info("socket")
                 size = server_side.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-                assert size <= 2 * uvicorn_seam.SEND_BUFFER_BYTES  # Linux counts its own bookkeeping in
+                assert size <= 2 * uvicorn_wire.SEND_BUFFER_BYTES  # Linux counts its own bookkeeping in

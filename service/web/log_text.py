@@ -12,7 +12,7 @@ from service.errors import InvalidCursor, StoreUnavailable
 from service.events import Record
 from service.store.store import Store
 from service.streaming import Hub, Subscriber
-from service.web.uvicorn_seam import Wire, cycle_of
+from service.web.uvicorn_wire import Wire, wire_of
 
 #: Lines that `?tail=` gives at most.
 MAX_TAIL = 10_000
@@ -93,8 +93,8 @@ class FollowedLog(StreamingResponse):
             await send({"type": "http.response.body"})
             return
         with self._hub.admit():  # or TooManyStreams, which is answered like any error
-            if (cycle := cycle_of(scope)) is not None:
-                self._wire = Wire(cycle)
+            if (wire := wire_of(scope)) is not None:
+                self._wire = wire
                 self._wire.bound_buffer(self._hub.stall_seconds)
             await super().__call__(scope, receive, send)
 

@@ -21,7 +21,7 @@ from service.errors import StoreUnavailable, TooManyStreams
 from service.events import encode
 from service.job import Job
 from service.streaming import BUSY_RETRY_MS, HEARTBEAT, Hub, Subscriber, Types, retry_line
-from service.web.uvicorn_seam import Cycle, Wire, cycle_of
+from service.web.uvicorn_wire import Wire, wire_of
 
 log = logging.getLogger(__name__)
 
@@ -35,19 +35,27 @@ HEADERS = {
 }
 
 
-class HttpConnection(Wire):
+#: Seconds that the stock class gives a stream to end by itself once a server has been told to leave. The hub ends all
+#: of them at once; only a reader that does not keep up takes longer.
+LAST_WORD_SECONDS = 3.0
+
+
+class HttpConnection:
     """One connection of uvicorn's HTTP/1.1, live: the hub writes to it, and no task waits for room.
 
     The head of the response and its end go the ASGI way; in between, ready chunks go to the transport. While that is
     full, pages go the ASGI way, which waits; a reader that takes nothing for too long is dropped by the server.
     """
 
-    __slots__ = ("_send", "_task")
+    __slots__ = ("_send", "_task", "_wire")
 
-    def __init__(self, cycle: Cycle, send: Send) -> None:
-        super().__init__(cycle)
+    def __init__(self, wire: Wire, send: Send) -> None:
+        self._wire = wire
         self._send = send
         self._task: asyncio.Task[None] | None = None
+
+    def write(self, chunk: bytes) -> bool:
+        return self._wire.write(chunk)
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
@@ -57,7 +65,7 @@ class HttpConnection(Wire):
 
     async def replay(self, subscriber: Subscriber) -> None:
         """Send pages until the subscriber can go live, or the stream ends."""
-        while not self.is_gone:
+        while not self._wire.is_gone:
             try:
                 data = await subscriber.read()
             except StoreUnavailable as error:
@@ -82,7 +90,7 @@ class HttpConnection(Wire):
             await self.replay(subscriber)
         except Exception:
             log.exception("a stream was dropped", extra={"action": "stream_dropped"})
-            self.abort()  # its reader comes back with the number that it has
+            self._wire.abort()  # its reader comes back with the number that it has
 
     def end(self) -> None:
         """Complete the response; the request's own task hears of it as a disconnect."""
@@ -102,22 +110,17 @@ class BareConnection(HttpConnection):
         return super().write(chunk[chunk.index(b"\r\n") + 2 : -2])
 
 
-class EventStream(EventSourceResponse, ABC):
+class EventStream(Response, ABC):
     """A topic's frames as a response. Under uvicorn the hub writes to the connection; elsewhere the stock class pulls.
 
     One task per connection: it waits for the client to leave while the hub writes.
     """
 
+    media_type = "text/event-stream"
+
     def __init__(self, hub: Hub) -> None:
-        super().__init__(
-            self,
-            headers=HEADERS,
-            ping=hub.heartbeat_seconds,
-            ping_message_factory=lambda: HEARTBEAT,  # type: ignore[arg-type,return-value]  # bytes go through as they are
-            send_timeout=hub.stall_seconds,
-            shutdown_grace_period=1.0,
-        )
-        del self.headers["connection"]  # HTTP/2 forbids it, HTTP/1.1 does without
+        self.status_code = 200
+        self.init_headers(HEADERS)
         self._hub = hub
 
     @abstractmethod
@@ -134,8 +137,54 @@ class EventStream(EventSourceResponse, ABC):
         """What comes before the topic's frames, made when the subscriber is there already, so that nothing falls
         between the two."""
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The stock class's content."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":  # its connection would wait for the end of what nobody sees
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body"})
+            return
+        try:
+            with self._hub.admit():
+                wire = wire_of(scope)
+                if wire is None:
+                    await self._pull(scope, receive, send)
+                elif not wire.is_gone:
+                    wire.bound_buffer(self._hub.stall_seconds)
+                    kind = BareConnection if scope["http_version"] < "1.1" else HttpConnection
+                    await self._push(kind(wire, send), receive)
+        except TooManyStreams:
+            await _come_back_later()(scope, receive, send)
+
+    async def _push(self, connection: HttpConnection, receive: Receive) -> None:
+        subscriber = self.subscribe()
+        try:
+            first = await self.preface()  # what it raises is an answer of its own
+            await connection.start(self.status_code, self.raw_headers)
+            await connection.send(retry_line() + self.greeting())
+            if first:
+                await connection.send(first)
+            self.raw_headers.clear()  # thousands of streams are idle for hours
+            await connection.replay(subscriber)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            subscriber.leave()
+            connection.close()
+
+    async def _pull(self, scope: Scope, receive: Receive, send: Send) -> None:
+        stock = EventSourceResponse(
+            self._frames(),
+            headers=self.headers,
+            ping=self._hub.heartbeat_seconds,
+            ping_message_factory=lambda: HEARTBEAT,  # type: ignore[arg-type,return-value]  # bytes go through as they are
+            send_timeout=self._hub.stall_seconds,
+            shutdown_grace_period=LAST_WORD_SECONDS,
+        )
+        del stock.headers["connection"]  # HTTP/2 forbids it, HTTP/1.1 does without
+        with contextlib.suppress(SendTimeoutError):  # the server drops a response that was not completed
+            await stock(scope, receive, send)
+
+    async def _frames(self) -> AsyncIterator[bytes]:
+        """All of the stream, as the stock class sends it."""
         subscriber = self.subscribe()
         try:
             yield retry_line() + self.greeting()
@@ -147,39 +196,6 @@ class EventStream(EventSourceResponse, ABC):
             yield _unreadable(error)
         finally:
             subscriber.leave()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
-            await super().__call__(scope, receive, send)
-            return
-        try:
-            with self._hub.admit():
-                cycle = cycle_of(scope)
-                if cycle is None:
-                    with contextlib.suppress(SendTimeoutError):  # the server drops a response that was not completed
-                        await super().__call__(scope, receive, send)
-                elif not cycle.disconnected:
-                    kind = BareConnection if scope["http_version"] < "1.1" else HttpConnection
-                    await self._push(kind(cycle, send), receive)
-        except TooManyStreams:
-            await _come_back_later()(scope, receive, send)
-
-    async def _push(self, connection: HttpConnection, receive: Receive) -> None:
-        connection.bound_buffer(self._hub.stall_seconds)
-        subscriber = self.subscribe()
-        try:
-            first = await self.preface()  # what it raises is an answer of its own
-            await connection.start(self.status_code, self.raw_headers)
-            await connection.send(retry_line() + self.greeting())
-            if first:
-                await connection.send(first)
-            del self.raw_headers, self._headers, self._send_lock  # thousands of streams are idle for hours
-            await connection.replay(subscriber)
-            while (await receive())["type"] != "http.disconnect":
-                pass
-        finally:
-            subscriber.leave()
-            connection.close()
 
 
 def _unreadable(error: StoreUnavailable) -> bytes:

@@ -8,32 +8,30 @@ the server's (docs/decisions/0003).
 
 import asyncio
 import contextlib
+import fcntl
 import functools
 import logging
-import os
-import socket
 import sys
-import time
-from collections.abc import Callable, Collection
+import termios
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from service.errors import PROBLEM, described
 from service.events import encode
+from service.web import connections
+from service.web.connections import Connections
 
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-except ImportError:  # Windows has no httptools: uvicorn takes h11 there
+
+    HAS_HTTPTOOLS = True
+except ImportError:  # another uvicorn: `install` says so
     HttpToolsProtocol = RequestResponseCycle = object  # type: ignore[assignment,misc]
-try:
-    import fcntl
-    import termios
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    HAS_HTTPTOOLS = False
 
 log = logging.getLogger(__name__)
 
@@ -42,21 +40,13 @@ Cycle: TypeAlias = RequestResponseCycle
 
 #: Longest head of a request, in bytes, give or take what arrives in one piece.
 MAX_HEAD_BYTES = 65_536
-#: Seconds for the head of a request, and for each next piece of its body.
-REQUEST_SECONDS = 15.0
-#: Seconds between two looks at connections that keep the service waiting.
-LOOK_SECONDS = 1.0
-#: Seconds that a connection may take to ask for something where there is no room for another one.
-PATIENCE_SECONDS = 0.5
-#: Connections beyond the limit that are let in all the same, for the moment that telling them takes.
-SLACK = 32
-#: The kernel's share of what a reader that stopped reading makes us hold, in bytes (a stream's socket only).
-SEND_BUFFER_BYTES = 32_768
 
-#: What is used of uvicorn's protocol, of a request's cycle and of a connection's flow control.
+#: What is used of a server's configuration, its protocol, a request's cycle and a connection's flow control.
+CONFIG_NEEDS = ("http_protocol_class",)
 PROTOCOL_NEEDS = (
     *("app", "connections", "cycle", "flow", "pipeline", "scope", "transport", "ws_protocol_class"),
-    *("on_response_complete", "send_400_response"),
+    *("on_body", "on_header", "on_headers_complete", "on_message_complete", "on_response_complete"),
+    *("pause_writing", "resume_writing", "send_400_response"),
 )
 CYCLE_NEEDS = (
     *("chunked_encoding", "disconnected", "expected_content_length", "flow", "message_event", "response_complete"),
@@ -65,33 +55,47 @@ CYCLE_NEEDS = (
 FLOW_NEEDS = ("read_paused", "write_paused")
 
 
-def install(receive: Receive | None, connections: "Connections") -> bool:
-    """Put `Protocol` in place; `receive` is that of the lifespan. False where it cannot be."""
-    config = getattr(getattr(receive, "__self__", None), "config", None)
-    if not isinstance(config, uvicorn.Config) or config.http_protocol_class is not HttpToolsProtocol:
-        return False  # another server, or another protocol, as somebody wished
-    if lacking := missing(config):
-        log.warning(
-            "uvicorn %s has no %s: streams cost more, connections have no time limits",
-            *(uvicorn.__version__, ", ".join(lacking)),
-            extra={"action": "uvicorn_unknown"},
-        )
-        return False
-    config.http_protocol_class = functools.partial(Protocol, room=connections)  # type: ignore[assignment]
-    connections.look_soon()
-    return True
+def install(receive: Receive | None, room: Connections) -> bool:
+    """Put `Protocol` in place; `receive` is that of the lifespan. False where it cannot be, which the log is told."""
+    lifespan = getattr(receive, "__self__", None)
+    if not type(lifespan).__module__.startswith("uvicorn."):
+        return False  # another server
+    config = getattr(lifespan, "config", None)
+    if not isinstance(config, uvicorn.Config):
+        lacking = ["lifespan with a configuration"]
+    elif HAS_HTTPTOOLS and getattr(config, "http_protocol_class", HttpToolsProtocol) is not HttpToolsProtocol:
+        return False  # another protocol, as somebody wished (`--http h11`)
+    elif not (lacking := missing(config)):
+        config.http_protocol_class = functools.partial(Protocol, room=room)  # type: ignore[assignment]
+        room.look_soon()
+        return True
+    log.warning(
+        "uvicorn %s has no %s: streams cost more, connections have no time limits",
+        *(uvicorn.__version__, ", ".join(lacking)),
+        extra={"action": "uvicorn_unknown"},
+    )
+    return False
 
 
 def missing(config: uvicorn.Config) -> list[str]:
-    """What is used here and is not there: looked for on the objects that uvicorn makes for a request."""
+    """What is used here and is not there: looked for on the objects that uvicorn makes for two requests."""
+    if not HAS_HTTPTOOLS:
+        return ["protocol of httptools"]
     state = ServerState()
     try:
-        protocol = HttpToolsProtocol(config, state, {})
+        protocol = Protocol(config, state, {}, room=Connections(limit=1, stall_seconds=1))
         protocol.connection_made(_Nowhere())
-        protocol.data_received(b"GET / HTTP/1.1\r\n\r\n")
+        protocol.data_received(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n")
         for task in state.tasks:
             task.cancel()  # before it has begun
-        parts = (protocol, PROTOCOL_NEEDS), (protocol.cycle, CYCLE_NEEDS), (protocol.flow, FLOW_NEEDS)
+        if not protocol.has_followed():
+            return ["protocol that tells of each request"]
+        parts = (
+            (config, CONFIG_NEEDS),
+            (protocol, PROTOCOL_NEEDS),
+            (protocol.cycle, CYCLE_NEEDS),
+            (protocol.flow, FLOW_NEEDS),
+        )
         return [name for part, needs in parts for name in needs if not hasattr(part, name)]
     except Exception as error:  # whatever a renamed thing may lead to
         return [f"protocol of the expected form ({error!r})"]
@@ -100,83 +104,8 @@ def missing(config: uvicorn.Config) -> list[str]:
 class _Nowhere(asyncio.Transport):
     """A connection to nobody, from whom nothing more comes."""
 
-
-class Connections:
-    """The open connections of a server: how many there may be, and which of them keep it waiting."""
-
-    def __init__(
-        self,
-        limit: int,
-        stall_seconds: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.now = clock
-        self._limit = limit
-        self._stall_seconds = stall_seconds
-        #: All of them, as uvicorn keeps them.
-        self.open: Collection[Any] = ()
-        #: Those without a whole request, oldest first: since when it has been coming; None between two requests.
-        self.waiting: dict[Protocol, float | None] = {}
-        #: Those whose reader takes nothing: bytes that it was to take, and since when there are as many.
-        self.stalled: dict[Protocol, tuple[int, float]] = {}
-        self._said = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    def look_soon(self) -> None:
-        """Look at them in a while, on the running loop."""
-        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self.look)
-
-    def close(self) -> None:
-        """Look no more. Repeatable."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def cut(self) -> None:
-        """End what is still open, sent or not."""
-        for connection in list(self.open):
-            connection.transport.abort()
-
-    def admit(self, newcomer: "Protocol") -> None:
-        """Take one more. Where there is no room, the one that has waited longest for its request goes; if none has
-        waited for long, the newcomer is told to come back, once it has asked: an answer before that gets lost."""
-        now = self.now()
-        if (too_many := len(self.open) - self._limit) > 0:
-            self._say()
-            oldest, since = next(iter(self.waiting.items()), (None, None))
-            if oldest is not None and (too_many > SLACK or since is None or now - since > PATIENCE_SECONDS):
-                oldest.give_up()
-            else:
-                newcomer.app = _busy
-        self.waiting[newcomer] = now
-
-    def _say(self) -> None:
-        if not self._said:
-            self._said = True
-            log.warning(
-                "%d connections are open, the most that are allowed: those without a request are cut off",
-                self._limit,
-                extra={"action": "connections_full"},
-            )
-
-    def forget(self, connection: "Protocol") -> None:
-        self.waiting.pop(connection, None)
-        self.stalled.pop(connection, None)
-
-    def look(self) -> None:
-        """Give up on requests that do not come and on readers that take nothing; and again in a while."""
-        self.look_soon()
-        now = self.now()
-        for connection, since in list(self.waiting.items()):
-            if connection.flow.read_paused:
-                self.waiting[connection] = now  # it is the service that does not take it
-            elif since is not None and now - since > REQUEST_SECONDS:
-                connection.give_up()
-        for connection, (left, then) in list(self.stalled.items()):
-            if (unsent := connection.unsent()) < left:
-                self.stalled[connection] = unsent, now
-            elif now - then > self._stall_seconds:
-                connection.transport.abort()
-        self._said = self._said and len(self.open) > self._limit / 2  # said again after a quiet time
+    def pause_reading(self) -> None:
+        """Nothing is read."""
 
 
 def _problem(status: int, detail: str, code: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -200,15 +129,27 @@ class Protocol(HttpToolsProtocol):
     # Three attributes more, and Python would no longer share the names of all the others: 1.4 KB for each connection.
     __slots__ = ("_answered", "_head_bytes", "_in_head", "_room")
 
-    def __init__(self, *args: Any, room: Connections, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        room: Connections,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
         self.ws_protocol_class = None  # there is nothing to upgrade to
         self._room = room
-        self._room.open = self.connections
+        self._room.open = self.connections  # type: ignore[assignment]  # uvicorn's type is wider: they are all of these
         self._in_head = True
         self._head_bytes = 0
         #: The request that is being answered; `cycle` is the one that came last, perhaps behind it.
         self._answered: Cycle | None = None
+
+    def has_followed(self) -> bool:
+        """After two requests at once: whether uvicorn has called what is overridden here, and lined up the second."""
+        return self not in self._room.waiting and self.pipeline[-1][0] is self.cycle is not self._answered is not None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -278,16 +219,6 @@ class Protocol(HttpToolsProtocol):
         super().resume_writing()
         self._room.stalled.pop(self, None)
 
-    def give_up(self) -> None:
-        """Hang up on a request that does not come; one that has begun is told so."""
-        self._room.waiting.pop(self, None)
-        if self.transport.is_closing():
-            return
-        begun = self._head_bytes > 0 if self._in_head else not self.cycle.response_started
-        if begun and not self.pipeline:
-            self._refuse(408, f"the request did not come within {REQUEST_SECONDS:g} seconds", "request_timeout")
-        self.transport.close()
-
     def send_400_response(self, msg: str) -> None:
         """Uvicorn's own is plain text."""
         self._refuse(400, msg, "invalid_request")
@@ -299,10 +230,33 @@ class Protocol(HttpToolsProtocol):
         lines += [b"%b: %b" % header for header in headers]
         self.transport.write(b"\r\n".join([*lines, b"", body]))
 
+    # What `Connections` asks for
+
+    @property
+    def is_held_up(self) -> bool:
+        return self.flow.read_paused
+
+    def turn_away(self) -> None:
+        self.app = _busy
+
+    def give_up(self) -> None:
+        """Hang up on a request that does not come; one that has begun is told so."""
+        self._room.waiting.pop(self, None)
+        if self.transport.is_closing():
+            return
+        begun = self._head_bytes > 0 if self._in_head else not self.cycle.response_started
+        if begun and not self.pipeline:
+            seconds = connections.REQUEST_SECONDS
+            self._refuse(408, f"the request did not come within {seconds:g} seconds", "request_timeout")
+        self.transport.close()
+
+    def abort(self) -> None:
+        self.transport.abort()
+
     def unsent(self) -> int:
         """Bytes that the reader has not taken, here and (on Linux) in the kernel."""
         own = self.transport.get_write_buffer_size()
-        if fcntl is None or (connection := self.transport.get_extra_info("socket")) is None:
+        if (connection := self.transport.get_extra_info("socket")) is None:
             return own
         with contextlib.suppress(OSError, ValueError):  # it is closed already
             in_kernel = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4)
@@ -313,65 +267,11 @@ class Protocol(HttpToolsProtocol):
 class UnchunkedCycle(RequestResponseCycle):
     """A request of HTTP/1.0, which knows no chunks: an answer without a length ends with its connection."""
 
-    async def send(self, message: Any) -> None:
+    async def send(self, message: Message) -> None:  # type: ignore[override]
         if not self.response_started and message["type"] == "http.response.start":
             if all(name.lower() != b"content-length" for name, _ in message.get("headers", ())):
                 self.chunked_encoding = False
                 self.expected_content_length = sys.maxsize
         elif self.expected_content_length > sys.maxsize // 2 and not message.get("more_body"):
             self.expected_content_length = len(message.get("body", b""))
-        await super().send(message)
-
-
-# A response that is written to its connection
-
-
-def cycle_of(scope: Scope) -> Cycle | None:
-    """What a response may write to past ASGI; None under another server, or behind a middleware of somebody else."""
-    cycle = getattr(scope.get("raw_send"), "__self__", None)
-    return cycle if isinstance(cycle, RequestResponseCycle) else None
-
-
-class Wire:
-    """A response's connection, written to without a task being woken. Its head and its end go ASGI's way.
-
-    What is written are ready chunks, as uvicorn's own `send` makes them. A reader that takes nothing is dropped by
-    `Connections`.
-    """
-
-    __slots__ = ("_cycle",)
-
-    def __init__(self, cycle: Cycle) -> None:
-        self._cycle = cycle
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether the reader has left."""
-        return self._cycle.disconnected
-
-    def write(self, chunk: bytes) -> bool:
-        """Hand a chunk to the transport; False when it is full."""
-        if self._cycle.flow.write_paused:
-            return False
-        if not self._cycle.transport.is_closing():
-            self._cycle.transport.write(chunk)
-        return True
-
-    def abort(self) -> None:
-        """Drop the connection with what was not taken yet."""
-        self._cycle.transport.abort()
-
-    def cut(self) -> None:
-        """Close the connection once what was written is taken, without an end of the response: the reader can tell."""
-        self._cycle.transport.close()
-
-    def bound_buffer(self, stall_seconds: float) -> None:
-        """Keep the kernel from holding megabytes for a reader that stopped reading: then it can be noticed."""
-        try:
-            own = socket.socket(fileno=os.dup(self._cycle.transport.get_extra_info("socket").fileno()))
-        except OSError:
-            return  # the client has gone already
-        with own:
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            if hasattr(socket, "TCP_USER_TIMEOUT") and own.family in (socket.AF_INET, socket.AF_INET6):
-                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(stall_seconds * 1000))
+        await super().send(message)  # type: ignore[arg-type]
