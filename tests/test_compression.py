@@ -78,7 +78,9 @@ async def test_a_page_file_has_an_etag_for_each_form(service: Running) -> None:
     assert packed.headers["etag"] != plain.headers["etag"]
     assert packed.content == plain.content
     for form, response in ((GZIP, packed), (PLAIN, plain)):
-        again = await service.http.get("/static/views/job.js", headers={**form, "If-None-Match": response.headers["etag"]})
+        again = await service.http.get(
+            "/static/views/job.js", headers={**form, "If-None-Match": response.headers["etag"]}
+        )
         assert (again.status_code, again.headers["vary"]) == (304, "Accept-Encoding")
 
 
