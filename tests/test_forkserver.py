@@ -1,5 +1,6 @@
 """A forkserver that dies, stops, or loses its socket costs no job: at each moment it is replaced by itself."""
 
+import ast
 import asyncio
 import os
 import shutil
@@ -373,6 +374,31 @@ async def test_what_keeps_workers_from_starting_is_told_to_who_asks(
         answer = await service.http.get("/readyz")
         assert (answer.status_code, "has died" in answer.json()["detail"]) == (503, True)
         assert "yolo_trainer_forkserver_up 0.0" in (await service.http.get("/metrics")).text
+
+
+# What multiprocessing calls by private names
+
+
+def test_all_private_names_are_there_and_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A canary for each: a Python that has renamed one fails here."""
+    assert forkserver.missing() == []
+    tree = ast.parse(Path(forkserver.__file__).read_text())
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr[0] == "_" and ast.unparse(node.value) != "self"
+    }
+    assert used == {name for name in (*forkserver.STOCK_NEEDS, *forkserver.PROCESS_NEEDS) if name[0] == "_"}
+
+
+@pytest.mark.parametrize("name", ["_forkserver_pid", "_lock"])
+def test_where_one_is_not_there_workers_are_spawned(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    monkeypatch.delattr(stock._forkserver, name)  # type: ignore[attr-defined]
+    assert Launcher().method == "spawn"
+    (said,) = caplog.messages
+    assert f"has no {name}: workers are spawned" in said
 
 
 # The end of the service

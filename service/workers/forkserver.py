@@ -2,6 +2,9 @@
 
 multiprocessing replaces one that has died. It never notices one that is stopped, or whose socket somebody has removed:
 such a one is ended here, and the next start makes a new one. Workers train on without the forkserver they came from.
+
+Some of what is asked here multiprocessing tells by private names only. They are in `Stock` and `Process`, are used in
+no other file, and are looked for before the first start (`missing`).
 """
 
 import logging
@@ -10,8 +13,9 @@ import shutil
 import signal
 import tempfile
 import time
+from contextlib import AbstractContextManager
 from multiprocessing import forkserver, process, util
-from typing import Any
+from typing import Protocol, cast
 
 import psutil
 
@@ -26,17 +30,48 @@ SHORT_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 (a folder with a name of chan
 #: Seconds in which a killed forkserver is gone; it has 400 MB to give back.
 END_SECONDS = 10.0
 
-_multiprocessing: Any = forkserver._forkserver
+
+class Stock(Protocol):
+    """What is used of multiprocessing's forkserver: the same in CPython 3.11 to 3.14."""
+
+    #: Of the newest one, dead or alive; None before there is one.
+    _forkserver_pid: int | None
+    #: The path of its socket.
+    _forkserver_address: str | None
+    #: Held while one is started, reaped or asked for.
+    _lock: AbstractContextManager[bool]
+
+    def ensure_running(self) -> None:
+        """Start one, unless there is one that lives."""
+
+
+class Process(Protocol):
+    """What is used of this process, as multiprocessing keeps it."""
+
+    #: Among it `tempdir`, the folder for sockets.
+    _config: dict[str, object]
+
+
+#: The same, to be looked for.
+STOCK_NEEDS = ("_forkserver_pid", "_forkserver_address", "_lock", "ensure_running")
+PROCESS_NEEDS = ("_config",)
+
+_stock = cast("Stock", getattr(forkserver, "_forkserver", None))
 #: A pipe that ends with this process, and is given to nobody.
 _tether: list[int] = []
 #: The forkservers that this service has started. One that another part of this process started is let alone.
 _ours: set[int] = set()
 
 
+def missing() -> list[str]:
+    """What is used here and is not there in the running Python."""
+    parts = (_stock, STOCK_NEEDS), (process.current_process(), PROCESS_NEEDS)
+    return [name for part, needs in parts for name in needs if not hasattr(part, name)]
+
+
 def pid() -> int | None:
     """The process id of the newest forkserver, dead or alive; None before there is one."""
-    number: int | None = _multiprocessing._forkserver_pid
-    return number
+    return _stock._forkserver_pid
 
 
 def fault() -> str | None:
@@ -60,7 +95,7 @@ def _status(number: int) -> str | None:
 
 
 def _is_deaf() -> bool:
-    address = _multiprocessing._forkserver_address
+    address = _stock._forkserver_address
     return not (address is None or util.is_abstract_socket_namespace(address) or os.path.exists(address))
 
 
@@ -78,16 +113,16 @@ def make_ready() -> None:
         log.warning("the forkserver's socket was removed: it is replaced", extra={"action": "forkserver_replaced"})
         end(before)
     _have_folder()
-    _multiprocessing.ensure_running()
+    _stock.ensure_running()
     if (now := pid()) is not None and now != before:
         _ours.add(now)
 
 
 def _have_folder() -> None:
     """See that the folder for multiprocessing's sockets is there: it does not look whether a cleaner has taken it."""
-    configuration: Any = process.current_process()._config  # type: ignore[attr-defined]
+    configuration = cast("Process", process.current_process())._config
     folder = configuration.get("tempdir")
-    if folder is None or not os.path.isdir(folder):
+    if not isinstance(folder, str) or not os.path.isdir(folder):
         # A new name. The old one may be anybody's by now.
         configuration["tempdir"] = folder = _make_folder()
         util.Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-100)
@@ -106,7 +141,7 @@ def end(number: int) -> None:
 
     It is reaped by that start: multiprocessing looks for its exit itself.
     """
-    with _multiprocessing._lock:  # nobody reaps it meanwhile: its number stays its own
+    with _stock._lock:  # nobody reaps it meanwhile: its number stays its own
         if number != pid() or number not in _ours or _has_ended(number):
             return
         os.kill(number, signal.SIGKILL)

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import platform
 import sys
 import threading
 import types
@@ -81,7 +82,7 @@ class Launcher:
         method: str | None = None,
     ) -> None:
         # macOS frameworks (Metal, Accelerate) do not survive a fork: there every worker is spawned.
-        self.method = method or ("forkserver" if sys.platform == "linux" else "spawn")
+        self.method = _possible(method or ("forkserver" if sys.platform == "linux" else "spawn"))
         self._context: BaseContext = multiprocessing.get_context(self.method)
         self._environment = dict(environment or {})
         self._lock = threading.Lock()
@@ -171,6 +172,18 @@ class Launcher:
             if (pid := forkserver.pid()) is not None:
                 self._forkservers.add(pid)
         self._warm = forkserver.pid()
+
+
+def _possible(method: str) -> str:
+    """This way to start, or `spawn` where multiprocessing's forkserver is not as expected."""
+    if method != "forkserver" or not (lacking := forkserver.missing()):
+        return method
+    log.warning(
+        "multiprocessing of Python %s has no %s: workers are spawned, so each start takes some seconds longer",
+        *(platform.python_version(), ", ".join(lacking)),
+        extra={"action": "forkserver_unknown"},
+    )
+    return "spawn"
 
 
 def _explain(error: EOFError | OSError) -> str:
