@@ -10,8 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.test_runner import House
-from tests.test_survival import AT, PLACES, family, reach
+from tests.house import House
+from tests.places import AT, PLACES, reach
+from tests.process import family
 
 FAULTS = ["raise", "exit", "kill", "term", "segfault"]
 CANCELS = ["hang", "hang_with_child", "hang_in_c"]

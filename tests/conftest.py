@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,12 +19,19 @@ import uvicorn
 from service.app import create_app
 from service.settings import Settings
 from service.store.store import Store
+from service.web import sse_response
 from tests.client import follow
+from tests.house import House
+from tests.releases import Releases
+from tests.tiny import OFFLINE
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
     from tests.browser import Tab
+
+# Before a test imports Ultralytics, which reads it then.
+os.environ.update(OFFLINE)
 
 
 @pytest.fixture
@@ -53,6 +61,15 @@ class Running:
         request = {"model": "none", "hyperparameters": {"do": do, **hyperparameters}, "fit_params": {}}
         await asyncio.to_thread(self.state["runner"].submit, Job(id=name, request=request))
         return name
+
+    async def train(self, data: Path, model: Path | str, **hyperparameters: Any) -> list[dict[str, Any]]:
+        """All events of a small training of a model, where the service's program is the true one."""
+        settings = {"epochs": 2, "imgsz": 32, "batch": 4, "plots": False, "cache": False} | hyperparameters
+        fit_params = {"data": str(data), "tick_interval": 0.1}
+        payload = {"model": str(model), "hyperparameters": settings, "fit_params": fit_params}
+        response = await self.http.post("/train", json=payload)
+        assert response.status_code == 202, response.text
+        return await self.events(response.json()["job_id"])
 
     async def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
         """All events of a job up to its final one, checked for gaps."""
@@ -100,6 +117,93 @@ async def serve(data: Path, *, at: int = 0, **options: Any) -> AsyncIterator[Run
 async def service(tmp_path: Path) -> AsyncIterator[Running]:
     async with serve(tmp_path / "data") as running:
         yield running
+
+
+@pytest.fixture(params=["transport", "stock"])
+async def both_ways(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Running]:
+    """A service that writes its streams to the transport, and one that leaves it to Starlette."""
+    if request.param == "stock":
+        monkeypatch.setattr(sse_response, "wire_of", lambda scope: None)
+    async with serve(tmp_path / "data") as running:
+        yield running
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    opened = House(tmp_path / "data")
+    yield opened
+    opened.close()
+
+
+# Datasets
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Images and labels of three splits."""
+    for split in ("train", "val", "test"):
+        images = tmp_path / "images" / split
+        images.mkdir(parents=True)
+        (images / "a.PNG").touch()
+        labels = tmp_path / "labels" / split
+        labels.mkdir(parents=True)
+        (labels / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    return tmp_path
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """A classification dataset: a folder for each class of each split."""
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            (tmp_path / "classes" / split / name).mkdir(parents=True)
+            (tmp_path / "classes" / split / name / "a.jpg").touch()
+    return tmp_path / "classes"
+
+
+@pytest.fixture
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder beside the dataset's, which no dataset may lead to."""
+    folder = tmp_path_factory.mktemp("outside")
+    (folder / "secret.png").touch()
+    (folder / "secret.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (folder / "data.yaml").write_text("names: [a]")
+    return folder
+
+
+# The net
+
+
+@pytest.fixture
+def net(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """No net; returns the hosts that were asked for."""
+
+    def refuse(host: str, *_: Any, **__: Any) -> None:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "no net in tests")
+
+    asked: list[str] = []
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return asked
+
+
+@pytest.fixture
+def releases(monkeypatch: pytest.MonkeyPatch) -> Iterator[Releases]:
+    """The web server that official weights come from."""
+    from AI.model_trainer.ultralytics import downloads
+
+    releases = Releases()
+    thread = threading.Thread(target=releases.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setattr(downloads, "RELEASES", releases.url)
+    monkeypatch.setenv("NO_PROXY", "*")
+    yield releases
+    releases.server.shutdown()
+    releases.server.server_close()
+    thread.join()
 
 
 # The page

@@ -8,7 +8,6 @@ import pytest
 from AI.model_trainer.ultralytics import arguments
 from AI.model_trainer.ultralytics.argument_bounds import RULES
 from AI.model_trainer.ultralytics.known_models import config_for
-from tests import tiny  # keeps Ultralytics off the network  # noqa: F401
 
 PYTHON_TYPES = {"int": int, "float": int | float, "bool": bool, "str": str, "list": list, "null": None}
 

@@ -15,7 +15,7 @@ from service.datasets import description
 from service.web.uvicorn_seam import MAX_HEAD_BYTES
 from tests.client import until
 from tests.conftest import Running, serve
-from tests.test_fuzz import send
+from tests.sockets import get, send, status
 
 JSON = b"Content-Type: application/json\r\n"
 HOST = b"Host: localhost\r\n"
@@ -25,17 +25,6 @@ HOST = b"Host: localhost\r\n"
 async def service(tmp_path: Path) -> AsyncIterator[Running]:
     async with serve(tmp_path / "data", program="tests.trainings:count") as running:
         yield running
-
-
-async def status(service: Running, content: bytes) -> int:
-    """The status of the answer; there is one, and no second."""
-    answer = await send(service.port, content)
-    assert answer.count(b"HTTP/1.1 ") == 1, answer
-    return int(answer.split()[1])
-
-
-def get(*headers: bytes, path: bytes = b"/jobs") -> bytes:
-    return b"GET %b HTTP/1.1\r\n%b\r\n" % (path, b"".join(header + b"\r\n" for header in headers))
 
 
 def post(*headers: bytes, path: bytes = b"/train", body: bytes = b"{}") -> bytes:

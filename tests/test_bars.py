@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-import tests.tiny  # noqa: F401 (keeps Ultralytics off the network)
 from service.workers.bars import MAX_OPEN, Bars
 from service.workers.output import clean
 

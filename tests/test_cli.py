@@ -5,99 +5,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.client import follow, until
-from tests.test_runner import gone
+from tests.process import ROOT, gone, run
 from tests.tiny import make_dataset
 
-ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.timeout(120)
-
-
-@dataclass
-class Process:
-    process: asyncio.subprocess.Process
-    http: httpx.AsyncClient
-    url: str
-    #: Lines on its stderr.
-    said: list[str]
-
-    async def submit(self, data: Path, **hyperparameters: Any) -> str:
-        fit_params = {"data": str(data)}
-        payload = {"model": "yolov8n.yaml", "hyperparameters": hyperparameters, "fit_params": fit_params}
-        response = await self.http.post("/train", json=payload)
-        assert response.status_code == 202, response.text
-        return response.json()["job_id"]
-
-    async def snapshot(self, job_id: str) -> dict[str, Any]:
-        return (await self.http.get(f"/jobs/{job_id}")).json()
-
-    async def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
-        return [event async for event in follow(self.http, f"/jobs/{job_id}/events", after)]
-
-    async def first_epoch(self, job_id: str) -> dict[str, Any]:
-        async for event in follow(self.http, f"/jobs/{job_id}/events"):
-            if event["event"] == "epoch_end":
-                return event
-        raise AssertionError("it ended before its first epoch")
-
-
-@asynccontextmanager
-async def run(
-    data_dir: Path,
-    *arguments: str,
-    program: str = "wait_in_folder",
-    uvicorn: bool = False,
-    environment: Mapping[str, str] = MappingProxyType({}),
-    within: Sequence[str] = (),
-) -> AsyncIterator[Process]:
-    """A running service, started by the command `within`; ended by SIGKILL if the test has not ended it."""
-    environment = {**os.environ, **environment}
-    if program:  # otherwise it trains
-        environment["YOLO_TRAINER_PROGRAM"] = f"tests.trainings:{program}"
-    if uvicorn:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        command = ["-m", "uvicorn", "service.app:app", "--port", str(port)]
-        environment["YOLO_TRAINER_DATA_DIR"] = str(data_dir)
-    else:
-        command = ["-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir), *arguments]
-    process = await asyncio.create_subprocess_exec(
-        *within, sys.executable, *command, env=environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE
-    )
-    assert process.stderr is not None
-    stderr, url = process.stderr, ""
-    said: list[str] = []
-
-    async def listen() -> None:
-        said.extend([line.decode() async for line in stderr])
-
-    try:
-        async for line in stderr:
-            said.append(line.decode())
-            _, found, address = said[-1].partition("running on " if uvicorn else "listening on ")
-            if found:
-                url = address.split()[0]
-                break
-        assert url, said
-        drain = asyncio.create_task(listen())
-        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-            yield Process(process, http, url, said)
-        await process.wait()
-        await drain
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 async def test_it_says_where_it_listens_and_leaves_on_sigterm(tmp_path: Path) -> None:

@@ -15,10 +15,14 @@ import pytest
 
 from tests.client import until
 from tests.conftest import Running
-from tests.test_connections import leave
-from tests.test_streaming import append, create, finish, service
+from tests.sockets import leave
+from tests.stand_in import append, create, finish
 
-__all__ = ["service"]  # a fixture: both ways that a stream is written
+
+@pytest.fixture
+def service(both_ways: Running) -> Running:
+    return both_ways
+
 
 #: Bytes from which Caddy compresses.
 WORTH_IT = 512

@@ -2,7 +2,6 @@
 
 import ast
 import asyncio
-import contextlib
 import inspect
 import logging
 import socket
@@ -25,8 +24,8 @@ from service.web.connections import REQUEST_SECONDS, Connections
 from service.web.uvicorn_seam import MAX_HEAD_BYTES, Protocol
 from tests.client import until
 from tests.conftest import Running, serve
-from tests.test_fuzz import send
-from tests.test_streaming import append, create, finish, unchunk
+from tests.sockets import leave, send, unchunk
+from tests.stand_in import append, create, finish
 
 HALF_A_HEAD = b"GET /jobs HTTP/1.1\r\nHost: localhost\r\nX-"
 HALF_A_BODY = b"POST /train HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
@@ -51,12 +50,6 @@ async def connections(service: Running, count: int, content: bytes) -> AsyncIter
             await writer.drain()
             readers.append(reader)
         yield readers
-
-
-async def leave(writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
-    with contextlib.suppress(ConnectionError):
-        await writer.wait_closed()
 
 
 class Line(asyncio.Transport):

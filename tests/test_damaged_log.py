@@ -25,7 +25,7 @@ from service.store.mend import LOST, mend
 from service.store.retention import Retention
 from service.store.store import Store
 from tests.conftest import serve
-from tests.test_cli import ROOT
+from tests.process import ROOT
 
 PAGE = 4_096
 

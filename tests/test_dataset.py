@@ -12,28 +12,7 @@ from hypothesis import strategies as st
 
 from service.datasets import description, labels, splits
 from service.errors import InvalidPayload
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for split in ("train", "val", "test"):
-        images = tmp_path / "images" / split
-        images.mkdir(parents=True)
-        (images / "a.PNG").touch()
-        labels = tmp_path / "labels" / split
-        labels.mkdir(parents=True)
-        (labels / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    return tmp_path
-
-
-def write(folder: Path, content: Any, name: str = "data.yaml") -> str:
-    path = folder / name
-    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
-    return str(path)
-
-
-def good(**changes: Any) -> dict[str, Any]:
-    return {"train": "images/train", "val": "images/val", "names": ["a", "b"], **changes}
+from tests.descriptions import good, label, refusal, write
 
 
 def read(data: str) -> description.Dataset:
@@ -47,23 +26,6 @@ def described(data: str, task: str | None = None) -> dict[str, Any]:
     clean = description.read(data, task)
     assert clean is not None
     return clean.description
-
-
-def refusal(data: Any, task: str | None = None) -> str:
-    with pytest.raises(InvalidPayload) as caught:
-        description.read(data, task)
-    (fault,) = caught.value.faults
-    assert fault.pointer == "/fit_params/data"
-    return fault.detail
-
-
-@pytest.fixture
-def classes(tmp_path: Path) -> Path:
-    for split in ("train", "val"):
-        for name in ("cat", "dog"):
-            (tmp_path / "classes" / split / name).mkdir(parents=True)
-            (tmp_path / "classes" / split / name / "a.jpg").touch()
-    return tmp_path / "classes"
 
 
 def test_a_classification_dataset_is_a_folder(classes: Path) -> None:
@@ -236,13 +198,6 @@ def test_files_that_are_no_datasets_are_refused(folder: Path) -> None:
 
 
 # Files that nobody should look at
-
-
-def label(folder: Path, text: str, split: str = "train") -> Path:
-    path = folder / "labels" / split / "a.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -432,15 +387,6 @@ def test_texts_and_numbers_beyond_reason_are_refused(folder: Path, changes: dict
 
 
 # Roots
-
-
-@pytest.fixture
-def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("outside")
-    (folder / "secret.png").touch()
-    (folder / "secret.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    (folder / "data.yaml").write_text("names: [a]")
-    return folder
 
 
 def rooted(data: str, *roots: Path) -> str:

@@ -12,7 +12,7 @@ import yaml
 
 from service.datasets import description
 from service.errors import InvalidPayload
-from tests.test_dataset import classes, folder, good, label, outside, refusal, write  # noqa: F401
+from tests.descriptions import good, label, refusal, write
 
 BOX = "0 0.5 0.5 0.2 0.2\n"
 
@@ -40,7 +40,7 @@ def export(tmp_path: Path) -> Path:
 # Where the images are
 
 
-def test_a_step_up_that_leads_nowhere_is_stripped_as_ultralytics_strips_it(export: Path, outside: Path) -> None:  # noqa: F811
+def test_a_step_up_that_leads_nowhere_is_stripped_as_ultralytics_strips_it(export: Path, outside: Path) -> None:
     data = str(export / "data.yaml")
     for roots in ((), (export,), (export.parent,)):
         clean = described(data, roots=roots)
@@ -58,13 +58,13 @@ def test_a_step_up_that_leads_nowhere_is_stripped_as_ultralytics_strips_it(expor
 
 
 @pytest.mark.parametrize("key", ["validation", "valid"])
-def test_val_has_other_names(folder: Path, key: str) -> None:  # noqa: F811
+def test_val_has_other_names(folder: Path, key: str) -> None:
     content = good()
     content[key] = content.pop("val")
     assert described(write(folder, content))["val"] == [str(folder / "images/val")]
 
 
-def test_a_split_that_is_not_read_need_not_be_there(folder: Path) -> None:  # noqa: F811
+def test_a_split_that_is_not_read_need_not_be_there(folder: Path) -> None:
     (folder / "empty").mkdir()
     for test in ("images/nothing", "empty", ["images/test", "C:\\test"], 7):
         assert "test" not in described(write(folder, good(test=test)))
@@ -82,19 +82,19 @@ def test_a_split_that_is_not_read_need_not_be_there(folder: Path) -> None:  # no
     assert clean["val"] == clean["train"], "Ultralytics wants the key, and does not read it"
 
 
-def test_one_place_of_a_split_may_be_empty(folder: Path) -> None:  # noqa: F811
+def test_one_place_of_a_split_may_be_empty(folder: Path) -> None:
     (folder / "empty").mkdir()
     assert len(described(write(folder, good(train=["empty", "images/train"])))["train"]) == 2
 
 
-def test_a_list_may_begin_with_a_byte_order_mark(folder: Path) -> None:  # noqa: F811
+def test_a_list_may_begin_with_a_byte_order_mark(folder: Path) -> None:
     (folder / "train.txt").write_bytes(codecs.BOM_UTF8 + b"images/train/a.PNG\n")
     clean = description.read(write(folder, good(train="train.txt")), "detect")
     assert clean is not None
     assert clean.lists["train.0.txt"] == [str(folder / "images/train/a.PNG")]
 
 
-def test_a_list_may_name_some_images_that_are_gone(folder: Path) -> None:  # noqa: F811
+def test_a_list_may_name_some_images_that_are_gone(folder: Path) -> None:
     (folder / "train.txt").write_text("".join(f"images/train/{n}.jpg\n" for n in range(50)) + "images/train/a.PNG\n")
     described(write(folder, good(train="train.txt")))
     (folder / "train.txt").write_text("/elsewhere/0.jpg\n/elsewhere/1.jpg\n")
@@ -114,7 +114,7 @@ def test_a_folder_is_read_by_the_yaml_in_it(export: Path) -> None:
     assert "has no .yaml in it" in refusal(str(export / "train"), "detect")
 
 
-def test_weights_of_any_kind_take_a_folder_for_what_it_holds(export: Path, classes: Path) -> None:  # noqa: F811
+def test_weights_of_any_kind_take_a_folder_for_what_it_holds(export: Path, classes: Path) -> None:
     """A folder with a YAML is never handed on as it is: Ultralytics would run what the YAML says."""
     assert described(str(export), None)["names"] == {0: "a", 1: "b"}
     assert description.read(str(classes), None) is None
@@ -142,7 +142,7 @@ def test_weights_of_any_kind_take_a_folder_for_what_it_holds(export: Path, class
         (b"names: [yes, null]\npath: None", ["True", "None"]),
     ],
 )
-def test_names_are_read_as_ultralytics_reads_them(folder: Path, content: bytes, names: list[str]) -> None:  # noqa: F811
+def test_names_are_read_as_ultralytics_reads_them(folder: Path, content: bytes, names: list[str]) -> None:
     splits = "\ntrain: images/train\nval: images/val\n"
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         big = content.startswith(codecs.BOM_UTF16_BE)
@@ -154,7 +154,7 @@ def test_names_are_read_as_ultralytics_reads_them(folder: Path, content: bytes, 
     assert described(str(data))["names"] == dict(enumerate(names))
 
 
-def test_what_training_reads_of_a_yaml_reaches_the_copy(folder: Path) -> None:  # noqa: F811
+def test_what_training_reads_of_a_yaml_reaches_the_copy(folder: Path) -> None:
     pose = {"kpt_shape": [2, 3], "flip_idx": [1, 1], "kpt_oks_sigmas": [0.1, 0.2], "kpt_names": {0: ["l", "r"]}}
     for split in ("train", "val"):
         label(folder, "0 0.5 0.5 0.2 0.2 0.5 0.5 2 0.6 0.6 2\n", split)
@@ -187,12 +187,12 @@ def test_what_training_reads_of_a_yaml_reaches_the_copy(folder: Path) -> None:  
         ("semantic", "label_mapping", {"a": 1}),
     ],
 )
-def test_a_value_that_training_could_not_use_is_refused(folder: Path, task: str, key: str, value: Any) -> None:  # noqa: F811
+def test_a_value_that_training_could_not_use_is_refused(folder: Path, task: str, key: str, value: Any) -> None:
     content = good(kpt_shape=[2, 3]) if task == "pose" else good()
     assert refusal(write(folder, {**content, key: value}), task).startswith(f"{key} must")
 
 
-def test_masks_of_any_name_are_looked_at(folder: Path, outside: Path) -> None:  # noqa: F811
+def test_masks_of_any_name_are_looked_at(folder: Path, outside: Path) -> None:
     mask = folder / "colours" / "train" / "a.png"
     mask.parent.mkdir(parents=True)
     mask.symlink_to(outside / "secret.png")
@@ -232,7 +232,7 @@ def test_masks_of_any_name_are_looked_at(folder: Path, outside: Path) -> None:  
     ],
 )
 def test_labels_of_which_none_can_be_used_are_told_at_once(
-    folder: Path,  # noqa: F811
+    folder: Path,
     task: str,
     text: str,
     detail: str | None,
@@ -249,14 +249,14 @@ def test_labels_of_which_none_can_be_used_are_told_at_once(
             described(data, task)  # an image without objects is enough to train on
 
 
-def test_one_class_may_stand_for_all(folder: Path) -> None:  # noqa: F811
+def test_one_class_may_stand_for_all(folder: Path) -> None:
     label(folder, "7 0.5 0.5 0.2 0.2\n")
     data = write(folder, good())
     described(data, single_cls=True)
     assert "is of class 7" in refusal(data, "detect")
 
 
-def test_a_verdict_is_on_all_images_or_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_verdict_is_on_all_images_or_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     label(folder, "7 0.5 0.5 0.2 0.2\n")
     monkeypatch.setattr("service.datasets.splits.LOOKED_AT", 1)
     described(write(folder, good()))
@@ -264,7 +264,7 @@ def test_a_verdict_is_on_all_images_or_none(folder: Path, monkeypatch: pytest.Mo
     described(write(folder, good()))
 
 
-def test_a_split_without_any_label_is_refused_and_one_to_evaluate_on_is_not(folder: Path) -> None:  # noqa: F811
+def test_a_split_without_any_label_is_refused_and_one_to_evaluate_on_is_not(folder: Path) -> None:
     (folder / "labels" / "val" / "a.txt").unlink()
     described(write(folder, good()))
     (folder / "labels" / "train" / "a.txt").unlink()
@@ -302,7 +302,7 @@ def test_a_split_without_any_label_is_refused_and_one_to_evaluate_on_is_not(fold
         ({"train": "Images/train"}, "/images: case matters"),
     ],
 )
-def test_a_path_of_another_machine_is_told_with_a_remedy(folder: Path, changes: Any, detail: str) -> None:  # noqa: F811
+def test_a_path_of_another_machine_is_told_with_a_remedy(folder: Path, changes: Any, detail: str) -> None:
     assert detail in refusal(write(folder, good(**changes)), "detect")
 
 
@@ -317,7 +317,7 @@ def test_a_path_of_another_machine_is_told_with_a_remedy(folder: Path, changes: 
         ("set.tar", "unpack it and name its data.yaml, or pack it as .zip"),
     ],
 )
-def test_a_dataset_of_another_kind_is_named_with_a_remedy(folder: Path, name: str, detail: str) -> None:  # noqa: F811
+def test_a_dataset_of_another_kind_is_named_with_a_remedy(folder: Path, name: str, detail: str) -> None:
     (folder / name).touch()
     found = refusal(str(folder / name), "detect")
     assert found.startswith(f"{name} ")
@@ -348,7 +348,7 @@ def test_classes_without_a_split_are_split_as_ultralytics_splits_them(tmp_path: 
     assert os.readlink(next((linked / "val" / "cat").iterdir())).startswith(str(home / "cat"))
 
 
-def test_train_and_val_may_be_written_in_capitals(classes: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_train_and_val_may_be_written_in_capitals(classes: Path, tmp_path: Path) -> None:
     """Ultralytics would train on two classes called Train and Val."""
     (classes / "train").rename(classes / "Train")
     (classes / "val").rename(classes / "VALID")
@@ -358,7 +358,7 @@ def test_train_and_val_may_be_written_in_capitals(classes: Path, tmp_path: Path)
     assert (description.write(clean, tmp_path / "job") / "train" / "cat" / "a.jpg").exists()
 
 
-def test_classes_that_cannot_be_split_are_refused(tmp_path: Path, folder: Path) -> None:  # noqa: F811
+def test_classes_that_cannot_be_split_are_refused(tmp_path: Path, folder: Path) -> None:
     assert "or a folder per class" in refusal(str(folder), "classify"), "images/ and labels/ are no classes"
     (tmp_path / "pets" / "cat").mkdir(parents=True)
     (tmp_path / "pets" / "cat" / "a.jpg").touch()
@@ -378,7 +378,7 @@ def packed(home: Path, name: str = "set.zip") -> Path:
     return path
 
 
-def test_a_zip_is_looked_at_and_left_for_the_worker(export: Path, classes: Path) -> None:  # noqa: F811
+def test_a_zip_is_looked_at_and_left_for_the_worker(export: Path, classes: Path) -> None:
     before = sorted(export.parent.rglob("*"))
     archive = packed(export)
     assert description.read(str(archive), "detect") is None

@@ -15,7 +15,7 @@ from AI.model_trainer.listener import Listener
 from AI.model_trainer.ultralytics import known_datasets
 from AI.model_trainer.ultralytics.known_datasets import fetch
 from tests.conftest import serve
-from tests.test_weights import downloads, net, releases  # noqa: F401
+from tests.events import downloads
 from tests.tiny import make_dataset, tiny_model
 
 
@@ -40,7 +40,7 @@ def test_names_are_those_whose_archive_has_an_address():
 
 
 @pytest.mark.parametrize("top", ["coco8", "other", "."])
-def test_an_archive_that_is_there_is_taken_without_the_net(tmp_path, net, top):  # noqa: F811
+def test_an_archive_that_is_there_is_taken_without_the_net(tmp_path, net, top):
     (tmp_path / "datasets").mkdir()
     os.replace(archived(tmp_path, top=top), tmp_path / "datasets" / "coco8.zip")
     data = fetch("coco8.yaml", tmp_path / "datasets", offline=True)
@@ -54,7 +54,7 @@ def test_an_archive_that_is_there_is_taken_without_the_net(tmp_path, net, top): 
     assert net == []
 
 
-def test_a_dataset_is_downloaded_once(tmp_path, releases, monkeypatch):  # noqa: F811
+def test_a_dataset_is_downloaded_once(tmp_path, releases, monkeypatch):
     releases.files["coco8.zip"] = archived(tmp_path).read_bytes()
     monkeypatch.setattr(known_datasets, "packaged", lambda: {"coco8.yaml": f"{releases.url}/coco8.zip"})
     events = []
@@ -75,7 +75,7 @@ def test_several_may_get_the_same_dataset_at_once(tmp_path):
     assert len(list((tmp_path / "datasets").rglob("*.png"))) == 12
 
 
-def test_what_cannot_be_downloaded_says_where_to_put_it(tmp_path, net):  # noqa: F811
+def test_what_cannot_be_downloaded_says_where_to_put_it(tmp_path, net):
     for offline in (True, False):
         with pytest.raises(WeightsUnavailable, match=r"put it into .*datasets"):
             fetch("coco8.yaml", tmp_path / "datasets", offline=offline)

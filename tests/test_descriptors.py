@@ -14,8 +14,8 @@ import pytest
 from service.web import descriptors
 from tests.client import until
 from tests.conftest import serve
-from tests.test_cli import Process, run
-from tests.test_connections import leave
+from tests.process import Process, run
+from tests.sockets import leave
 from tests.tiny import make_dataset
 
 pytestmark = [

@@ -11,10 +11,8 @@ import pytest
 from AI.model_trainer.archives import BadArchive
 from service.failures import HINTS, failed, reason_in, reason_of
 from tests.conftest import Running, serve
-from tests.test_runner import House, house
+from tests.house import House
 from tests.tiny import TINY, make_dataset, tiny_model
-
-__all__ = ["house"]
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,9 @@ from service.workers.launcher import EventQueue, Launcher, StartFailed
 from service.workers.spec import Spec
 from tests.client import until
 from tests.conftest import serve
-from tests.test_runner import House, gone
-from tests.test_survival import epochs
+from tests.events import epochs
+from tests.house import House
+from tests.process import gone
 
 PRELOAD = ["service.workers.tether", "tests.preload_gate", "service.workers.worker"]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are spawned elsewhere")

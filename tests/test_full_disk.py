@@ -13,8 +13,9 @@ import pytest
 from service.errors import StoreUnavailable
 from tests.client import until
 from tests.conftest import serve
-from tests.test_runner import House, gone
-from tests.test_survival import epochs
+from tests.events import epochs
+from tests.house import House
+from tests.process import gone
 from tests.tiny import make_dataset
 
 MEGABYTE = 1_000_000

@@ -1,7 +1,6 @@
 """Requests that make no sense, over every route: the service stays up, and nothing appears outside of its folder."""
 
 import asyncio
-import contextlib
 import os
 import random
 from pathlib import Path
@@ -13,6 +12,7 @@ from starlette.routing import Mount, Route
 
 from service.web.routes import ROUTES
 from tests.conftest import Running, serve
+from tests.sockets import send
 from tests.tiny import make_dataset
 
 METHODS = [*["GET"] * 12, *["POST"] * 10, "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "X" * 40, "GÉT"]
@@ -130,23 +130,6 @@ def request(rng: random.Random, job_id: str) -> bytes:
         position = rng.randrange(len(content))
         content = content[:position] + rng.randbytes(rng.randint(1, 8)) + content[position:]
     return content
-
-
-async def send(port: int, content: bytes) -> bytes:
-    """The first bytes of the answer, if there is one: neither the rest of a stream nor half a request is waited for."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(content)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.3):
-                return await reader.read(4_096)
-        writer.write_eof()
-        async with asyncio.timeout(20):
-            return await reader.read(4_096)
-    except ConnectionError:
-        return b""
-    finally:
-        writer.close()
 
 
 def listing(folder: Path, apart: Path) -> dict[str, Any]:

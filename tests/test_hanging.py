@@ -16,9 +16,7 @@ from service.streaming import Hub
 from service.web.metrics import Metrics
 from tests.client import until
 from tests.conftest import Running
-from tests.test_runner import House, house
-
-__all__ = ["house"]
+from tests.house import House
 
 
 def ends(act: Callable[[], Any]) -> bool:

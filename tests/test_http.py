@@ -12,7 +12,7 @@ from service import errors
 from service.web.parameters import QUERIES
 from service.web.routes import ROUTES
 from tests.conftest import Running, serve
-from tests.test_attacks import get, status
+from tests.sockets import get, status
 
 JSON = {"Accept": "application/json"}
 PROTOCOL = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from service.workers.launcher import EventQueue, Launcher
-from tests.test_runner import House
+from tests.house import House
 
 
 def tell(queue: EventQueue) -> None:

@@ -96,3 +96,10 @@ def test_importing_the_application_does_nothing(tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_test_module_is_imported_by_another() -> None:
+    """What several need is in a module of its own, or a fixture of conftest.py."""
+    for folder in ("tests", "benchmarks"):
+        for path in (ROOT / folder).glob("*.py"):
+            assert not {name for name in imports(path) if name.startswith("tests.test_")}, path

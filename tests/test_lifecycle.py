@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from service.errors import JobFinal, JobNotRunning, NothingToResume
-from tests.test_runner import House
-from tests.test_survival import epochs, family, finals
+from tests.events import epochs, finals
+from tests.house import House
+from tests.process import family
 
 FAULTS = [None, ["starting", 0, "raise"], ["training", 2, "kill"], ["saving", 2, "exit"], ["validating", 1, "hang"]]
 

@@ -17,7 +17,7 @@ from service.web import log_text
 from service.workers import output
 from tests.client import until
 from tests.conftest import Running, serve
-from tests.test_streaming import append, create, finish
+from tests.stand_in import append, create, finish
 
 PROTOCOL = Path(__file__).parent.parent / "docs" / "protocol.md"
 

@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.workers.processes import ProcessGroup, start_of
-from tests.test_runner import House, house
-
-__all__ = ["house"]
+from tests.house import House
 
 
 @contextmanager

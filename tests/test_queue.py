@@ -14,11 +14,10 @@ from service.job import Job
 from service.workers.supervisor import Supervisor
 from tests.client import follow, until
 from tests.conftest import Running, serve
-from tests.test_runner import House, gone, house
-from tests.test_survival import epochs, family
+from tests.events import epochs
+from tests.house import House
+from tests.process import family, gone
 from tests.tiny import make_dataset
-
-__all__ = ["house"]
 
 
 def submit(house: House, do: str, job_id: str, *, priority: int = 0, **hyperparameters: Any) -> str:

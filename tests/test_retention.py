@@ -15,9 +15,7 @@ from service.store.retention import AgeClock, Retention
 from service.store.store import Store
 from tests.client import until
 from tests.conftest import Running
-from tests.test_runner import House, house
-
-__all__ = ["house"]
+from tests.house import House
 
 
 def keeper(house: House, **policy: Any) -> Retention:

@@ -10,7 +10,6 @@ import pytest
 
 from service.workers import limits
 from tests.conftest import serve
-from tests.test_worker import train
 from tests.tiny import make_dataset, tiny_model
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA and no_new_privs are Linux'")
@@ -98,4 +97,4 @@ async def test_a_training_fits_into_limits(tmp_path: Path) -> None:
     data, model = make_dataset(tmp_path / "set"), tiny_model(tmp_path)
     options: dict[str, Any] = {"max_memory_bytes": 700_000_000, "max_file_bytes": 100_000_000}
     async with serve(tmp_path / "data", program="service.workers.worker:train", **options) as service:
-        assert (await train(service, data, model, epochs=1))[-1]["event"] == "completed"
+        assert (await service.train(data, model, epochs=1))[-1]["event"] == "completed"

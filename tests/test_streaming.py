@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +21,13 @@ from service.job import Job
 from service.web import sse_response, uvicorn_wire
 from tests.client import follow, frames, until
 from tests.conftest import Running, serve
+from tests.sockets import unchunk
+from tests.stand_in import append, create, finish
 
 
-@pytest.fixture(params=["transport", "stock"])
-async def service(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Running]:
-    if request.param == "stock":
-        monkeypatch.setattr(sse_response, "wire_of", lambda scope: None)
-    async with serve(tmp_path / "data") as running:
-        yield running
-
-
-def create(service: Running, name: str = "job") -> None:
-    """A job that never gets a worker: the test is its worker."""
-    service.state["store"].create(Job(id=name, request={"model": "m", "fit_params": {}}))
-
-
-def append(service: Running, count: int = 1, name: str = "job", **fields: Any) -> "Future[Job]":
-    """Log `count` events that count up."""
-    event = {"event": "log", "lines": ["x"], **fields}
-    done = [service.state["store"].append(name, 1, {**event, "number": number}) for number in range(count)]
-    return done[-1]
-
-
-def finish(service: Running, name: str = "job") -> None:
-    service.state["store"].append(name, 1, {"event": "completed", "score": 1.0}).result()
+@pytest.fixture
+def service(both_ways: Running) -> Running:
+    return both_ways
 
 
 async def test_a_finished_job_is_replayed_from_any_id(service: Running) -> None:
@@ -342,14 +322,6 @@ async def test_a_slow_reader_falls_behind_and_catches_up_from_the_log(service: R
                 received += await asyncio.get_running_loop().sock_recv(slow, 1 << 20)
     body = unchunk(received.partition(b"\r\n\r\n")[2])
     assert [int(number) for number in re.findall(rb"^id: (\d+)$", body, re.MULTILINE)] == list(range(1, 2_003))
-
-
-def unchunk(data: bytes) -> bytes:
-    body = b""
-    while data:
-        size, _, data = data.partition(b"\r\n")
-        body, data = body + data[: int(size, 16)], data[int(size, 16) + 2 :]
-    return body
 
 
 @pytest.mark.parametrize("way", ["transport", "stock"])

@@ -19,7 +19,6 @@ from typing import Any
 
 import httpx
 import orjson
-import psutil
 import pytest
 
 from AI.model_trainer.checkpoints import generations
@@ -31,16 +30,13 @@ from service.workers.processes import ProcessGroup, start_of
 from service.workers.spec import TrainSpec
 from service.workers.supervisor import Supervisor
 from tests.client import follow, until
-from tests.test_cli import Process, run
-from tests.test_runner import House, gone, house
+from tests.events import epochs, finals
+from tests.house import House
+from tests.places import AT, PLACES, reach
+from tests.process import Process, family, gone, run
 from tests.tiny import make_dataset
 from tests.trainings import read_weights, save
 
-__all__ = ["house"]
-
-PLACES = ["starting", "training", "saving", "validating", "finishing"]
-#: Which epoch of three the places are at.
-AT = {"starting": 0, "training": 2, "saving": 2, "validating": 2, "finishing": 3}
 slow = pytest.mark.slow
 
 
@@ -56,37 +52,6 @@ def cells(places: list[str], whats: list[str], fast: set[tuple[str, str]]) -> li
 def rehearsal(fault: str) -> dict[str, str]:
     """The environment of a service whose jobs of three epochs come to this fault."""
     return {"REHEARSAL_3": fault, "YOLO_TRAINER_WORKER_ENV": "REHEARSAL_3"}
-
-
-def epochs(events: list[dict[str, Any]]) -> list[int]:
-    return [event["epoch"] for event in events if event["event"] == "epoch_end"]
-
-
-def finals(events: list[dict[str, Any]]) -> dict[int, list[str]]:
-    """The final events of each attempt."""
-    by_attempt: dict[int, list[str]] = {event["attempt"]: [] for event in events}
-    for event in events:
-        if event["event"] in ("completed", "failed", "cancelled"):
-            by_attempt[event["attempt"]].append(event["event"])
-    return by_attempt
-
-
-def family(pid: int) -> list[int]:
-    """The living processes of a worker's session."""
-    return [process.pid for process in psutil.process_iter() if _session(process.pid) == pid and not gone(process.pid)]
-
-
-def _session(pid: int) -> int:
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return -1
-
-
-def reach(house: House, job_id: str, place: str, attempt: int = 1) -> None:
-    """Wait until the job is at the place where its fault is."""
-    here = {"event": "phase", "phase": place, "epoch": AT[place], "attempt": attempt}
-    house.until(lambda: any(here.items() <= event.items() for event in house.events(job_id)))
 
 
 def check_over(house: House, job_id: str, final: str) -> None:

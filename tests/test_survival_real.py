@@ -12,8 +12,8 @@ import pytest
 
 from tests.client import follow, until
 from tests.conftest import Running, serve
-from tests.test_cli import Process, run
-from tests.test_survival import epochs, family, finals
+from tests.events import epochs, finals
+from tests.process import Process, family, run
 from tests.tiny import make_dataset, tiny_model
 
 pytestmark = pytest.mark.timeout(120)

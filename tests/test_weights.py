@@ -2,9 +2,7 @@
 
 import logging
 import os
-import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +13,7 @@ from AI.model_trainer.listener import Listener
 from AI.model_trainer.ultralytics import downloads as weights_folder
 from AI.model_trainer.ultralytics.amp_check import AmpCheck
 from AI.model_trainer.ultralytics.downloads import WeightsFolder
+from tests.events import downloads
 from tests.tiny import TINY, make_dataset, tiny_model
 
 
@@ -43,70 +42,6 @@ def empty_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(here)
     yield here
     assert [path.name for path in here.iterdir() if path.suffix != ".mine"] == []
-
-
-@pytest.fixture
-def net(monkeypatch):
-    """No net; returns the hosts that were asked for."""
-
-    def refuse(host, *_, **__):
-        asked.append(host)
-        raise socket.gaierror(socket.EAI_NONAME, "no net in tests")
-
-    asked = []
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    return asked
-
-
-class Releases:
-    """A web server that hands out `files`, by name; `requests` are the paths asked for."""
-
-    def __init__(self):
-        self.files = {}
-        self.requests = []
-        #: Bytes after which an answer breaks off.
-        self.cut = None
-        releases = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                releases.requests.append(self.path)
-                content = releases.files.get(Path(self.path).name)
-                if content is None:
-                    self.send_error(404)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content[: releases.cut])
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def releases(monkeypatch):
-    releases = Releases()
-    thread = threading.Thread(target=releases.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setattr(weights_folder, "RELEASES", releases.url)
-    monkeypatch.setenv("NO_PROXY", "*")
-    yield releases
-    releases.server.shutdown()
-    releases.server.server_close()
-    thread.join()
-
-
-def downloads(events):
-    return [
-        (event["file"], event["received_bytes"], event["total_bytes"])
-        for event in events
-        if event["event"] == "phase" and event["phase"] == "downloading"
-    ]
 
 
 # Found

@@ -21,21 +21,11 @@ async def service(tmp_path: Path) -> AsyncIterator[Running]:
         yield running
 
 
-async def train(service: Running, data: Path, model: Path | str, **hyperparameters: Any) -> list[dict[str, Any]]:
-    """All events of a training."""
-    settings = {"epochs": 2, "imgsz": 32, "batch": 4, "plots": False, "cache": False} | hyperparameters
-    fit_params = {"data": str(data), "tick_interval": 0.1}
-    payload = {"model": str(model), "hyperparameters": settings, "fit_params": fit_params}
-    response = await service.http.post("/train", json=payload)
-    assert response.status_code == 202, response.text
-    return await service.events(response.json()["job_id"])
-
-
 async def test_a_training_through_http_tells_all_and_keeps_its_files_together(service: Running, tmp_path: Path) -> None:
     data, model = make_dataset(tmp_path / "set"), tiny_model(tmp_path)
     here = sorted(os.listdir())
     before = sorted(path for path in (tmp_path / "set").rglob("*"))
-    events = await train(service, data, model)
+    events = await service.train(data, model)
     final = events[-1]
     assert (final["event"], final["reason"]) == ("completed", "finished"), events[-3:]
     folder = service.data / "jobs" / final["job_id"]
@@ -59,7 +49,7 @@ async def test_a_training_through_http_tells_all_and_keeps_its_files_together(se
 
 
 async def test_the_log_has_the_rows_of_ultralytics_bars_under_their_headers(service: Running, tmp_path: Path) -> None:
-    events = await train(service, make_dataset(tmp_path / "set"), tiny_model(tmp_path), plots=True, epochs=2)
+    events = await service.train(make_dataset(tmp_path / "set"), tiny_model(tmp_path), plots=True, epochs=2)
     lines = (await service.http.get(f"/jobs/{events[-1]['job_id']}/logs")).text.splitlines()
     for split, count in (("train", 8), ("val", 4)):
         (scan,) = [line for line in lines if line.startswith(f"{split}: Scanning")]
@@ -80,7 +70,7 @@ async def test_what_is_in_the_dataset_is_an_event_in_the_snapshot_and_aloud(serv
     data = make_dataset(tmp_path / "set", train=12)
     for number in (0, 2, 4, 6):
         (tmp_path / "set" / "images" / "train" / f"{number}.png").write_bytes(b"<html>")
-    events = await train(service, data, tiny_model(tmp_path), epochs=1)
+    events = await service.train(data, tiny_model(tmp_path), epochs=1)
     (told,) = [event for event in events if event["event"] == "dataset"]
     split = told["splits"]["train"]
     assert (split["images"], split["labelled"], split["dropped"], split["corrupt"]) == (12, 8, 4, 4)
@@ -125,7 +115,7 @@ async def test_all_cores_train_unless_stock_is_asked_for(tmp_path: Path) -> None
     counts = {}
     for threads in ("all", "stock", "3"):
         async with serve(tmp_path / threads, program="tests.trainings:train_and_count", threads=threads) as service:
-            events = await train(service, data, model, epochs=1)
+            events = await service.train(data, model, epochs=1)
             counts[threads] = events[-1]["threads"]
     assert counts["3"] == 3
     assert counts["stock"] == min(8, max(1, (os.cpu_count() or 2) - 1))
@@ -136,7 +126,7 @@ async def test_a_training_that_cannot_start_fails_with_ultralytics_own_words(ser
     data = make_dataset(tmp_path / "set")
     for path in (tmp_path / "set" / "images").rglob("*.png"):
         path.write_bytes(b"no picture")
-    events = await train(service, data, tiny_model(tmp_path))
+    events = await service.train(data, tiny_model(tmp_path))
     final = events[-1]
     assert (final["event"], final["reason"]) == ("failed", "invalid_data"), final
     assert final["failure"]["log_tail"]
@@ -150,7 +140,7 @@ async def test_what_a_dataset_s_folder_planted_is_neither_run_nor_removed(servic
     planted = tmp_path / "set" / "labels" / "train.cache"
     payload = f"cos\nsystem\n(S'touch {marker}'\ntR.".encode()
     planted.write_bytes(payload)
-    events = await train(service, data, tiny_model(tmp_path), epochs=1)
+    events = await service.train(data, tiny_model(tmp_path), epochs=1)
     assert events[-1]["event"] == "completed"
     assert not marker.exists()
     assert planted.read_bytes() == payload
@@ -167,7 +157,7 @@ async def test_weights_that_would_run_code_fail_the_job(service: Running, tmp_pa
 
     weights = tmp_path / "hostile.pt"
     weights.write_bytes(pickle.dumps({"model": Hostile()}, protocol=2))
-    events = await train(service, make_dataset(tmp_path / "set"), weights, epochs=1)
+    events = await service.train(make_dataset(tmp_path / "set"), weights, epochs=1)
     assert (events[-1]["event"], marker.exists()) == ("failed", False)
     assert "outside the supported Ultralytics checkpoint format" in events[-1]["error"]
 
@@ -181,7 +171,7 @@ async def test_a_checkpoint_that_would_run_code_fails_the_resume(service: Runnin
         def __reduce__(self) -> Any:
             return os.system, (f"touch {marker}",)
 
-    events = await train(service, make_dataset(tmp_path / "set"), tiny_model(tmp_path), epochs=2)
+    events = await service.train(make_dataset(tmp_path / "set"), tiny_model(tmp_path), epochs=2)
     job_id = events[-1]["job_id"]
     planted = list((service.data / "jobs" / job_id).rglob("*.pt"))
     assert planted
@@ -206,7 +196,7 @@ async def test_a_model_file_that_would_run_code_fails_the_job(
 ) -> None:
     marker, model = tmp_path / "ran", tiny_model(tmp_path)
     model.write_text(model.read_text().replace(old, new.format(marker=marker), 1))
-    events = await train(service, make_dataset(tmp_path / "set"), model, epochs=1)
+    events = await service.train(make_dataset(tmp_path / "set"), model, epochs=1)
     assert (events[-1]["event"], marker.exists()) == ("failed", False)
     assert words in events[-1]["error"]
 
@@ -228,7 +218,7 @@ async def test_cancel_ends_a_real_training(service: Running, tmp_path: Path) -> 
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "detect"])
 async def test_every_task_trains_with_its_own_losses_and_metrics(service: Running, tmp_path: Path, task: str) -> None:
     data, model = make_dataset(tmp_path / "set", task=task), tiny_model(tmp_path, task=task)
-    events = await train(service, data, model, epochs=1)
+    events = await service.train(data, model, epochs=1)
     final = events[-1]
     assert final["event"] == "completed", final
     (epoch,) = [event for event in events if event["event"] == "epoch_end"]
@@ -275,7 +265,7 @@ async def test_addresses_hold_where_the_data_folder_is_a_link(tmp_path: Path) ->
     (tmp_path / "real ü").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real ü")
     async with serve(tmp_path / "link" / "data", program="service.workers.worker:train") as service:
-        events = await train(service, make_dataset(tmp_path / "set"), tiny_model(tmp_path), epochs=1, plots=True)
+        events = await service.train(make_dataset(tmp_path / "set"), tiny_model(tmp_path), epochs=1, plots=True)
         addresses = [event["url"] for event in events if event["event"] == "image"]
         addresses += [event["last_url"] for event in events if event["event"] == "checkpoint"]
         assert len(addresses) > 2
@@ -295,13 +285,13 @@ async def test_official_weights_are_taken_from_the_service_s_folder(service: Run
     (row,) = [model for model in models["models"] if model["name"] == "yolov8n"]
     assert (row["task"], row["size"], row["weights"], row["downloaded"]) == ("detect", "n", True, True)
     assert {model["task"] for model in models["models"]} >= {"detect", "segment", "classify", "pose", "obb"}
-    events = await train(service, make_dataset(tmp_path / "set"), "yolov8n", epochs=1)
+    events = await service.train(make_dataset(tmp_path / "set"), "yolov8n", epochs=1)
     assert events[-1]["event"] == "completed", events[-1]
     assert "downloading" not in [event.get("phase") for event in events]
 
 
 async def test_weights_that_cannot_be_downloaded_fail_the_job_in_one_sentence(service: Running, tmp_path: Path) -> None:
-    events = await train(service, make_dataset(tmp_path / "set"), "yolo11n")
+    events = await service.train(make_dataset(tmp_path / "set"), "yolo11n")
     final = events[-1]
     assert final["event"] == "failed"
     assert final["error"].startswith("yolo11n.pt is missing and cannot be downloaded (")
