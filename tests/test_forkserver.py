@@ -27,7 +27,7 @@ from service.trainings import catalog
 from service.trainings.readiness import Readiness
 from service.workers import forkserver, launcher, starting, worker
 from service.workers.launcher import EventQueue, Launcher, StartFailed
-from service.workers.spec import Spec
+from service.workers.spec import BEGIN, Spec
 from tests.client import until
 from tests.conftest import serve
 from tests.events import epochs
@@ -62,7 +62,7 @@ def run(launcher: Launcher, folder: Path) -> list[str]:
     """What a worker tells that is started now, however often that is tried."""
     started = starting.start(launcher, spec(folder), Future())
     assert started is not None
-    started.begin()
+    started.ask(BEGIN)
     told = []
     try:
         while True:

@@ -40,8 +40,8 @@ async def until(condition: Callable[[], Any]) -> Any:
 
 def worker_of(inspections: Inspections) -> psutil.Process | None:
     """The worker of the only inspection, once it has started."""
-    groups = [supervisor._group for supervisor in inspections._running]
-    return psutil.Process(groups[0].pid) if len(groups) == 1 and groups[0] is not None else None
+    workers = [supervisor._worker for supervisor in inspections._running]
+    return psutil.Process(workers[0].group.pid) if len(workers) == 1 and workers[0] is not None else None
 
 
 async def check(service: Running, data: Path, **wanted: Any) -> httpx.Response:

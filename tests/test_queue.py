@@ -244,6 +244,6 @@ def test_a_supervisor_without_bounds_waits_for_ever(house: House) -> None:
     house.until(lambda: house.store.job(job_id).phase == "training")
     (supervisor,) = house.runner._running.values()
     assert isinstance(supervisor, Supervisor)
-    assert supervisor._patience(None, orphaned=False) is None
+    assert supervisor._patience() is None
     house.runner.cancel(job_id)
     house.end(job_id)

@@ -90,7 +90,7 @@ def test_nothing_that_was_said_before_a_sigkill_is_lost(house: House) -> None:
 def test_a_worker_that_hangs_after_its_result_is_ended_and_keeps_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.workers.supervisor.LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr("service.workers.steps.LEAVE_SECONDS", 0.2)
     job_id = house.submit("hang_at_exit")
     final = house.end(job_id)
     assert (final["event"], final["score"]) == ("completed", 0.1)
@@ -253,7 +253,7 @@ def test_a_result_that_was_told_before_the_service_left_is_kept(tmp_path: Path) 
     house = House(tmp_path / "data")
     job_id = house.submit("hang_at_exit")
     (supervisor,) = house.runner._running.values()
-    house.until(lambda: supervisor._outcome)
+    house.until(lambda: supervisor._attempt.outcome)
     house.close()
     again = House(tmp_path / "data")
     assert (again.store.job(job_id).status, again.store.job(job_id).score) == ("completed", 0.1)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from service.workers.limits import Limits
 
+#: What the service asks of a worker: to begin, first, and then perhaps to end.
+BEGIN, STOP, CANCEL = b"begin", b"stop", b"cancel"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spec:

@@ -42,10 +42,10 @@ class Worker(NamedTuple):
         """What it prints, by the name of the stream."""
         return {"stdout": self.stdout, "stderr": self.stderr}
 
-    def begin(self) -> None:
-        """Let it begin. Of all that were started for this attempt, it is the only one that may."""
+    def ask(self, word: bytes) -> None:
+        """Send it BEGIN, STOP or CANCEL. Of all that were started for this attempt, only one is told to begin."""
         with contextlib.suppress(OSError):  # it has gone
-            self.requests.send_bytes(worker.BEGIN)
+            self.requests.send_bytes(word)
 
     def close(self) -> None:
         for end in (self.queue.reader, self.stdout, self.stderr, self.requests):

@@ -1,65 +1,47 @@
-"""One attempt of one job: start the worker, carry what it says to the log, report how it ended.
+"""One attempt of one job, carried out: a thread beside the worker that reads it, and does what its machine says.
 
-The supervisor is a thread beside its worker. It only drains: events to `publish`, text to `log` events, and it
+What is to be done is decided in `transitions`; here are the processes, pipes, threads and the clock. The supervisor
 believes the operating system, not multiprocessing, about whether the worker is dead.
 """
 
 import contextlib
 import logging
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
+from functools import partial
 from typing import Any
 
-import orjson
-
 from service.errors import StoreUnavailable
-from service.events import FINAL_TYPES, Event, is_deeper
-from service.failures import HINTS, failed, reason_in
-from service.workers import starting, worker
-from service.workers.launcher import EventQueue, Launcher
-from service.workers.output import LogLines, Publish, TextSplitter, clean
-from service.workers.processes import ProcessGroup, out_of_memory_kills
+from service.events import Event
+from service.workers import actions as do
+from service.workers import inputs as on
+from service.workers import starting
+from service.workers.actions import Action
+from service.workers.attempt import Attempt, Stage
+from service.workers.inputs import Input
+from service.workers.launcher import Launcher
+from service.workers.output import LogLines, Publish
+from service.workers.pipes import Pipes
+from service.workers.processes import out_of_memory_kills
 from service.workers.spec import Bounds, Spec
 from service.workers.starting import Worker
+from service.workers.transitions import step
+from service.workers.verdict import Exit
 
 log = logging.getLogger(__name__)
 
-#: What a worker may say. Anything else is noted and dropped.
-WORKER_TYPES = frozenset(
-    {
-        *("phase", "tick", "dataset", "epoch_end", "checkpoint", "image", "log"),
-        *("class_results", "train_end", "completed", "failed"),
-    }
-)
-#: Messages taken from a queue before the other ends get their turn.
-DRAIN_MESSAGES = 1_000
-#: Seconds in which a worker that has told its outcome must be gone, and in which a killed group must be.
+#: Seconds for which a worker's process, and then its group, is waited for.
 LEAVE_SECONDS = 10.0
-#: Seconds between SIGTERM to a cancelled worker and SIGKILL.
-TERMINATE_SECONDS = 2.0
-#: Seconds for which a dead worker's pipes are still read where something outside of its session holds them.
-LAST_WORDS_SECONDS = 0.5
-#: Seconds between two looks whether a worker is alive whose forkserver is dead: nobody tells of its end.
-LOOK_SECONDS = 0.2
-#: Levels of objects and arrays in an event.
-MAX_LEVELS = 16
-#: Signals that mean a fault of the worker's own; any other one came from outside.
-CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"})
-
-#: Which of a tick's fields show that the training gets on: it is told by a thread of its own, whatever hangs.
-PROGRESS_FIELDS = ("epoch", "batch", "val_batch")
 
 
 class Supervisor(threading.Thread):
     """Runs one attempt from start to final event. Only its own thread publishes.
 
-    `stop`, `cancel` and `abandon` may come from any thread, at any time and repeatedly.
+    `stop`, `cancel` and `abandon` may come from any thread, at any time and repeatedly. `_lock` guards `_attempt` and
+    `_worker`: an input and the signals that follow it are one.
     """
 
     def __init__(
@@ -76,292 +58,143 @@ class Supervisor(threading.Thread):
         self._publish = publish
         self._ended = ended
         self._lines = LogLines(publish, bounds.log_bytes)
-        self._outcome: Event | None = None
         self._tick: Future[Any] | None = None
-        self._bounds = bounds
-        self._lock = threading.Lock()  # between the start and those who ask for its end
+        self._lock = threading.Lock()
+        self._attempt = Attempt(bounds=bounds)
         self._worker: Worker | None = None
-        self._group: ProcessGroup | None = None
         #: Done once the start of a worker need not be waited for.
         self._unwanted: Future[None] = Future()
-        self._stopping = False
-        #: Why the worker is to go: it was cancelled, or the service is leaving and the next one settles the attempt.
-        self._cancelled = False
-        self._abandoned = False
-        #: Reason and text of an end that the supervisor itself decided on.
-        self._limit: tuple[str, str] | None = None
-        self._deadline = math.inf  # of the attempt's running time, monotonic seconds
-        self._progressed = 0.0
-        self._progress: list[Any] = []
+        self._alarms: list[threading.Timer] = []
         self._kills_before = 0
-        self._noted = threading.Event()
-        self._over = threading.Event()
 
     def stop(self) -> None:
         """Have the worker end after the epoch that it is in."""
-        with self._lock:
-            if not self._stopping:  # once: the pipe to a worker that reads nothing is full some day, and then waits
-                self._stopping = True
-                self._request(worker.STOP)
+        self._step(on.StopAsked())
 
     def cancel(self) -> None:
         """End the worker: by request, after the grace by SIGTERM, then by SIGKILL; then all that it has started."""
-        with self._lock:
-            if not self._cancelled:
-                self._cancelled = True
-                self._want_no_more()
-                threading.Thread(target=self._escalate, name=f"end-{self._spec.id}", daemon=True).start()
+        self._step(on.CancelAsked())
 
     def abandon(self) -> None:
         """End the worker and all of its processes by force, without a final event."""
-        with self._lock:
-            self._abandoned = True
-            self._want_no_more()
-            if self._group is not None:
-                self._group.kill()
-
-    def _want_no_more(self) -> None:
-        if not self._unwanted.done():
-            self._unwanted.set_result(None)
-
-    def _escalate(self) -> None:
-        self._noted.wait()
-        with self._lock:
-            self._request(worker.CANCEL)
-        if not self._over.wait(self._bounds.grace_seconds) and self._group is not None:
-            self._group.terminate()
-        if not self._over.wait(TERMINATE_SECONDS) and self._group is not None:
-            self._group.kill()
-
-    def _request(self, request: bytes) -> None:
-        if self._worker is not None:
-            with contextlib.suppress(OSError):  # it has gone
-                self._worker.requests.send_bytes(request)
+        self._step(on.Abandoned())
 
     def run(self) -> None:
+        self._kills_before = out_of_memory_kills()
+        todo = self._attend
         try:
-            final = self._attempt()
-        except Exception as error:
-            log.exception("supervisor failed", extra={"action": "supervisor_failed", "job_id": self._spec.id})
-            final = self._after_fault(error)
-        self._noted.set()
-        self._over.set()
-        try:
-            # An abandoned attempt is settled by the service's next life, but a result that is there is kept.
-            if not self._abandoned or final["event"] == "completed":
-                self._wait_for(self._publish(final))
-        except StoreUnavailable:
-            log.warning("no final event: the service is leaving", extra={"job_id": self._spec.id})
+            while self._attempt.stage is not Stage.OVER:
+                try:
+                    todo()
+                except Exception as error:
+                    log.exception("supervisor failed", extra={"action": "supervisor_failed", "job_id": self._spec.id})
+                    todo = partial(self._do, on.Broke(str(error)))
         finally:
+            self._close()
             self._ended()
 
-    def _wait_for(self, written: "Future[Any]") -> None:
-        """Until the final event is in the log (or refused: the attempt has one), or the service leaves."""
-        while not self._abandoned:
-            with contextlib.suppress(TimeoutError):
-                written.exception(1.0)
-                return
-
-    def _attempt(self) -> Event:
-        self._kills_before = out_of_memory_kills()
-        started = starting.start(self._launcher, self._spec, self._unwanted, self._complain)
-        if started is None:
-            return failed("killed", "ended before it started")
-        with contextlib.closing(started):
-            self._note(started)
-            try:
-                orphaned = self._relay(started)
-            finally:
-                with self._lock:
-                    self._worker = None
-        return self._verdict(started.process, started.group, orphaned)
+    def _attend(self) -> None:
+        worker = starting.start(self._launcher, self._spec, self._unwanted, self._complain)
+        if worker is None:
+            return self._do(on.NotStarted())
+        with self._lock:
+            self._worker = worker
+        self._do(on.Started(worker.group.pid, worker.group.started))
+        self._do(on.Recorded())
+        pipes = Pipes(worker, self._lines, lambda: self._tick is not None and not self._tick.done())
+        while self._attempt.stage in (Stage.RUNNING, Stage.LEAVING, Stage.DEAD):
+            for told in pipes.read(self._patience()):
+                self._do(told)
+            self._lines.flush_if_due()
+        return None
 
     def _complain(self, text: str) -> None:
         """Say in the job's own log what it waits for."""
         self._lines.add("service", "warning", [text])
         self._lines.flush()
 
-    def _note(self, started: Worker) -> None:
-        """Put on record which process this is, before it begins, and pass on what was asked meanwhile."""
-        with self._lock:
-            self._group = started.group
-            if self._abandoned:
-                started.group.kill()
-        self._progressed = time.monotonic()
-        if self._bounds.runtime_seconds:
-            self._deadline = self._progressed + self._bounds.runtime_seconds
-        self._publish({"event": "started", "pid": started.group.pid, "pid_started": started.group.started})
-        with self._lock:
-            self._worker = started
-            started.begin()
-            if self._stopping:
-                self._request(worker.STOP)
-        self._noted.set()
-
-    # Relaying
-
-    def _relay(self, started: Worker) -> bool:
-        """Drain queue and pipes until they end, which they do when the worker and its children are gone.
-
-        Returns whether the worker outlived the forkserver, which alone could have told its exit code.
-        """
-        queue, group, sentinel = started.queue, started.group, started.process.sentinel
-        texts = {pipe: TextSplitter(name, self._lines) for name, pipe in started.texts.items()}
-        unfinished: list[Any] = [queue.reader, *texts]
-        watched: list[Any] = [sentinel]
-        deadline: float | None = None
-        pause: float | None = None  # once the worker is dead: how long a silence ends the reading
-        orphaned = False
-        while unfinished:
-            ready = wait([*unfinished, *watched], self._patience(deadline, orphaned) if pause is None else pause)
-            # Text first: what was printed before an event stands before it.
-            ended = [pipe for pipe in texts if pipe in ready and not texts[pipe].read(pipe)]
-            if any(pipe in ready for pipe in texts):
-                self._note_progress()
-            if queue.reader in ready and not self._drain(queue):
-                ended.append(queue.reader)
-            if deadline is None and (queue.reader in ended or self._outcome is not None):
-                deadline = time.monotonic() + LEAVE_SECONDS
-            if sentinel in ready:
-                watched.clear()
-                orphaned = group.leader_alive()  # the forkserver has died, and the worker trains on
-            if pause is None and not watched and not (orphaned and (ready or group.leader_alive())):
-                # The worker died. It is over for its group, whose last words are still read.
-                group.kill()
-                deadline, pause = time.monotonic() + LEAVE_SECONDS, LAST_WORDS_SECONDS
-            unfinished = [source for source in unfinished if source not in ended]
-            self._lines.flush_if_due()
-            self._check_bounds()
-            silent = pause is not None and not ready
-            if silent or (deadline is not None and time.monotonic() >= deadline):
-                break  # something that left the group holds a pipe
-        self._lines.flush()
-        return orphaned
-
-    def _patience(self, deadline: float | None, orphaned: bool) -> float | None:
+    def _patience(self) -> float | None:
         """Seconds until something must be done though nothing is heard; None: nothing."""
-        due = self._lines.due(deadline)
-        soonest = min(math.inf if due is None else due, LOOK_SECONDS if orphaned else math.inf)
-        if not self._limit:
-            stalls = self._progressed + (self._bounds.stalled_seconds or math.inf)
-            soonest = min(soonest, max(0.0, min(self._deadline, stalls) - time.monotonic()))
-        return None if soonest == math.inf else soonest
+        wake_at = self._attempt.wake_at
+        return self._lines.due(None if wake_at == math.inf else wake_at)
 
-    def _check_bounds(self) -> None:
-        """End an attempt that runs for too long, or that shows no progress."""
-        now = time.monotonic()
-        if self._limit or self._outcome:
-            return
-        if now >= self._deadline:
-            self._limit = ("timeout", f"it ran for {self._bounds.runtime_seconds:g} seconds, its max_runtime_seconds")
-        elif self._bounds.stalled_seconds and now >= self._progressed + self._bounds.stalled_seconds:
-            self._limit = (
-                "stalled",
-                f"no batch, no event and no line of its log for {self._bounds.stalled_seconds:g} seconds",
-            )
-        if self._limit:
-            log.warning("%s: %s", *self._limit, extra={"action": "ended", "job_id": self._spec.id})
-            self.cancel()
+    # What the machine says
 
-    def _note_progress(self, at: list[Any] | None = None) -> None:
-        """Something happened; in a tick only if it is `at` another place than the one before."""
-        if at is None or at != self._progress:
-            self._progressed = time.monotonic()
-            self._progress = at or self._progress
+    def _step(self, told: Input) -> list[Action]:
+        """Tell the machine, and do at once what waits for nobody; the rest is for the supervisor's own thread."""
+        with self._lock:
+            self._attempt, actions = step(self._attempt, told, time.monotonic())
+            return [action for action in actions if not self._signal(action)]
 
-    def _drain(self, queue: EventQueue) -> bool:
-        """Publish all that waits in the queue; of ticks only the newest. False at the end."""
-        tick: Event | None = None
-        for _ in range(DRAIN_MESSAGES):
-            try:
-                event = _parse(queue.get())
-            except (EOFError, OSError) as error:
-                if not isinstance(error, EOFError):
-                    log.warning("worker sent a broken message: %s", error, extra={"job_id": self._spec.id})
-                self._publish_tick(tick)
+    def _signal(self, action: Action) -> bool:
+        """Do what waits for nobody; False if it is something else."""
+        match action:
+            case do.GiveUp():
+                if not self._unwanted.done():
+                    self._unwanted.set_result(None)
+            case do.Request(word) if self._worker:
+                self._worker.ask(word)
+            case do.Terminate() if self._worker:
+                self._worker.group.terminate()
+            case do.Kill() if self._worker:
+                self._worker.group.kill()
+            case do.RingAt(at):
+                alarm = threading.Timer(at - time.monotonic(), self._step, [on.Rang()])
+                alarm.daemon = True
+                alarm.start()
+                self._alarms.append(alarm)
+            case do.Warn(what, text):
+                log.warning("%s", text, extra={"action": what, "job_id": self._spec.id})
+            case _:
                 return False
-            if event is None:
-                log.warning("worker sent no event", extra={"job_id": self._spec.id})
-            elif event["event"] == "tick":
-                tick = event
-                self._note_progress([event.get(name) for name in PROGRESS_FIELDS])
-            else:
-                self._note_progress()
-                tick = tick if event["event"] == "log" else None  # overtaken: it must not show as newer than this
-                self._take(event)
-            if not queue.reader.poll():
-                break
-        self._publish_tick(tick)
         return True
 
-    def _take(self, event: Event) -> None:
-        if event["event"] == "log":
-            self._lines.add(str(event.get("stream")), str(event.get("level")), event.get("lines") or [])
-            return
-        self._lines.flush()  # lines stand before the event that followed them
-        if event["event"] in FINAL_TYPES:
-            self._outcome = event
-        else:
-            self._publish(event)
+    def _do(self, told: Input) -> None:
+        for action in self._step(told):
+            match action:
+                case do.Publish(event):
+                    taken = self._publish(event)
+                    self._tick = taken if event["event"] == "tick" else self._tick
+                case do.Gather(stream, level, lines):
+                    self._lines.add(stream, level, lines)
+                case do.Flush():
+                    self._lines.flush()
+                case do.Look() if self._worker and not self._worker.group.leader_alive():
+                    self._do(on.WorkerGone())
+                case do.Clear():
+                    self._do(self._clear())
+                case do.Finish(event) if event is not None:
+                    self._finish(event)
 
-    def _publish_tick(self, tick: Event | None) -> None:
-        """A tick is dropped while the one before still waits for the writer: the newest one is what counts."""
-        if tick is not None and (self._tick is None or self._tick.done()):
-            self._tick = self._publish(tick)
+    def _clear(self) -> on.Cleared:
+        """Let go of the worker, then end what is left of it. Its end of the requests tells it to end itself."""
+        if self._worker is None:
+            return on.Cleared(True, Exit())
+        with self._lock:
+            self._worker.close()
+        self._worker.process.join(LEAVE_SECONDS)
+        gone = self._worker.group.end(LEAVE_SECONDS)
+        killed = out_of_memory_kills() > self._kills_before
+        how = Exit(code=self._worker.process.exitcode, recent=self._lines.recent(), out_of_memory=killed)
+        return on.Cleared(gone, how)
 
-    # The end
+    def _finish(self, final: Event) -> None:
+        try:
+            self._wait_for(self._publish(final))
+        except StoreUnavailable:
+            log.warning("no final event: the service is leaving", extra={"job_id": self._spec.id})
 
-    def _verdict(self, process: BaseProcess, group: ProcessGroup, orphaned: bool) -> Event:
-        """The final event, once every process of the worker is gone."""
-        process.join(LEAVE_SECONDS)
-        self._end(group)
-        code = process.exitcode
-        if code is not None:
-            process.close()
-        tail = self._lines.tail()
-        if self._outcome is not None and self._outcome["event"] == "completed":
-            return {**self._outcome, "time": None}  # it is over now, not when the worker said so
-        if self._limit:
-            return failed(*self._limit, log_tail=tail)
-        if self._outcome is not None:
-            error = "\n".join(map(clean, str(self._outcome.get("error")).split("\n")))
-            reason = str(self._outcome.get("reason"))
-            return failed(reason if reason in HINTS else "error", error, log_tail=tail)
-        if orphaned or code is None:
-            reason = reason_in(self._lines.recent()) or "worker_lost"
-            return failed(reason, "the worker ended after the process that could tell how", log_tail=tail)
-        if code < 0:
-            name = signal.Signals(-code).name
-            return failed(self._reason_of(name), f"the worker was ended by {name}", signal=name, log_tail=tail)
-        reason = reason_in(self._lines.recent()) or "exited"
-        return failed(reason, f"the worker left with exit code {code} and no result", exit_code=code, log_tail=tail)
+    def _wait_for(self, written: "Future[Any]") -> None:
+        """Until the final event is in the log (or refused: the attempt has one), or the service leaves."""
+        while not self._attempt.abandoned:
+            with contextlib.suppress(TimeoutError):
+                written.exception(1.0)
+                return
 
-    def _end(self, group: ProcessGroup) -> None:
-        """A slot is free when its processes are gone: however long that takes, or until the service leaves."""
-        while not group.end(LEAVE_SECONDS) and not self._abandoned:
-            log.error("a worker's processes cannot be ended", extra={"job_id": self._spec.id, "pid": group.pid})
-
-    def _after_fault(self, error: Exception) -> Event:
-        """The final event where the service itself has failed the attempt; a result that was told already counts."""
-        if self._group is not None:
-            self._end(self._group)
-        if self._outcome is not None and self._outcome["event"] == "completed":
-            return {**self._outcome, "time": None}
-        return failed("internal", f"the service could not run the worker: {error}")
-
-    def _reason_of(self, name: str) -> str:
-        """Why a signal ended the worker: want of memory (the kernel counts), a full disk, a fault, or somebody."""
-        if name == "SIGKILL" and out_of_memory_kills() > self._kills_before:
-            return "out_of_memory"
-        if name == "SIGXFSZ":
-            return "disk_full"
-        return (reason_in(self._lines.recent()) or "crashed") if name in CRASHES else "killed"
-
-
-def _parse(message: bytes) -> Event | None:
-    try:
-        event = orjson.loads(message)
-    except orjson.JSONDecodeError:
-        return None
-    known = isinstance(event, dict) and isinstance(event.get("event"), str) and event["event"] in WORKER_TYPES
-    return event if known and not is_deeper(event, MAX_LEVELS) else None
+    def _close(self) -> None:
+        for alarm in self._alarms:
+            alarm.cancel()
+        if self._worker is not None:
+            self._worker.close()
+            if self._worker.process.exitcode is not None:
+                self._worker.process.close()

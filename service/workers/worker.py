@@ -33,13 +33,11 @@ from service.workers import limits
 from service.workers.bars import Bars
 from service.workers.launcher import EventQueue
 from service.workers.readings import Machine
-from service.workers.spec import InspectSpec, Spec, TrainSpec
+from service.workers.spec import BEGIN, CANCEL, STOP, InspectSpec, Spec, TrainSpec
 from service.workers.tasks import task_of
 
 #: Length of an error's text in its event; the whole of it is in the log.
 ERROR_CHARACTERS = 2_000
-#: What the service asks of a worker: to begin, first, and then perhaps to end.
-BEGIN, STOP, CANCEL = b"begin", b"stop", b"cancel"
 
 #: The library's own arguments of a payload that a checkpoint does not hold.
 _ALSO_ON_RESUME = {"tick_interval", "preview", "strict_data"}
