@@ -1,124 +1,74 @@
-"""The command line: `python -m service serve` and `python -m service demo`."""
+"""The command line: `python -m service serve`, `demo` and `mend`."""
 
-import inspect
-import logging
-import socket
+import sqlite3
 import sys
-from typing import Annotated, Any
+from collections.abc import Sequence
+from pathlib import Path
 
-import typer
-import uvicorn
-from pydantic import ValidationError
+from pydantic import Field
+from pydantic_settings import BaseSettings
 
-from service import demo
+from service import command_line, log_format
 from service.app import create_app
+from service.command_line import Command
+from service.demo import Demo
 from service.errors import ServiceError
-from service.events import encode
 from service.settings import Settings
-from service.store import mend
+from service.store.mend import mend
 from service.store.store import Store
-from service.web.guard import is_loopback
+from service.web import server
 
-log = logging.getLogger(__name__)
-
-#: What whoever listens on more than loopback has to know.
-ELSEWHERE = (
-    "only requests to a loopback address of this machine are answered; docs/operations.md"
-    " has what a proxy on this machine needs"
-)
-
-cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-
-#: Seconds that open responses get at the end before their connections are closed.
-GRACE_SECONDS = 5
+PROGRAM = "python -m service"
 
 
-class Server(uvicorn.Server):
-    """Uvicorn's server, which says where it listens once it does."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for listener in sockets or []:
-            host, port, *_ = listener.getsockname()
-            name = f"[{host}]" if ":" in host else host
-            print(f"listening on http://{name}:{port}", file=sys.stderr, flush=True)  # noqa: T201 (the promise)
-
-
-class JsonFormatter(logging.Formatter):
-    """A record as one JSON object: `time`, `level`, `logger`, `message`, `job_id`, `action`, … if it has them."""
-
-    _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-
-    def format(self, record: logging.LogRecord) -> str:
-        about = {"time": record.created, "level": record.levelname.lower(), "logger": record.name}
-        extra = {name: value for name, value in vars(record).items() if name not in self._PLAIN}
-        if record.exc_info:
-            extra["exception"] = self.formatException(record.exc_info)
-        return encode({**about, "message": record.getMessage(), **extra}).decode()
-
-
-def serve(**options: Any) -> None:
+class Serve(Settings):
     """Serve the page and the API."""
-    try:
-        settings = Settings(**{name: value for name, value in options.items() if value not in (None, [])})
-        _start_log(settings.log_format)
-        Store(settings.folder).close()  # so that what is wrong with it is one line
-        listener = _listen(settings.host, settings.port)
-    except ValidationError as error:
-        raise typer.BadParameter(
-            "; ".join(f"{item['loc'][0]}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors())
-        ) from None
-    except (ServiceError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
-    config = uvicorn.Config(
-        create_app(settings),
-        loop="auto",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    if not is_loopback(address := listener.getsockname()[0]):
-        log.warning("%s: %s", address, ELSEWHERE)
-    Server(config).run(sockets=[listener])
+
+    def cli_cmd(self) -> None:
+        try:
+            log_format.start(self.log_format)
+            Store(self.folder).close()  # so that what is wrong with it is one line
+            listener = server.listen(self.host, self.port)
+        except (ServiceError, OSError) as error:
+            sys.exit(f"error: {error}")
+        server.serve(create_app(self), listener)
 
 
-def _start_log(form: str) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    if form == "json":
-        logging.getLogger().handlers[0].setFormatter(JsonFormatter())
+class Mend(Command):
+    """Save what can be read of a damaged log.db into a new one, while the service is stopped."""
+
+    data_dir: Path = Field(Path("var"), description="Folder of everything the service keeps.")
+
+    def cli_cmd(self) -> None:
+        try:
+            saved = mend(self.data_dir.expanduser().absolute())
+        except (ServiceError, sqlite3.Error, OSError) as error:
+            sys.exit(f"error: {error}")
+        _say(f"saved {saved.jobs} jobs and {saved.events} events; the damaged log is {saved.old}")
+        if saved.lost_jobs or saved.lost_events:
+            _say(f"lost {saved.lost_jobs} jobs and {saved.lost_events} events, which could not be read")
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=2_048)
-    # Connections inherit it. asyncio sets it only for sockets that name their protocol, which these do not: without it
-    # an answer of two writes waits 40 ms for the reader's delayed acknowledgement.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
+COMMANDS: dict[str, type[BaseSettings]] = {"serve": Serve, "demo": Demo, "mend": Mend}
 
 
-def _flags() -> inspect.Signature:
-    """One flag per setting; None means that it was not given."""
-    parameters = []
-    for name, field in Settings.model_fields.items():
-        many = field.default == ()
-        default = "" if field.default in (None, ()) else f" [default: {field.default}]"
-        option = typer.Option(help=f"{field.description}{default}", show_default=False)
-        kind: Any = list[str] | None if many else (bool if field.annotation is bool else str) | None
-        annotation: Any = Annotated[kind, option]
-        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
-    return inspect.Signature(parameters)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that these arguments (by default those of this process) name."""
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in COMMANDS:
+        command_line.run(COMMANDS[name], f"{PROGRAM} {name}", rest)
+    elif name in ("-h", "--help"):
+        _say(f"usage: {PROGRAM} COMMAND [OPTION ...]; COMMAND --help names its options\n")
+        for command, kind in COMMANDS.items():
+            _say(f"  {command:5}  {kind.__doc__}")
+    else:
+        _say(f"error: there is no command {name!r}; the commands are {', '.join(COMMANDS)}", error=True)
+        sys.exit(2)
 
 
-FLAGS = _flags()
-serve.__signature__ = FLAGS  # type: ignore[attr-defined]
-serve.__annotations__ = {name: parameter.annotation for name, parameter in FLAGS.parameters.items()}
-cli.command()(serve)
-cli.command(name="demo")(demo.run)
-cli.command(name="mend")(mend.run)
+def _say(line: str, *, error: bool = False) -> None:
+    print(line, file=sys.stderr if error else sys.stdout)
+
 
 if __name__ == "__main__":
-    cli()
+    main()

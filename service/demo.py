@@ -16,15 +16,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Annotated, Self
+from typing import Self
 
 import httpx
-import typer
 from httpx_sse import ServerSentEvent, connect_sse
+from pydantic import Field
 from rich.console import Console
 
+from service.command_line import Command
 from service.demo_view import LOG_LINES, MAP50, Bars, View
 from service.events import FINAL_TYPES, Event
+from service.settings import Settings
 
 HOST = "127.0.0.1"
 #: Where the packages `service` and `AI` lie.
@@ -47,26 +49,29 @@ class DemoFailed(Exception):
     """The demo cannot go on; the message says why."""
 
 
-def run(
-    data_dir: Annotated[
-        Path, typer.Option(envvar="YOLO_TRAINER_DATA_DIR", help="Folder of everything the service keeps.")
-    ] = Path("var"),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the service; 0 takes a free one.")] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs to train; if not given, enough.")] = None,
-) -> None:
+class Demo(Command):
     """Start the service, train on generated data, and show the training live."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the service must not be left behind
-    folder = data_dir.expanduser().absolute()
-    with _Service(folder, port) as service:
-        try:
-            completed = _demonstrate(service, folder, epochs)
-            if completed and _is_to_stay():
-                _stay(service)
-        except (DemoFailed, httpx.TransportError) as error:
-            _complain(str(error) or type(error).__name__, service.log)
-            completed = False
-    raise typer.Exit(0 if completed else 1)
+
+    data_dir: Path = Field(
+        default_factory=lambda: Settings().data_dir,
+        description="Folder of everything the service keeps; default: as for serve.",
+    )
+    port: int = Field(0, ge=0, le=65535, description="Port of the service; 0 takes a free one.")
+    epochs: int | None = Field(None, ge=1, description="Epochs to train; if not given, enough.")
+
+    def cli_cmd(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the service must not be left behind
+        folder = self.data_dir.expanduser().absolute()
+        with _Service(folder, self.port) as service:
+            try:
+                completed = _demonstrate(service, folder, self.epochs)
+                if completed and _is_to_stay():
+                    _stay(service)
+            except (DemoFailed, httpx.TransportError) as error:
+                _complain(str(error) or type(error).__name__, service.log)
+                completed = False
+        sys.exit(0 if completed else 1)
 
 
 def _demonstrate(service: "_Service", folder: Path, epochs: int | None) -> bool:
@@ -102,16 +107,16 @@ def _is_to_stay() -> bool:
     """Ask whether the page is to stay open; no where nobody can answer, or nobody does."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    typer.echo(f"keep the page open? [y/N] (no after {OFFER_SECONDS:.0f} s) ", err=True, nl=False)
+    _say(f"keep the page open? [y/N] (no after {OFFER_SECONDS:.0f} s) ", end="")
     answered, _, _ = select.select([sys.stdin], [], [], OFFER_SECONDS)
     if not answered:
-        typer.echo("", err=True)
+        _say("")
     return bool(answered) and sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _stay(service: "_Service") -> None:
     """Leave the service as it is until Ctrl-C. Raises DemoFailed: when it ends by itself."""
-    typer.echo("the page stays open; Ctrl-C ends the service", err=True)
+    _say("the page stays open; Ctrl-C ends the service")
     with contextlib.suppress(KeyboardInterrupt):
         service.wait(None)
 
@@ -119,13 +124,17 @@ def _stay(service: "_Service") -> None:
 def _print_map50(completed: Event) -> None:
     """The promised line, for people and scripts: no colours, nothing else in it."""
     value = completed.get("metrics", {}).get(MAP50)
-    typer.echo("mAP50 was not reported" if value is None else f"mAP50 {value:.3f}")
+    print("mAP50 was not reported" if value is None else f"mAP50 {value:.3f}", flush=True)  # noqa: T201
 
 
 def _complain(reason: str, log: Iterable[str] = ()) -> None:
     for line in log:
-        typer.echo(f"  {line}", err=True)
-    typer.echo(f"error: {reason}", err=True)
+        _say(f"  {line}")
+    _say(f"error: {reason}")
+
+
+def _say(text: str, end: str = "\n") -> None:
+    print(text, end=end, file=sys.stderr, flush=True)  # noqa: T201 (beside the result, which is on stdout)
 
 
 # The client
@@ -157,7 +166,7 @@ def _follow(service: "_Service", client: httpx.Client, job_id: str, view: View) 
 
 
 def _cancel(client: httpx.Client, job_id: str) -> None:
-    typer.echo("cancelling the training", err=True)
+    _say("cancelling the training")
     with contextlib.suppress(httpx.TransportError):  # the stream says what becomes of the job, or of the service
         client.post(f"/jobs/{job_id}/cancel")
 

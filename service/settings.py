@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.command_line import FLAGS
+
 Item = TypeVar("Item")
 #: Several values: as a flag given several times, as a variable separated by commas.
 CommaSeparated = Annotated[
@@ -53,7 +55,7 @@ Origin = Annotated[str, AfterValidator(_origin)]
 class Settings(BaseSettings):
     """Deployment options, read once at start: an argument beats `YOLO_TRAINER_…`, which beats the default."""
 
-    model_config = SettingsConfigDict(env_prefix="YOLO_TRAINER_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(**FLAGS, env_prefix="YOLO_TRAINER_", frozen=True, extra="forbid")
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")

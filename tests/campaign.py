@@ -38,8 +38,8 @@ LIGHT = """
 from service import app
 from service.trainings import catalog
 app.PRELOAD, catalog.NEEDED = ("service.workers.tether", "service.workers.worker"), ()
-from service.__main__ import cli
-cli()
+from service.__main__ import main
+main()
 """
 
 

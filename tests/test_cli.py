@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.__main__ import Serve, main
+from service.demo import Demo
 from tests.client import follow, until
 from tests.process import ROOT, gone, run
 from tests.tiny import make_dataset
@@ -116,7 +118,11 @@ async def test_a_killed_service_loses_no_job_and_no_event(tmp_path: Path) -> Non
         (["--port", "99999"], "port: Input should be less than or equal to 65535"),
         (["--threads", "many"], "threads: "),
         (["--slots", "0"], "slots: "),
-        (["--nonsense"], "No such option"),
+        (["--port", "x", "--slots", "x"], "port: Input should be a valid integer"),
+        (["--port", "x", "--slots", "x"], "; slots: Input should be a valid integer"),
+        (["--nonsense"], "unrecognized arguments: --nonsense; python -m service serve --help names the options"),
+        (["--offline", "yes"], "unrecognized arguments: yes"),
+        (["--data", "x"], "unrecognized arguments: --data x"),
     ],
 )
 async def test_a_wrong_option_is_told_by_name(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -129,6 +135,55 @@ async def test_a_wrong_option_is_told_by_name(tmp_path: Path, arguments: list[st
     _, output = await process.communicate()
     assert process.returncode == 2
     assert said in output.decode()
+    assert (output[:7], output.count(b"\n")) == (b"error: ", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "value"),
+    [
+        (["--data-dir", "x y"], "data_dir", Path("x y")),
+        (["--allowed-host", "A.example", "--allowed-host", "b"], "allowed_host", ("a.example", "b")),
+        (["--allowed-host", "a,b"], "allowed_host", ("a", "b")),
+        (["--data-root", "/x", "--data-root", "/y z"], "data_root", (Path("/x"), Path("/y z"))),
+        (["--no-auto-resume"], "auto_resume", False),
+        (["--offline"], "offline", True),
+        (["--keep-days", "0.5"], "keep_days", 0.5),
+        ([], "slots", 3),
+        (["--slots", "2"], "slots", 2),
+    ],
+)
+def test_flags_are_the_settings_and_beat_the_environment(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], field: str, value: object
+) -> None:
+    given: list[Serve] = []
+    monkeypatch.setattr(Serve, "cli_cmd", given.append)
+    monkeypatch.setenv("YOLO_TRAINER_SLOTS", "3")
+    main(["serve", *arguments])
+    assert getattr(given[0], field) == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "folder", "port"), [([], "given", 0), (["--data-dir", "other", "--port", "1"], "other", 1)]
+)
+def test_the_demo_has_the_folder_of_the_service_and_a_port_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], folder: str, port: int
+) -> None:
+    given: list[Demo] = []
+    monkeypatch.setattr(Demo, "cli_cmd", given.append)
+    monkeypatch.setenv("YOLO_TRAINER_DATA_DIR", "given")
+    monkeypatch.setenv("YOLO_TRAINER_PORT", "8000")
+    monkeypatch.setenv("PORT", "8000")
+    main(["demo", *arguments])
+    assert (given[0].data_dir, given[0].port) == (Path(folder), port)
+
+
+def test_the_commands_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    said = capsys.readouterr().out
+    assert all(f"  {name}  " in said for name in ("serve", "demo", "mend "))
+    with pytest.raises(SystemExit):
+        main(["serv"])
+    assert capsys.readouterr().err == "error: there is no command 'serv'; the commands are serve, demo, mend\n"
 
 
 @pytest.mark.slow

@@ -75,4 +75,4 @@ def test_the_inside_of_uvicorn_is_in_its_seam_only(path: Path) -> None:
             modules.add(node.module or "")
     inside = {module for module in modules if module.startswith("uvicorn.")}
     assert not inside or name(path) == UVICORN
-    assert "uvicorn" not in modules or name(path) in (UVICORN, "service/__main__.py")
+    assert "uvicorn" not in modules or name(path) in (UVICORN, "service/web/server.py")

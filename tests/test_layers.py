@@ -16,9 +16,9 @@ ROOMS = [
     ["trainings", "runner", "streaming"],
     ["workers", "store", "job_queue"],
     ["datasets", "failures"],
-    ["job"],
+    ["job", "log_format"],
     ["events", "settings"],
-    ["errors"],
+    ["errors", "command_line"],
 ]
 LEVELS = {name: level for level, names in enumerate(ROOMS) for name in names}
 BESIDE = {("demo", "demo_view")}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.__main__ import JsonFormatter
+from service.log_format import JsonFormatter
 from service.web.metrics import names
 from tests.conftest import Running
 

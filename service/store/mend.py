@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import orjson
-import typer
 
-from service.errors import DataDirInUse, StoreUnavailable
+from service.errors import StoreUnavailable
 from service.events import EVENT_TYPES, Event, encode
 from service.job import Job
 from service.store import listing
@@ -162,15 +160,3 @@ def _substitute(job: Job, seq: int, attempt: int) -> Event:
         end = {"reason": job.reason, "error": job.error, "failure": job.failure, "score": job.score}
         return {"event": job.status, **head, "attempt": job.attempt, **end, "save_dir": job.save_dir}
     return {"event": "log", **head, "stream": "service", "level": "error", "lines": [LOST]}
-
-
-def run(data_dir: Annotated[Path, typer.Option(help="Folder of everything the service keeps.")] = Path("var")) -> None:
-    """Save what can be read of a damaged log.db into a new one, while the service is stopped."""
-    try:
-        saved = mend(data_dir.expanduser().absolute())
-    except (DataDirInUse, StoreUnavailable, sqlite3.Error, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
-    typer.echo(f"saved {saved.jobs} jobs and {saved.events} events; the damaged log is {saved.old}")
-    if saved.lost_jobs or saved.lost_events:
-        typer.echo(f"lost {saved.lost_jobs} jobs and {saved.lost_events} events, which could not be read")
