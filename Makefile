@@ -1,7 +1,7 @@
 # make demo     set up, train on generated data through the service, show it live
 # make test     set up, run the tests
 # make serve    set up, serve the page and the API on http://127.0.0.1:8000
-# make check    lint, types, layers       make test-slow   the long repetitions
+# make check    lint, types, layers, patches      make test-slow   the long repetitions
 # make bench    the benchmarks            make install     the set-up alone (.venv/)
 # make campaign N=200 SEED=1              faults of processes at random, once for each release
 
@@ -61,7 +61,7 @@ check: install
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" node node_modules/typescript/bin/tsc -p .
-	@$(BIN)/python -m pytest -q tests/test_layers.py
+	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_patches.py
 
 bench: install
 	@$(BIN)/python -m benchmarks.fanout

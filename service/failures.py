@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from AI.model_trainer.errors import TrainerError
 from service.events import Event
 
 #: Reason → what can be done about it.
@@ -15,6 +16,8 @@ HINTS: Mapping[str, str] = {
     "out_of_memory": "Lower batch or imgsz, take a smaller model or cache=False; or free memory on the machine.",
     "invalid_data": "Mend the dataset: the error names the file or the split; the log has the line of each bad image.",
     "weights_unavailable": "Put the weights into the folder that the error names, or train from random ones (.yaml).",
+    "dataset_unavailable": "Put the dataset's archive into the folder that the error names, then start it again.",
+    "unsafe_file": "Take weights and model files that hold nothing but data: the error names what was not loaded.",
     "nan": "Lower lr0, raise warmup_epochs, or train with amp=False; look for broken labels.",
     "import_error": "Something that the model or an argument needs is not installed beside the service.",
     "disk_full": "Free room in the data folder (old jobs can be deleted), or raise --max-file-bytes; then resume.",
@@ -37,15 +40,12 @@ _SPECIAL_HINTS = {
     )
 }
 
-_NAMES = {
-    "MemoryError": "out_of_memory",
-    "OutOfMemoryError": "out_of_memory",
-    "WeightsUnavailable": "weights_unavailable",
-    "ImportError": "import_error",
-    "ModuleNotFoundError": "import_error",
-    "BadArchive": "invalid_data",
-    "InvalidDataset": "invalid_data",
-    "UnfitDataset": "invalid_data",
+#: By the class's full name, for torch is not imported here. The library's errors know their reason themselves.
+_CLASSES = {
+    "builtins.MemoryError": "out_of_memory",
+    "torch.OutOfMemoryError": "out_of_memory",
+    "builtins.ImportError": "import_error",
+    "service.errors.UnfitDataset": "invalid_data",
 }
 _NUMBERS = {
     errno.ENOSPC: "disk_full",
@@ -79,8 +79,9 @@ _PATTERNS = [(reason, re.compile("|".join(texts), re.IGNORECASE)) for reason, te
 def reason_of(error: BaseException) -> str:
     """The reason behind an exception: its own, or that of what it was raised from."""
     for link in _chain(error):
-        names = [kind.__name__ for kind in type(link).__mro__]
-        known = next((_NAMES[name] for name in names if name in _NAMES), None)
+        own = link.reason if isinstance(link, TrainerError) else None
+        names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(link).__mro__]
+        known = own or next((_CLASSES[name] for name in names if name in _CLASSES), None)
         number = _NUMBERS.get(link.errno or 0) if isinstance(link, OSError) else None
         if found := known or number or reason_in([str(link)]):
             return found

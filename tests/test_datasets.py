@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from AI.model_trainer import WeightsUnavailable, archives
-from AI.model_trainer.archives import BadArchive, unpack
+from AI.model_trainer import DatasetUnavailable, archives
+from AI.model_trainer.archives import unpack
+from AI.model_trainer.errors import BadArchive
 from AI.model_trainer.listener import Listener
 from AI.model_trainer.ultralytics import known_datasets
 from AI.model_trainer.ultralytics.known_datasets import fetch
@@ -77,7 +78,7 @@ def test_several_may_get_the_same_dataset_at_once(tmp_path):
 
 def test_what_cannot_be_downloaded_says_where_to_put_it(tmp_path, net):
     for offline in (True, False):
-        with pytest.raises(WeightsUnavailable, match=r"put it into .*datasets"):
+        with pytest.raises(DatasetUnavailable, match=r"put it into .*datasets"):
             fetch("coco8.yaml", tmp_path / "datasets", offline=offline)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

@@ -2,13 +2,16 @@
 
 import errno
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from AI.model_trainer.archives import BadArchive
+import AI.model_trainer
+from AI.model_trainer import errors as library_errors
+from AI.model_trainer.errors import BadArchive, DatasetUnavailable, TrainerError, UnknownArgument, UnsafeFile
 from service.failures import HINTS, failed, reason_in, reason_of
 from tests.conftest import Running, serve
 from tests.house import House
@@ -124,3 +127,25 @@ def test_a_signal_from_outside_is_told_by_name(house: House) -> None:
     os.kill(house.store.job(job_id).pid or 0, signal.SIGKILL)
     final = house.end(job_id)
     assert (final["reason"], final["failure"]["signal"]) == ("killed", "SIGKILL")
+
+
+def test_the_librarys_errors_know_their_reason() -> None:
+    """By the class and its parents, whatever another class of that name may be."""
+    missing = DatasetUnavailable("coco8.zip", Path("/datasets"), "downloads are off")
+    assert (reason_of(missing), missing.folder) == ("dataset_unavailable", Path("/datasets"))
+    assert reason_of(UnsafeFile("hostile.pt")) == "unsafe_file"
+    assert reason_of(UnknownArgument("epoch", "epochs")) == "error"
+    stranger = type("InvalidDataset", (RuntimeError,), {})
+    assert reason_of(stranger("of another library")) == "error"
+
+
+def test_the_librarys_errors_are_drawn_and_exported() -> None:
+    tree = [TrainerError, *_below(TrainerError)]
+    drawn = re.findall(r"[├└]── (\w+)", library_errors.__doc__ or "")
+    assert sorted(["TrainerError", *drawn]) == sorted(kind.__name__ for kind in tree)
+    assert {kind.__name__ for kind in tree} <= set(AI.model_trainer.__all__)
+    assert {kind.reason for kind in tree} - {None} <= set(HINTS)
+
+
+def _below(kind: type[TrainerError]) -> list[type[TrainerError]]:
+    return [each for child in kind.__subclasses__() for each in (child, *_below(child))]

@@ -132,11 +132,11 @@ def test_what_cannot_be_had_is_one_clear_error(name, file, config, offline, fold
     assert os.environ["YOLO_OFFLINE"] == "1"  # says nothing about weights
     with pytest.raises(WeightsUnavailable) as caught:
         build_model(name, weights_dir=folder, offline=offline)
-    reason = "downloads are off" if offline else "cannot be downloaded (the connection failed)"
+    why = "downloads are off" if offline else "cannot be downloaded (the connection failed)"
     otherwise = f", or train {config} from random weights" if config else ""
-    assert str(caught.value) == f"{file} is missing and {reason}: put it into {folder}{otherwise}"
+    assert str(caught.value) == f"{file} is missing and {why}: put it into {folder}{otherwise}"
     assert isinstance(caught.value, OSError)
-    assert (caught.value.name, caught.value.folder, caught.value.reason) == (file, folder, reason)
+    assert (caught.value.name, caught.value.folder, caught.value.why) == (file, folder, why)
     assert net == ([] if offline else ["github.com"])  # asked once, and not again
     assert list(folder.iterdir()) == []
 
@@ -289,9 +289,11 @@ def test_check_of_mixed_precision_looks_in_the_same_folder(offline, folder, net,
     from ultralytics.utils.downloads import attempt_download_asset
 
     def check(_):
-        looked.append(utils.WEIGHTS_DIR)
+        from ultralytics.utils import WEIGHTS_DIR
+
+        looked.append(WEIGHTS_DIR)
         with pytest.raises(ConnectionError):
-            attempt_download_asset(utils.WEIGHTS_DIR / "yolo26n.pt")
+            attempt_download_asset(WEIGHTS_DIR / "yolo26n.pt")
         return True
 
     looked, stock = [], utils.WEIGHTS_DIR

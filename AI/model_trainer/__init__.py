@@ -9,17 +9,41 @@ Importing this package is cheap; torch and Ultralytics are imported when a model
 the service. `label_cache`, `arguments` and `preload` are for programs that run many trainings.
 """
 
+from AI.model_trainer.errors import (
+    BadArchive,
+    DatasetUnavailable,
+    ForeignVersion,
+    ForeignWeights,
+    InvalidArgument,
+    InvalidDataset,
+    NothingToResume,
+    PatchLost,
+    TrainerError,
+    Unavailable,
+    UnknownArgument,
+    Unsafe,
+    UnsafeFile,
+    UntestedVersion,
+    WeightsUnavailable,
+)
 from AI.model_trainer.trainer import build_model, resume_training, train_from_payload, train_model
-from AI.model_trainer.ultralytics.arguments import UnknownArgument
-from AI.model_trainer.ultralytics.census import InvalidDataset
 from AI.model_trainer.ultralytics.dataset_check import check_dataset
-from AI.model_trainer.ultralytics.downloads import WeightsUnavailable
-from AI.model_trainer.ultralytics.resuming import NothingToResume
 
 __all__ = [
+    "BadArchive",
+    "DatasetUnavailable",
+    "ForeignVersion",
+    "ForeignWeights",
+    "InvalidArgument",
     "InvalidDataset",
     "NothingToResume",
+    "PatchLost",
+    "TrainerError",
+    "Unavailable",
     "UnknownArgument",
+    "Unsafe",
+    "UnsafeFile",
+    "UntestedVersion",
     "WeightsUnavailable",
     "build_model",
     "check_dataset",

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from AI.model_trainer.errors import BadArchive
+
 #: What an archive may grow to: pictures do not shrink in a zip, so this is far beyond any honest one.
 MAX_GROWTH = 20
 MAX_FILES = 1_000_000
@@ -18,14 +20,6 @@ _CLUTTER = {"__MACOSX", ".DS_Store"}
 #: The end of a zip is within this many bytes of the file's.
 _END_BYTES = 22 + 65_535
 _END, _LARGE_END = re.compile(b"PK\5\6"), b"PK\6\7"
-
-
-class BadArchive(ValueError):
-    """Raised when an archive holds what no dataset holds: `path`; the message says what."""
-
-    def __init__(self, path: Path, what: str) -> None:
-        super().__init__(f"{path.name} was not unpacked: {what}")
-        self.path = path
 
 
 def unpacked(archive: Path, folder: Path) -> Path:

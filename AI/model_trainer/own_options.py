@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from AI.model_trainer.cpu_cores import Threads
+from AI.model_trainer.errors import InvalidArgument
 from AI.model_trainer.events import ProgressCallback
 
 #: More validation images than this make neither a picture nor a quick one.
@@ -17,7 +18,7 @@ MAX_PREVIEW = 32
 class Options:
     """The library's own training arguments.
 
-    Raises ValueError: when a value is of the wrong kind or out of range.
+    Raises InvalidArgument: when a value is of the wrong kind or out of range.
     """
 
     #: Gets every event (see `events`); its errors are logged, not raised.
@@ -50,24 +51,24 @@ class Options:
         for name in ("progress_callback", "should_stop"):
             value = getattr(self, name)
             if value is not None and not callable(value):
-                raise ValueError(f"{name} must be callable or None, got {value!r}")
+                raise InvalidArgument(f"{name} must be callable or None, got {value!r}")
         interval = self.tick_interval
         if not _is_number(interval, int | float) or not 0 < interval <= threading.TIMEOUT_MAX:
-            raise ValueError(f"tick_interval must be a number of seconds above 0, got {interval!r}")
+            raise InvalidArgument(f"tick_interval must be a number of seconds above 0, got {interval!r}")
         threads = self.threads
         if threads not in ("stock", "all") and not (_is_number(threads, int) and int(threads) >= 1):
-            raise ValueError(f'threads must be "stock", "all" or a number from 1, got {threads!r}')
+            raise InvalidArgument(f'threads must be "stock", "all" or a number from 1, got {threads!r}')
         if self.events not in ("progress", "all"):
-            raise ValueError(f'events must be "progress" or "all", got {self.events!r}')
+            raise InvalidArgument(f'events must be "progress" or "all", got {self.events!r}')
         if not _is_number(self.preview, int) or not 0 <= self.preview <= MAX_PREVIEW:
-            raise ValueError(f"preview must be a number of images from 0 to {MAX_PREVIEW}, got {self.preview!r}")
+            raise InvalidArgument(f"preview must be a number of images from 0 to {MAX_PREVIEW}, got {self.preview!r}")
         for name in ("weights_dir", "checkpoints_dir"):
             folder = getattr(self, name)
             if folder is not None and (not isinstance(folder, str | os.PathLike) or not str(folder)):
-                raise ValueError(f"{name} must be the path of a folder, got {folder!r}")
+                raise InvalidArgument(f"{name} must be the path of a folder, got {folder!r}")
         for name in ("offline", "safe", "stop_after_epoch", "strict_data"):
             if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+                raise InvalidArgument(f"{name} must be True or False, got {getattr(self, name)!r}")
 
     @classmethod
     def split(cls, arguments: Mapping[str, Any]) -> "tuple[Options, dict[str, Any]]":

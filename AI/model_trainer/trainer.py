@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AI.model_trainer.checkpoints import Keeper, discard, restore
+from AI.model_trainer.errors import InvalidArgument
 from AI.model_trainer.listener import Listener
 from AI.model_trainer.own_options import Options
 from AI.model_trainer.ultralytics.amp_check import AmpCheck
@@ -36,13 +37,13 @@ _WEIGHTS = {"pretrained", "distill_model"}
 def train_from_payload(payload: Arguments) -> "tuple[YOLO, float]":
     """Build and train as `{"model": …, "hyperparameters": {…}, "fit_params": {…}}` says; `hyperparameters` is optional.
 
-    Returns what `train_model` returns. Raises ValueError: when a part is missing, unknown or not understood; and what
-    `build_model` and `train_model` raise.
+    Returns what `train_model` returns. Raises InvalidArgument: when a part is missing, unknown or not understood; and
+    what `build_model` and `train_model` raise.
     """
     if unknown := sorted(set(payload) - {"model", "hyperparameters", "fit_params"}):
-        raise ValueError(f"a payload has model, hyperparameters and fit_params, not {', '.join(unknown)}")
+        raise InvalidArgument(f"a payload has model, hyperparameters and fit_params, not {', '.join(unknown)}")
     if missing := [part for part in ("model", "fit_params") if payload.get(part) is None]:
-        raise ValueError(f"the payload lacks {' and '.join(missing)}")
+        raise InvalidArgument(f"the payload lacks {' and '.join(missing)}")
     hyperparameters, fit_params = payload.get("hyperparameters") or {}, payload["fit_params"]
     _check_data(fit_params)  # before a model is built, or downloaded
     options, _ = Options.split({**hyperparameters, **fit_params})
@@ -78,7 +79,7 @@ def build_model(
 
 def _build(model: str | os.PathLike[str], hyperparameters: Arguments, options: Options) -> "YOLO":
     if not str(model).strip():
-        raise ValueError("model must be a name or a path, got an empty one")
+        raise InvalidArgument("model must be a name or a path, got an empty one")
     translate(Options.split(hyperparameters)[1])
     from ultralytics import RTDETR, YOLO
 
@@ -115,7 +116,7 @@ def train_model(
 
     It works in any thread, and again and again on the same model. torch's thread count stays as the training left it.
 
-    Raises ValueError: when `data` is missing or an option is out of range. Raises UnknownArgument: when an
+    Raises InvalidArgument: when `data` is missing or an option is out of range. Raises UnknownArgument: when an
     argument is none of Ultralytics'. Raises WeightsUnavailable or FileNotFoundError: when `pretrained` or
     `distill_model` names weights that cannot be had. Whatever Ultralytics raises passes through.
     """
@@ -196,7 +197,7 @@ def _unheard(_: object) -> None:
 def _check_data(fit_params: Arguments) -> None:
     data = fit_params.get("data") if isinstance(fit_params, Mapping) else None
     if not isinstance(data, str | os.PathLike) or not str(data):
-        raise ValueError(f"fit_params needs data, the path of a dataset (for example data.yaml), got {data!r}")
+        raise InvalidArgument(f"fit_params needs data, the path of a dataset (for example data.yaml), got {data!r}")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from AI.model_trainer import archives
+from AI.model_trainer.errors import BadArchive
 from service.errors import UnfitDataset
 
 #: Bytes of an archive's table of contents that are read before a job exists; a worker reads a longer one.
@@ -17,7 +18,7 @@ def check(source: Path, task: str | None) -> None:
         if archives.directory_bytes(source) > MAX_DIRECTORY:
             return
         names = archives.contents(source)
-    except archives.BadArchive as error:
+    except BadArchive as error:
         raise UnfitDataset(str(error)) from None
     if task not in ("classify", None) and not any(name.endswith((".yaml", ".yml")) for name in names):
         raise UnfitDataset(

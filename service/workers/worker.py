@@ -24,9 +24,10 @@ from types import FrameType
 from typing import Any, cast
 from urllib.parse import quote
 
+from AI.model_trainer.errors import TrainerError
 from AI.model_trainer.listener import Listener
 from service.datasets import description
-from service.errors import InvalidPayload, UnfitDataset
+from service.errors import InvalidPayload, ServiceError, UnfitDataset
 from service.events import Event, encode
 from service.failures import reason_of
 from service.workers import limits
@@ -132,9 +133,12 @@ def _leader() -> int:
 
 
 def _failure(error: Exception) -> Event:
-    # What the library raises on purpose is a sentence already.
-    own = type(error).__module__.startswith(("AI.model_trainer.", "service."))
-    text = str(error) if own else "".join(traceback.format_exception_only(error)).strip()
+    # What is raised on purpose is a sentence already.
+    text = (
+        str(error)
+        if isinstance(error, TrainerError | ServiceError | UnfitDataset)
+        else "".join(traceback.format_exception_only(error)).strip()
+    )
     return {"event": "failed", "reason": reason_of(error), "error": text[:ERROR_CHARACTERS]}
 
 

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from AI.model_trainer.ultralytics.downloads import REBINDING, WeightsFolder, rebound
+from AI.model_trainer.ultralytics import patches
+from AI.model_trainer.ultralytics.downloads import WeightsFolder
 
 _WEIGHTS = "yolo26n.pt"
 
@@ -30,20 +31,18 @@ class AmpCheck:
         return [("on_pretrain_routine_start", self._setup_start)]
 
     def _setup_start(self, trainer: Any) -> None:
-        from ultralytics.engine import trainer as engine
-
         if trainer.device.type == "cuda":
-            engine.check_amp = self._check  # stays; the training that begins last decides
+            patches.apply_for_good("ultralytics.engine.trainer:check_amp", self._check)
 
     def _check(self, model: Any) -> bool:
-        from ultralytics import utils
-        from ultralytics.utils import checks, downloads
+        from ultralytics.utils import checks
 
         found = WeightsFolder(self._folder).find(_WEIGHTS)
-        with REBINDING, ExitStack() as changes:
-            changes.enter_context(rebound(utils, "WEIGHTS_DIR", found.parent if found else self._folder))
+        with patches.ONE_AT_A_TIME, ExitStack() as changes:
+            folder = found.parent if found else self._folder
+            changes.enter_context(patches.applied("ultralytics.utils:WEIGHTS_DIR", folder))
             if self._offline:
-                changes.enter_context(rebound(downloads, "safe_download", _refuse))
+                changes.enter_context(patches.applied("ultralytics.utils.downloads:safe_download", _refuse))
             return bool(checks.check_amp(model))
 
 

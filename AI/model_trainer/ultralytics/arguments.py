@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from AI.model_trainer.errors import InvalidArgument, UnknownArgument
 from AI.model_trainer.ultralytics import known_datasets, known_models
 from AI.model_trainer.ultralytics.argument_bounds import RULES
 
@@ -50,27 +51,19 @@ DEPRECATED: Mapping[str, list[str]] = {
 _CHOSEN = ("model", "mode")
 
 
-class UnknownArgument(ValueError):
-    """An argument that Ultralytics does not know: `name`; `suggestion` is the nearest that it does know, or None."""
-
-    def __init__(self, name: str, suggestion: str | None) -> None:
-        hint = f"; did you mean {suggestion!r}?" if suggestion else ""
-        super().__init__(f"{name!r} is not a training argument{hint}")
-        self.name = name
-        self.suggestion = suggestion
-
-
 def translate(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments under today's names, with paths as strings.
 
     Ultralytics itself answers an unknown name with a SyntaxError and the help text of its command line.
 
-    Raises UnknownArgument: when a name is not known. Raises ValueError: when it is for `build_model` to say.
+    Raises UnknownArgument: when a name is not known. Raises InvalidArgument: when it is for `build_model` to say.
     """
     from ultralytics.cfg import DEFAULT_CFG_DICT, _handle_deprecation
 
     if chosen := sorted(set(arguments) & set(_CHOSEN)):
-        raise ValueError(f"{chosen[0]} is no training argument here: build_model chooses the model, and it is trained")
+        raise InvalidArgument(
+            f"{chosen[0]} is no training argument here: build_model chooses the model, and it is trained"
+        )
     # Paths: they are stored in checkpoints, and Ultralytics' safe loading refuses Path objects.
     translated = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in arguments.items()}
     translated = _handle_deprecation(translated)

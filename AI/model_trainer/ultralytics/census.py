@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from AI.model_trainer.errors import InvalidDataset
 from AI.model_trainer.events import BadFile, Census, ClassCount, Split
 from AI.model_trainer.lookalikes import in_other_case, names
 from AI.model_trainer.ultralytics.dataset_scan import Scan
@@ -25,10 +26,6 @@ _MAX_FOLDERS = 5
 #: Share of a split's images above which their loss is probably not meant.
 LOUD = 0.05
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-
-
-class InvalidDataset(ValueError):
-    """Raised when a dataset cannot be trained on, or with `strict_data` when something is wrong with it."""
 
 
 class Counter:

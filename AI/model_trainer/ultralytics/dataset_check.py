@@ -3,15 +3,18 @@
 import os
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from AI.model_trainer.errors import InvalidArgument, InvalidDataset
 from AI.model_trainer.events import Census
-from AI.model_trainer.ultralytics.census import Counter, InvalidDataset, explain
+from AI.model_trainer.ultralytics import patches
+from AI.model_trainer.ultralytics.census import Counter, explain
 from AI.model_trainer.ultralytics.dataset_scan import recorded
-from AI.model_trainer.ultralytics.downloads import REBINDING, rebound
 from AI.model_trainer.ultralytics.safe_load import restricted
+
+_SAVE = "ultralytics.data.dataset:save_dataset_cache_file"
 
 TASKS = ("detect", "segment", "classify", "pose", "obb")
 
@@ -37,11 +40,11 @@ def check_dataset(
     training arguments, `safe` the option. The splits are `train`, `val` and, where there is one, `test`. Images are
     left as they are; a label cache is kept where a training would keep it, so the training that follows finds it.
 
-    Raises InvalidDataset: when a training could not begin. Raises ValueError: when the task is none of these.
+    Raises InvalidDataset: when a training could not begin. Raises InvalidArgument: when the task is none of these.
     """
     path = Path(data)
     if task is not None and task not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
+        raise InvalidArgument(f"task must be one of {', '.join(TASKS)}, got {task!r}")
     with restricted() if safe else nullcontext(), _leaving_images_alone() as repairs, _same_random_numbers():
         described = _described(path, task or ("classify" if path.is_dir() else None))
         task = task or ("classify" if path.is_dir() else "pose" if described.get("kpt_shape") else "detect")
@@ -117,19 +120,22 @@ def _dataset(name: str, described: dict[str, Any], arguments: Any) -> Any:
 @contextmanager
 def _leaving_images_alone() -> Iterator[list[str]]:
     """Have Ultralytics write no image anew; has those that it would. What it says of them is then in no cache."""
-    from ultralytics.data import dataset, utils
-
     repairs: list[str] = []
-    save = dataset.save_dataset_cache_file
+    save = patches.find(_SAVE)
 
     def keep(prefix: str, path: Path, x: dict[str, Any], version: str) -> None:
         x["version"] = version  # the caller counts on it, whether or not anything is written
         if not repairs:
             save(prefix, path, x, version)
 
-    with REBINDING, ExitStack() as changes:
-        changes.enter_context(rebound(utils, "_replace_image", lambda file, write: repairs.append(str(file))))
-        changes.enter_context(rebound(dataset, "save_dataset_cache_file", keep))
+    def note(file: object, write: object) -> None:
+        repairs.append(str(file))
+
+    with (
+        patches.ONE_AT_A_TIME,
+        patches.applied("ultralytics.data.utils:_replace_image", note),
+        patches.applied(_SAVE, keep),
+    ):
         yield repairs
 
 

@@ -4,10 +4,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from AI.model_trainer.errors import InvalidDataset
 from AI.model_trainer.events import DatasetRead
 from AI.model_trainer.listener import Listener, telemetry
-from AI.model_trainer.ultralytics.census import Counter, InvalidDataset, complain, explain
+from AI.model_trainer.ultralytics.census import Counter, complain, explain
 from AI.model_trainer.ultralytics.dataset_scan import Scan, recorded
+from AI.model_trainer.ultralytics.patches import on_one
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class DatasetReport:
                 self._insist(trainer)
             return dataset
 
-        trainer.build_dataset = build_dataset
+        on_one(trainer, "ultralytics.engine.trainer:BaseTrainer.build_dataset", build_dataset)
 
     def _count(self, name: str, scans: list[Scan], dataset: Any = None) -> InvalidDataset | None:
         """Count a split; that nothing is left of it. A mistake of ours ends no training."""

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import wraps
 from itertools import islice
 from typing import Any
 
 from AI.model_trainer.imposters import unmask
+from AI.model_trainer.ultralytics.patches import apply_for_good, find
 
 #: Characters of a reason; Ultralytics lists every coordinate that is out of bounds.
 MAX_REASON = 300
@@ -88,23 +90,21 @@ def recorded() -> Iterator[list[Scan]]:
 
 def _wrap() -> None:
     """Wrap Ultralytics' functions, once."""
-    from ultralytics.data import utils
-    from ultralytics.data.dataset import ClassificationDataset, YOLODataset
-
     with _LOCK:
-        for kind, name, wrapper in (
-            (YOLODataset, "_load_or_scan_cache", _labels),
-            (ClassificationDataset, "verify_images", _images),
-            (utils, "check_image", _in_words),
+        for target, wrapper in (
+            ("ultralytics.data.dataset:YOLODataset._load_or_scan_cache", _labels),
+            ("ultralytics.data.dataset:ClassificationDataset.verify_images", _images),
+            ("ultralytics.data.utils:check_image", _in_words),
         ):
-            stock = getattr(kind, name)
+            stock = find(target)
             if not hasattr(stock, "records"):
                 wrapped = wrapper(stock)
                 wrapped.records = True
-                setattr(kind, name, wrapped)
+                apply_for_good(target, wrapped)
 
 
 def _labels(stock: Any) -> Any:
+    @wraps(stock)
     def _load_or_scan_cache(self: Any, *arguments: Any) -> Any:
         scans = _SCANS.get()
         if scans is None:
@@ -124,6 +124,7 @@ def _labels(stock: Any) -> Any:
 
 
 def _images(stock: Any) -> Any:
+    @wraps(stock)
     def verify_images(self: Any) -> Any:
         scans = _SCANS.get()
         if scans is None:
@@ -140,6 +141,7 @@ def _images(stock: Any) -> Any:
 
 
 def _in_words(stock: Any) -> Any:
+    @wraps(stock)
     def check_image(im_file: str) -> Any:
         try:
             return stock(im_file)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from AI.model_trainer.checkpoints import Keeper
 from AI.model_trainer.events import Checkpoint, ClassResult, ClassResults, Phase, Picture, Where, finite
 from AI.model_trainer.listener import Listener, telemetry
-from AI.model_trainer.ultralytics import plot_files
+from AI.model_trainer.ultralytics import patches, plot_files
 
 
 class Details:
@@ -40,12 +40,13 @@ class Details:
     @telemetry
     def begin(self, trainer: Any) -> None:
         """What comes next is the check of the dataset."""
-        self._watch(trainer)
+        self._watch(trainer, "ultralytics.engine.trainer:BaseTrainer.on_plot")
         self._turn_to("checking_data")
 
     @telemetry
     def _setup_end(self, trainer: Any) -> None:
-        self._watch(trainer.validator)  # the one validator, for all epochs and the final evaluation
+        # The one validator, for all epochs and the final evaluation.
+        self._watch(trainer.validator, "ultralytics.engine.validator:BaseValidator.on_plot")
 
     @telemetry
     def _training(self, _: Any) -> None:
@@ -93,7 +94,7 @@ class Details:
 
     # Pictures
 
-    def _watch(self, source: Any) -> None:
+    def _watch(self, source: Any, target: str) -> None:
         """Hear of each plot of a trainer or validator: `on_plot` is called when its file has been written and closed.
 
         The wrapper lies on the one object; the class, and all other trainings, are as they were.
@@ -104,7 +105,7 @@ class Details:
             stock(name, data)
             self._picture(Path(name))
 
-        source.on_plot = on_plot
+        patches.on_one(source, target, on_plot)
 
     @telemetry
     def _picture(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where weights come from: a folder of one's own, and the net for official ones that are not there yet.
+"""Where weights and datasets come from: a folder of one's own, and the net for what is not there yet.
 
 Ultralytics' own way with a name such as `yolov8n` is to download the file into the current directory. Here it
 goes, in one step, into a folder that is chosen once; the downloading itself is Ultralytics'.
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from AI.model_trainer.errors import Unavailable, WeightsUnavailable
 from AI.model_trainer.events import Download
 from AI.model_trainer.listener import Listener, telemetry
-from AI.model_trainer.ultralytics import known_models
+from AI.model_trainer.ultralytics import known_models, patches
 
 #: Below it, `/<release>/<name>.pt`.
 RELEASES = "https://github.com/ultralytics/assets/releases/download"
@@ -28,21 +29,6 @@ _MIN_BYTES = 100_000  # no official model is smaller; an error page is. Ultralyt
 _REPORT_INTERVAL = 0.25  # seconds between two events of a download
 _PARTS = ".download-"  # folders in which downloads grow
 _FORGOTTEN_SECONDS = 86_400.0  # a part that did not grow for so long belongs to a process that was killed
-
-#: What this file rebinds in Ultralytics is rebound by one thread at a time.
-REBINDING = threading.Lock()
-
-
-class WeightsUnavailable(OSError):
-    """Weights are not in the weights folder and cannot be had from the net: `name`, `folder`, `reason`."""
-
-    def __init__(self, name: str, folder: Path, reason: str) -> None:
-        config = known_models.config_for(name.removesuffix(".pt"))
-        otherwise = f", or train {config} from random weights" if config else ""
-        super().__init__(f"{name} is missing and {reason}: put it into {folder}{otherwise}")
-        self.name = name
-        self.folder = folder
-        self.reason = reason
 
 
 def default_folder() -> Path:
@@ -54,64 +40,37 @@ def default_folder() -> Path:
     return caches / "yolo-trainer" / "weights"
 
 
-class WeightsFolder:
-    """Finds weights by name and gets what is missing; `listener` hears of downloads.
+class DownloadFolder:
+    """A folder of files that are downloaded when they are first asked for; `listener` hears of it.
 
     Threads and processes may share a folder: a file appears in it whole or not at all.
     """
 
-    def __init__(
-        self,
-        folder: str | os.PathLike[str] | None = None,
-        offline: bool = False,
-        listener: Listener | None = None,
-    ) -> None:
-        self.path = Path(folder).expanduser().absolute() if folder else default_folder()
+    def __init__(self, folder: Path, offline: bool = False, listener: Listener | None = None) -> None:
+        self.path = folder
         self.offline = offline
         self.listener = listener or Listener(lambda _: None)
         self._watched = listener is not None
 
-    def resolve(self, model: str) -> str:
-        """The path of the weights that `model` names; a model file (`.yaml`) is returned as it is.
-
-        A bare official name, with or without `.pt`, is looked for in this folder, the current directory and
-        Ultralytics' own weights folder, then downloaded. Anything else is a path, or the address of a `.pt`.
-
-        Raises WeightsUnavailable: when it would have to be downloaded and that is off, or fails. Raises
-        FileNotFoundError: when a path does not exist.
-        """
-        if model.lower().endswith((".yaml", ".yml")):
-            return model
-        if "://" in model and urlsplit(model).path.endswith(".pt"):
-            return str(self.get(Path(urlsplit(model).path).name, model))
-        if name := official_file(model):
-            return str(self.find(name) or self.get(name, f"{RELEASES}/{_release()}/{name}"))
-        if not os.path.exists(model):
-            raise FileNotFoundError(f"there is no model {model!r}: neither an official name nor a file")
-        return model
-
-    def find(self, name: str) -> Path | None:
-        """The file `name` where it lies already, as an absolute path."""
-        from ultralytics.utils import SETTINGS
-
-        folders = (self.path, Path.cwd(), Path(SETTINGS["weights_dir"]).absolute())
-        return next((folder / name for folder in folders if (folder / name).is_file()), None)
+    def missing(self, name: str, why: str) -> Unavailable:
+        """What is raised for a file that is not there."""
+        return Unavailable(name, self.path, why)
 
     def get(self, name: str, url: str) -> Path:
-        """The file `name` of this folder, downloaded from `url` if it is not there. Raises WeightsUnavailable."""
+        """The file `name` of this folder, downloaded from `url` if it is not there. Raises Unavailable."""
         target = self.path / name
         if target.is_file():
             return target
         if self.offline:
-            raise WeightsUnavailable(name, self.path, "downloads are off")
+            raise self.missing(name, "downloads are off")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._sweep()
-            with REBINDING:
+            with patches.ONE_AT_A_TIME:
                 if not target.is_file():  # another thread was faster
                     self._download(url, target)
         except (OSError, MemoryError) as error:  # MemoryError: the disk is full
-            raise WeightsUnavailable(name, self.path, f"cannot be downloaded ({_reason(error)})") from error
+            raise self.missing(name, f"cannot be downloaded ({_reason(error)})") from error
         return target
 
     def _download(self, url: str, target: Path) -> None:
@@ -145,7 +104,8 @@ class WeightsFolder:
         if not self._watched:
             yield
             return
-        with rebound(downloads, "TQDM", _meter(downloads.TQDM, lambda n, total: self._report(name, n, total))):
+        meter = _meter(downloads.TQDM, lambda n, total: self._report(name, n, total))
+        with patches.applied("ultralytics.utils.downloads:TQDM", meter):
             yield
 
     def _sweep(self) -> None:
@@ -159,23 +119,54 @@ class WeightsFolder:
                 shutil.rmtree(part, ignore_errors=True)
 
 
+class WeightsFolder(DownloadFolder):
+    """Finds weights by name; without a folder of its own it is the user's cache."""
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        offline: bool = False,
+        listener: Listener | None = None,
+    ) -> None:
+        super().__init__(Path(folder).expanduser().absolute() if folder else default_folder(), offline, listener)
+
+    def missing(self, name: str, why: str) -> Unavailable:
+        config = known_models.config_for(name.removesuffix(".pt"))
+        return WeightsUnavailable(name, self.path, why, f", or train {config} from random weights" if config else "")
+
+    def resolve(self, model: str) -> str:
+        """The path of the weights that `model` names; a model file (`.yaml`) is returned as it is.
+
+        A bare official name, with or without `.pt`, is looked for in this folder, the current directory and
+        Ultralytics' own weights folder, then downloaded. Anything else is a path, or the address of a `.pt`.
+
+        Raises WeightsUnavailable: when it would have to be downloaded and that is off, or fails. Raises
+        FileNotFoundError: when a path does not exist.
+        """
+        if model.lower().endswith((".yaml", ".yml")):
+            return model
+        if "://" in model and urlsplit(model).path.endswith(".pt"):
+            return str(self.get(Path(urlsplit(model).path).name, model))
+        if name := official_file(model):
+            return str(self.find(name) or self.get(name, f"{RELEASES}/{_release()}/{name}"))
+        if not os.path.exists(model):
+            raise FileNotFoundError(f"there is no model {model!r}: neither an official name nor a file")
+        return model
+
+    def find(self, name: str) -> Path | None:
+        """The file `name` where it lies already, as an absolute path."""
+        from ultralytics.utils import SETTINGS
+
+        folders = (self.path, Path.cwd(), Path(SETTINGS["weights_dir"]).absolute())
+        return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
 def official_file(model: str) -> str | None:
     """`yolov8n.pt` for `yolov8n` or `yolov8n.pt`; None when it is no official name, or has a folder before it."""
     from ultralytics.utils.checks import check_yolov5u_filename
 
     name = check_yolov5u_filename(model.removesuffix(".pt") + ".pt", verbose=False)  # yolov5n is called yolov5nu now
     return name if name.removesuffix(".pt") in known_models.official() else None
-
-
-@contextmanager
-def rebound(module: Any, name: str, value: object) -> Iterator[None]:
-    """Have `module.name` be `value` for as long as this lasts."""
-    stock = getattr(module, name)
-    setattr(module, name, value)
-    try:
-        yield
-    finally:
-        setattr(module, name, stock)
 
 
 def _release() -> str:

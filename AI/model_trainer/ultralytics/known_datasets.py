@@ -12,11 +12,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from AI.model_trainer.archives import unpack
+from AI.model_trainer.errors import DatasetUnavailable
 from AI.model_trainer.listener import Listener
-from AI.model_trainer.ultralytics.downloads import WeightsFolder
+from AI.model_trainer.ultralytics.downloads import DownloadFolder
 
 #: Searched for, not parsed: reading 50 files as YAML takes seconds.
 _ADDRESS = re.compile(r"^download: (https://\S+\.zip)\b *(?:#.*)?$", re.MULTILINE)
+
+
+class _DatasetsFolder(DownloadFolder):
+    def missing(self, name: str, why: str) -> DatasetUnavailable:
+        return DatasetUnavailable(name, self.path, why)
 
 
 @cache
@@ -31,7 +37,7 @@ def fetch(name: str, folder: Path, listener: Listener | None = None, offline: bo
 
     An archive that lies in `folder` already is taken. Processes may share a folder.
 
-    Raises KeyError: when the name is none that has an archive. Raises WeightsUnavailable: when the archive is not there
+    Raises KeyError: when the name is none that has an archive. Raises DatasetUnavailable: when the archive is not there
     and cannot be downloaded. Raises BadArchive.
     """
     address = packaged()[name]
@@ -40,14 +46,14 @@ def fetch(name: str, folder: Path, listener: Listener | None = None, offline: bo
     data = folder / Path(name).stem / "data.yaml"
     if not data.is_file():
         try:
-            _get(name, address, data.parent, WeightsFolder(folder, offline, listener))
+            _get(name, address, data.parent, _DatasetsFolder(folder, offline, listener))
         except OSError:
             if not data.is_file():  # another process was faster
                 raise
     return data
 
 
-def _get(name: str, address: str, home: Path, folder: WeightsFolder) -> None:
+def _get(name: str, address: str, home: Path, folder: DownloadFolder) -> None:
     archive = folder.get(PurePosixPath(address).name, address)
     with tempfile.TemporaryDirectory(dir=folder.path, prefix=".unpack-") as part:
         unpacked = Path(part) / "unpacked"

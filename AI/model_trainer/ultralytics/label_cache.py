@@ -20,6 +20,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from AI.model_trainer.ultralytics.patches import apply_for_good
+
 logger = logging.getLogger(__name__)
 
 Bytes: TypeAlias = NDArray[np.uint8]
@@ -39,8 +41,6 @@ def redirect(folder: str | os.PathLike[str]) -> None:
     Two things are not reached: the `.npy` files of classification with `cache="disk"`, and the processes that
     Ultralytics starts for a training on several GPUs.
     """
-    from ultralytics.data import base, dataset
-
     root = Path(folder).absolute()
     root.mkdir(parents=True, exist_ok=True)
 
@@ -54,9 +54,9 @@ def redirect(folder: str | os.PathLike[str]) -> None:
         except Exception:  # a training can do without a cache
             logger.warning("no label cache for %s", path, exc_info=True, extra={"action": "label_cache"})
 
-    dataset.load_dataset_cache_file = load_dataset_cache_file
-    dataset.save_dataset_cache_file = save_dataset_cache_file
-    base.BaseDataset.npy_files = _ImageCaches(root)
+    apply_for_good("ultralytics.data.dataset:load_dataset_cache_file", load_dataset_cache_file)
+    apply_for_good("ultralytics.data.dataset:save_dataset_cache_file", save_dataset_cache_file)
+    apply_for_good("ultralytics.data.base:BaseDataset.npy_files", _ImageCaches(root))
 
 
 class _ImageCaches:

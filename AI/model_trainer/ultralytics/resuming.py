@@ -8,14 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from AI.model_trainer.errors import NothingToResume
 from AI.model_trainer.ultralytics.stopping import GracefulStop
 
 if TYPE_CHECKING:
     from ultralytics import YOLO
-
-
-class NothingToResume(ValueError):
-    """A checkpoint that cannot be gone on from: it has no optimizer, or all epochs are done."""
 
 
 class Finished(BaseException):
