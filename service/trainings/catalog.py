@@ -5,6 +5,7 @@ as the same version is installed.
 """
 
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import tempfile
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 #: To be raised when the library's table gets other keys or bounds: a kept one of before is then read anew.
 TABLE_VERSION = 5
 #: What a training cannot do without.
-NEEDED = ("torch", "torchvision", "ultralytics")
+NEEDED = ("ultralytics", "torch", "torchvision")
 #: Seconds for a worker that has answered to end. A forkserver that was stopped just then does not tell that it has.
 END_SECONDS = 5.0
 
@@ -62,9 +63,12 @@ class Catalog:
     def load(cls, launcher: Launcher, cache_dir: Path, unwanted: "Future[None] | None" = None) -> "Catalog":
         """Read the table from its cache or by a worker; a worker starts in any case, so the forkserver is warm.
 
-        Blocks for seconds on a cold start, but not once it is `unwanted`. Raises NotReady: when the worker could not
-        read it. Raises OSError: when there is none.
+        Blocks for seconds on a cold start, but not once it is `unwanted`. Raises NotReady: when Ultralytics
+        is not installed, or the worker could not read it. Raises OSError: when there is none.
         """
+        for name in NEEDED:
+            if importlib.util.find_spec(name) is None:
+                raise NotReady(f"{name} is not installed; install yolo-trainer[train]")
         version = importlib.metadata.version("ultralytics")
         kept = cache_dir / f"arguments-{version}-{TABLE_VERSION}.json"
         try:
