@@ -24,8 +24,8 @@ from pydantic import Field
 from rich.console import Console
 
 from service.command_line import Command
-from service.demo_view import LOG_LINES, MAP50, Bars, View
-from service.events import FINAL_TYPES, Event
+from service.demo_view import LOG_LINES, MAP50, Bars, Event, View
+from service.events import FINAL_TYPES
 from service.settings import Settings
 
 HOST = "127.0.0.1"

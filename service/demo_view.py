@@ -5,14 +5,14 @@ It reads events as any client does, and knows nothing of the service or of HTTP.
 
 from collections import deque
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
-from service.events import Event
-
+#: An event as a client reads it.
+Event: TypeAlias = dict[str, Any]
 #: Lines of the training's log that are kept for when it fails.
 LOG_LINES = 20
 MAP50 = "metrics/mAP50(B)"

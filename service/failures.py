@@ -6,10 +6,12 @@ Names and texts of errors were read in the sources of Ultralytics 8.4.190, torch
 import errno
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Unpack
+
+from typing_extensions import TypedDict
 
 from AI.model_trainer.errors import TrainerError
-from service.events import Event
+from service.events import Failure, NewFailed
 
 #: Reason → what can be done about it.
 HINTS: Mapping[str, str] = {
@@ -94,10 +96,18 @@ def reason_in(lines: Iterable[str]) -> str | None:
     return next((reason for reason, pattern in _PATTERNS if pattern.search(text)), None)
 
 
-def failed(reason: str, error: str, **evidence: Any) -> Event:
+class Evidence(TypedDict, total=False):
+    """What tells of a failure beside its text."""
+
+    log_tail: list[str]
+    exit_code: int
+    signal: str
+
+
+def failed(reason: str, error: str, **evidence: Unpack[Evidence]) -> NewFailed:
     """A `failed` event. Its `failure` has the evidence (exit code or signal, the last log lines) and a hint."""
     hint = next((hint for text, hint in _SPECIAL_HINTS.items() if text in error), HINTS[reason])
-    failure = {"reason": reason, "evidence": error, "hint": hint, **evidence}
+    failure: Failure = {"reason": reason, "evidence": error, "hint": hint, **evidence}
     return {"event": "failed", "reason": reason, "error": error, "failure": failure}
 
 

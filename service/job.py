@@ -1,21 +1,40 @@
 """A job as a projection of its events: what `GET /jobs/<id>` shows is `apply` over the whole log."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
-from typing import Any, Self
+from typing import Literal, NotRequired, Self, TypeAlias
 
-import orjson
+from pydantic import SkipValidation, TypeAdapter
+from typing_extensions import TypedDict
 
+from AI.model_trainer.events import Census, Numbers, Split
+from service import events
 from service.errors import LogClosed, NothingToResume, StaleAttempt
-from service.events import FINAL_TYPES, Event, encode
+from service.events import (
+    FINAL_TYPES,
+    EpochEnd,
+    Event,
+    Failure,
+    FinalEvent,
+    Interrupted,
+    NewEvent,
+    NewQueued,
+    Progress,
+    Queued,
+    Request,
+    Resuming,
+    Started,
+    TrainEnd,
+    encode,
+)
 
+#: What a job does.
+Kind: TypeAlias = Literal["train"]
 #: What can be asked of a job, by POST.
 ACTIONS = ("cancel", "stop", "resume")
-#: What of a dataset's census a snapshot has: these counts, so many splits and warnings of so many characters.
-COUNTS = ("images", "labelled", "background", "missing", "dropped", "corrupt", "duplicates", "instances")
+#: What of a dataset's census a snapshot has: so many splits, and warnings of so many characters.
 MAX_SPLITS, MAX_SPLIT_NAME = 4, 20
 MAX_WARNINGS, MAX_WARNING = 6, 500
 #: Attempts in a row that may be lost with the service without a new checkpoint; the last of them ends the job.
@@ -37,13 +56,106 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint by its epoch, and how many epochs its attempt was to have."""
+
+    epoch: int
+    total_epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best epoch so far; after the end, what the final evaluation found."""
+
+    epoch: int | None
+    fitness: float | None
+    metrics: Numbers
+
+
+class SplitCounts(TypedDict):
+    """What of a split is counted in each list of jobs: `Split` of the library, without its lists."""
+
+    images: int
+    labelled: int
+    background: int
+    missing: int
+    dropped: int
+    corrupt: int
+    duplicates: int
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetCounts:
+    """What is in the dataset, in short; event `seq` has classes and bad files too."""
+
+    seq: int
+    splits: dict[str, SplitCounts]
+    warnings: list[str]
+
+
+class Dataset(Census):
+    """The same with all that the event tells."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumable:
+    """What a resume would do."""
+
+    #: The epoch after which it goes on, and the one to which it goes.
+    epoch: int
+    epochs: int
+    #: It needs a new total: all epochs are done.
+    needs_epochs: bool
+
+
+class Snapshot(TypedDict):
+    """What `GET /jobs/<id>` answers; the fields are those of `Job`."""
+
+    job_id: str
+    kind: Kind
+    number: int
+    status: Status
+    phase: str | None
+    reason: str | None
+    attempt: int
+    progress: Progress | None
+    best: Best | None
+    #: In the lists in short.
+    dataset: DatasetCounts | Dataset | None
+    score: float | None
+    error: str | None
+    failure: Failure | None
+    model: str
+    hyperparameters: dict[str, object]
+    fit_params: dict[str, object]
+    priority: NotRequired[int]
+    max_runtime_seconds: NotRequired[float | None]
+    save_dir: str | None
+    cancel_requested: bool
+    stop_requested: bool
+    queue_position: int | None
+    checkpoint: Checkpoint | None
+    resume: Resumable | None
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    updated_at: float
+    last_seq: int
+    links: dict[str, str]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """A job's whole state. Values are frozen: `apply` makes the next one."""
 
     id: str
-    #: The checked payload: `model`, `hyperparameters`, `fit_params`.
-    request: dict[str, Any]
+    #: As it was checked when it came: not again when a row is read, which may be of an older version.
+    request: SkipValidation[Request]
+    kind: Kind = "train"
     created_at: float = field(default_factory=time.time)
     #: Order of submission, given by the store.
     number: int = 0
@@ -55,24 +167,21 @@ class Job:
     #: Why it ended: finished, early_stopped, killed, …
     reason: str | None = None
     error: str | None = None
-    #: `reason` and `evidence` of a failure, the last log lines, and exit code or signal where there was one.
-    failure: dict[str, Any] | None = None
+    failure: SkipValidation[Failure | None] = None
     #: Ultralytics' fitness of the best weights.
     score: float | None = None
     #: The newest tick, epoch_end or train_end, as it was sent.
-    progress: dict[str, Any] | None = None
-    #: The best epoch so far: `epoch`, `fitness`, `metrics`; after the end, what the final evaluation found.
-    best: dict[str, Any] | None = None
-    #: What is in the dataset, in short: counts by split, and warnings; event `seq` has classes and bad files too.
-    dataset: dict[str, Any] | None = None
+    progress: SkipValidation[Progress | None] = None
+    best: Best | None = None
+    dataset: DatasetCounts | None = None
     save_dir: str | None = None
     #: A cancel, or a stop, was acknowledged; a restart of the service honours it.
     cancel_requested: bool = False
     stop_requested: bool = False
-    #: `epoch` and `total_epochs` of the newest checkpoint to go on from: whole on the disk, its `epoch_end` in the log.
-    checkpoint: dict[str, Any] | None = None
-    #: The newest `checkpoint` event's epoch and total, before its `epoch_end`.
-    saved: dict[str, Any] | None = None
+    #: The newest one to go on from: whole on the disk, its `epoch_end` in the log.
+    checkpoint: Checkpoint | None = None
+    #: The newest one that was told, before its `epoch_end`.
+    saved: Checkpoint | None = None
     #: Length of the log's text so far, in bytes, over all attempts.
     log_bytes: int = 0
     #: Total epochs that a resume asked for; None: what the request says.
@@ -125,56 +234,82 @@ class Job:
     @property
     def total_epochs(self) -> int | None:
         """Epochs that the job is to have in the end; None while no checkpoint has told."""
-        return self.epochs or (self.checkpoint["total_epochs"] if self.checkpoint else None)
+        return self.epochs or (self.checkpoint.total_epochs if self.checkpoint else None)
 
     def going_on_after(self, epoch: int | None) -> Self:
         """The job with the checkpoint of that epoch for its newest: what is on the disk. None: there is none."""
         if epoch is None or self.checkpoint is None:
             return replace(self, checkpoint=None)
-        return replace(self, checkpoint={**self.checkpoint, "epoch": epoch})
+        return replace(self, checkpoint=replace(self.checkpoint, epoch=epoch))
 
-    def next_attempt(self, *, reason: str, epochs: int | None = None) -> Event:
+    def next_attempt(self, *, reason: Literal["resumed", "interrupted"], epochs: int | None = None) -> NewQueued:
         """The `queued` event with which the job goes on, from its newest checkpoint if it has one.
 
         Where no epoch is left, the attempt is to `finish`: to do the final evaluation, and nothing else.
         """
-        resume = None
+        resume: Resuming | None = None
         if self.checkpoint is not None:
-            all_done = self.checkpoint["epoch"] >= (self.total_epochs or 0)
+            all_done = self.checkpoint.epoch >= (self.total_epochs or 0)
             cut_off = self.finishing and self.status != Status.COMPLETED
             stopping = (self.stop_requested or self.finish) and self.interrupted
             finish = epochs is None and (all_done or cut_off or stopping)
-            resume = {"epoch": self.checkpoint["epoch"], "finish": finish}
+            resume = {"epoch": self.checkpoint.epoch, "finish": finish}
         return {"event": "queued", "reason": reason, "epochs": epochs or self.epochs, "resume": resume}
 
-    def resume(self, epochs: int | None) -> Event:
+    def resume(self, epochs: int | None) -> NewQueued:
         """The `queued` event for a resume that was asked for. Raises NothingToResume."""
         if not self.is_final:
             raise NothingToResume(f"job {self.id} is {self.status}")
         if self.checkpoint is None:
             raise NothingToResume(f"job {self.id} ended before its first checkpoint; start a new training")
-        done, total = self.checkpoint["epoch"], epochs or self.total_epochs or 0
+        done, total = self.checkpoint.epoch, epochs or self.total_epochs or 0
         if done >= total and (epochs is not None or self.status == Status.COMPLETED):
             raise NothingToResume(f'{done} epochs are done already; ask for more: {{"epochs": {done + 1}}} or above')
         return self.next_attempt(reason="resumed", epochs=epochs)
 
-    def settle(self, event: Event) -> Event:
+    def settle(self, event: NewEvent) -> NewEvent:
         """The event as the log takes it: whatever end comes after an acknowledged cancel is `cancelled`."""
         if self.cancel_requested and event["event"] in FINAL_TYPES:
             return {"event": "cancelled", "reason": "cancelled"}
         return event
 
-    def apply(self, event: Event) -> Self:
-        """The job after this event, which must carry `attempt` and `time`."""
-        changes: dict[str, Any] = {"updated_at": event["time"], "last_seq": event.get("seq", self.last_seq)}
-        if change := _CHANGES.get(event["event"]):
-            changes |= change(self, event)
-        return replace(self, **changes)
+    def apply(self, event: Event) -> "Job":
+        """The job after this event."""
+        seq = event["seq"] if "seq" in event else self.last_seq  # noqa: SIM401 (mypy follows `in`)
+        job = replace(self, updated_at=event["time"], last_seq=seq)
+        match event["event"]:
+            case "queued":
+                return _queued(job, event)
+            case "started":
+                return _started(job, event)
+            case "queue_position":
+                return replace(job, queue_position=event["queue_position"])
+            case "phase":
+                return replace(job, phase=event["phase"], finishing=job.finishing or event["phase"] == "finishing")
+            case "dataset":
+                return replace(job, dataset=_counts(event))
+            case "log":
+                return replace(job, log_bytes=job.log_bytes + sum(len(line.encode()) + 1 for line in event["lines"]))
+            case "tick":
+                return replace(job, progress=event, save_dir=event["save_dir"])
+            case "checkpoint":
+                return replace(job, saved=Checkpoint(event["epoch"], event["total_epochs"]))
+            case "epoch_end":
+                return _epoch_end(job, event)
+            case "train_end":
+                return _train_end(job, event)
+            case "interrupted":
+                return _interrupted(job, event)
+            case "completed" | "failed" | "cancelled":
+                return _ended(job, event)
+            case "image" | "class_results":
+                return job
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> Snapshot:
         """What `GET /jobs/<id>` answers."""
         return {
             "job_id": self.id,
+            "kind": self.kind,
             "number": self.number,
             "status": self.status,
             "phase": self.phase,
@@ -201,24 +336,23 @@ class Job:
             "links": links(self.id),
         }
 
-    def _resumable(self) -> dict[str, Any] | None:
+    def _resumable(self) -> Resumable | None:
         """From which epoch a resume goes on, to which, and whether it needs a new total; None: there is no resuming."""
         if not self.is_final or self.checkpoint is None:
             return None
-        done, total = self.checkpoint["epoch"], self.total_epochs or 0
-        return {"epoch": done, "epochs": total, "needs_epochs": self.status == Status.COMPLETED and done >= total}
+        done, total = self.checkpoint.epoch, self.total_epochs or 0
+        return Resumable(done, total, needs_epochs=self.status == Status.COMPLETED and done >= total)
 
     def to_json(self) -> bytes:
-        return encode(asdict(self))
+        return encode(self)
 
     @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Fields of other versions of the service are left out."""
-        state = {name: value for name, value in orjson.loads(data).items() if name in _FIELDS}
-        return cls(**{**state, "status": Status(state["status"])})
+    def from_json(cls, data: bytes) -> "Job":
+        """Fields of other versions of the service are left out. Raises ValueError."""
+        return _JOB.validate_json(data)
 
 
-_FIELDS = frozenset(field.name for field in fields(Job))
+_JOB = TypeAdapter(Job)
 
 
 def links(job_id: str) -> dict[str, str]:
@@ -227,109 +361,106 @@ def links(job_id: str) -> dict[str, str]:
     return {"self": base, **{name: f"{base}/{name}" for name in ("events", "logs", "artifacts", *ACTIONS)}}
 
 
-def _queued(job: Job, event: Event) -> dict[str, Any]:
-    cleared = ("phase", "reason", "error", "failure", "score", "started_at", "ended_at", "pid", "pid_started", "saved")
-    flags = ("finishing", "interrupted", "cancel_requested", "left")
-    changes = dict.fromkeys(cleared) | dict.fromkeys(flags, False)
-    if event.get("reason") != "interrupted":  # somebody wants it to go on
-        changes |= {"stop_requested": False, "fruitless_attempts": 0}
-    own = {"reason": event.get("reason"), "epochs": event.get("epochs")}
-    resume = event.get("resume")
-    changes |= {"finish": bool(resume and resume["finish"]), "checkpoint": _going_on(job, resume)}
-    return {**changes, "status": Status.QUEUED, "attempt": event["attempt"], **own}
+# What an event makes of a job
 
 
-def _going_on(job: Job, resume: dict[str, Any] | None) -> dict[str, Any] | None:
+def _queued(job: Job, event: Queued) -> Job:
+    reason, resume = event.get("reason"), event.get("resume")
+    if reason != "interrupted":  # somebody wants it to go on
+        job = replace(job, stop_requested=False, fruitless_attempts=0)
+    return replace(
+        job,
+        status=Status.QUEUED,
+        attempt=event["attempt"],
+        reason=reason,
+        epochs=event.get("epochs"),
+        finish=resume is not None and resume["finish"],
+        checkpoint=_going_on(job, resume),
+        phase=None,
+        error=None,
+        failure=None,
+        score=None,
+        started_at=None,
+        ended_at=None,
+        pid=None,
+        pid_started=None,
+        saved=None,
+        finishing=False,
+        interrupted=False,
+        cancel_requested=False,
+        left=False,
+    )
+
+
+def _going_on(job: Job, resume: Resuming | None) -> Checkpoint | None:
     """The checkpoint that an attempt goes on from."""
-    return {**(job.checkpoint or {}), "epoch": resume["epoch"]} if resume else None
+    return replace(job.checkpoint, epoch=resume["epoch"]) if resume and job.checkpoint else None
 
 
-def _started(job: Job, event: Event) -> dict[str, Any]:
-    return {
-        "status": Status.RUNNING,
-        "phase": "starting",
-        "reason": None,
-        "queue_position": None,
-        "started_at": event["time"],
-        "pid": event.get("pid"),
-        "pid_started": event.get("pid_started"),
-    }
+def _started(job: Job, event: Started) -> Job:
+    return replace(
+        job,
+        status=Status.RUNNING,
+        phase="starting",
+        reason=None,
+        queue_position=None,
+        started_at=event["time"],
+        pid=event["pid"],
+        pid_started=event["pid_started"],
+    )
 
 
-def _progress(job: Job, event: Event) -> dict[str, Any]:
-    return {"progress": event, "save_dir": event.get("save_dir")}
+def _epoch_end(job: Job, event: EpochEnd) -> Job:
+    epoch, fitness, best = event["epoch"], event["fitness"], job.best
+    if fitness is not None and fitness == event["best_fitness"]:  # the condition under which best.pt is written
+        best = Best(epoch, fitness, event["metrics"])
+    checkpoint = job.saved if job.saved is not None and job.saved.epoch == epoch else job.checkpoint
+    return replace(job, progress=event, save_dir=event["save_dir"], best=best, checkpoint=checkpoint)
 
 
-def _train_end(job: Job, event: Event) -> dict[str, Any]:
-    score = event.get("score")
-    best = {"epoch": event.get("best_epoch"), "fitness": score, "metrics": event.get("metrics")}
-    return {**_progress(job, event), "score": score, "best": best}
+def _train_end(job: Job, event: TrainEnd) -> Job:
+    best = Best(event["best_epoch"], event["score"], event["metrics"])
+    return replace(job, progress=event, save_dir=event["save_dir"], score=event["score"], best=best)
 
 
-def _phase(job: Job, event: Event) -> dict[str, Any]:
-    phase = event.get("phase")
-    return {"phase": phase, **({"finishing": True} if phase == "finishing" else {})}
-
-
-def _dataset(job: Job, event: Event) -> dict[str, Any]:
+def _counts(event: events.Dataset) -> DatasetCounts:
     """The counts only, and not more of them than there can be: this is in each list of jobs."""
-    splits, told = event.get("splits"), event.get("warnings")
-    splits = splits if isinstance(splits, dict) else {}
-    counts = {
-        name[:MAX_SPLIT_NAME]: {count: split[count] for count in COUNTS if isinstance(split.get(count), int)}
-        for name, split in islice(splits.items(), MAX_SPLITS)
-        if isinstance(split, dict)
-    }
-    warnings = [str(text)[:MAX_WARNING] for text in told[:MAX_WARNINGS]] if isinstance(told, list) else []
-    return {"dataset": {"seq": event.get("seq"), "splits": counts, "warnings": warnings}}
+    splits = {name[:MAX_SPLIT_NAME]: _split(split) for name, split in islice(event["splits"].items(), MAX_SPLITS)}
+    return DatasetCounts(event["seq"], splits, [text[:MAX_WARNING] for text in event["warnings"][:MAX_WARNINGS]])
 
 
-def _log(job: Job, event: Event) -> dict[str, Any]:
-    return {"log_bytes": job.log_bytes + sum(len(str(line).encode()) + 1 for line in event.get("lines") or ())}
-
-
-def _checkpoint(job: Job, event: Event) -> dict[str, Any]:
-    told = {name: event.get(name) for name in ("epoch", "total_epochs")}
-    return {"saved": told} if all(isinstance(value, int) for value in told.values()) else {}
-
-
-def _epoch_end(job: Job, event: Event) -> dict[str, Any]:
-    known = job.saved is not None and job.saved["epoch"] == event.get("epoch")
-    fitness = event.get("fitness")
-    # The condition under which best.pt is written.
-    is_best = fitness is not None and fitness == event.get("best_fitness")
-    best = {"epoch": event.get("epoch"), "fitness": fitness, "metrics": event.get("metrics")} if is_best else job.best
-    return {**_progress(job, event), "best": best, **({"checkpoint": job.saved} if known else {})}
-
-
-def _interrupted(job: Job, event: Event) -> dict[str, Any]:
-    got_on = job.saved is not None and job.saved == job.checkpoint
-    fruitless = 0 if got_on else job.fruitless_attempts + (not event.get("planned"))
-    return {"interrupted": True, "fruitless_attempts": fruitless}
-
-
-def _ended(job: Job, event: Event) -> dict[str, Any]:
+def _split(split: Split) -> SplitCounts:
     return {
-        "status": Status(event["event"]),
-        "phase": None,
-        "queue_position": None,
-        "ended_at": event["time"],
-        **{name: event[name] for name in ("reason", "error", "failure", "score", "save_dir") if name in event},
+        "images": split["images"],
+        "labelled": split["labelled"],
+        "background": split["background"],
+        "missing": split["missing"],
+        "dropped": split["dropped"],
+        "corrupt": split["corrupt"],
+        "duplicates": split["duplicates"],
+        "instances": split["instances"],
     }
 
 
-#: Event type → the fields that it changes.
-_CHANGES: dict[str, Callable[[Job, Event], dict[str, Any]]] = {
-    "queued": _queued,
-    "started": _started,
-    "phase": _phase,
-    "dataset": _dataset,
-    "log": _log,
-    "checkpoint": _checkpoint,
-    "queue_position": lambda job, event: {"queue_position": event.get("queue_position")},
-    "tick": _progress,
-    "epoch_end": _epoch_end,
-    "interrupted": _interrupted,
-    "train_end": _train_end,
-    **dict.fromkeys(FINAL_TYPES, _ended),
-}
+def _interrupted(job: Job, event: Interrupted) -> Job:
+    got_on = job.saved is not None and job.saved == job.checkpoint
+    fruitless = 0 if got_on else job.fruitless_attempts + (not event["planned"])
+    return replace(job, interrupted=True, fruitless_attempts=fruitless)
+
+
+def _ended(job: Job, event: FinalEvent) -> Job:
+    job = replace(
+        job,
+        status=Status(event["event"]),
+        phase=None,
+        queue_position=None,
+        ended_at=event["time"],
+        reason=event["reason"],
+    )
+    match event["event"]:
+        case "completed":
+            return replace(job, score=event.get("score", job.score), save_dir=event.get("save_dir", job.save_dir))
+        case "failed":
+            return replace(job, error=event["error"], failure=event["failure"])
+        case "cancelled":
+            return job

@@ -10,20 +10,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from orjson import loads
 
 from AI.model_trainer.checkpoints import generation, generations
 from service.errors import NothingToResume, NotReady, QueueFull, StoreUnavailable
-from service.events import Event
+from service.events import NewEvent
 from service.failures import failed
 from service.job import MAX_FRUITLESS_ATTEMPTS, Job
 from service.job_queue import WaitingLine
 from service.store.store import Store
 from service.workers.launcher import Launcher
 from service.workers.limits import Limits
-from service.workers.output import TAIL_LINES
+from service.workers.output import TAIL_LINES, Written
 from service.workers.processes import ProcessGroup
 from service.workers.spec import Bounds, Resume, TrainSpec
 from service.workers.supervisor import LEAVE_SECONDS, Supervisor
@@ -100,7 +99,7 @@ class Runner:
         """Whether a job that was left can just wait on: nothing ran, and what it is to go on from is there."""
         if job.status != "queued" or job.cancel_requested or job.interrupted:
             return False
-        return job.checkpoint is None or self._kept_epoch(job) == job.checkpoint["epoch"]
+        return job.checkpoint is None or self._kept_epoch(job) == job.checkpoint.epoch
 
     def _settle(self, job: Job) -> bool:
         """End an attempt that the service has left, its processes first; whether the job goes on.
@@ -130,7 +129,7 @@ class Runner:
         self._append(job, failed("interrupted", why, log_tail=lines[-TAIL_LINES:]))
         return False
 
-    def _append(self, job: Job, event: Event, *, attempt: int | None = None) -> Job:
+    def _append(self, job: Job, event: NewEvent, *, attempt: int | None = None) -> Job:
         """The job once the event is in the log."""
         return self._store.append(job.id, attempt or job.attempt, event).result()
 
@@ -274,8 +273,8 @@ class Runner:
                 self._store.place(self._waiting)
 
     def _run(self, job: Job, device: str | None) -> None:
-        def publish(event: Event) -> Any:
-            return self._store.append(job.id, job.attempt, event)
+        def publish(event: NewEvent, time: float | None = None) -> Written:
+            return self._store.append(job.id, job.attempt, event, time)
 
         def ended() -> None:
             with self._lock:
@@ -300,7 +299,7 @@ class Runner:
         if job.checkpoint is None:
             return None
         kept = [generation.epoch for generation in generations(self._checkpoints(job))]
-        known = [epoch for epoch in kept if epoch <= job.checkpoint["epoch"]]
+        known = [epoch for epoch in kept if epoch <= job.checkpoint.epoch]
         return next(iter(known or kept[-1:]), None)
 
     def _folder(self, job: Job) -> Path:
@@ -313,7 +312,7 @@ class Runner:
         """What an attempt begins with, as its `queued` said; None for the first epoch."""
         if job.attempt == 1 or job.checkpoint is None:
             return None
-        last = generation(self._checkpoints(job), job.checkpoint["epoch"]).last
+        last = generation(self._checkpoints(job), job.checkpoint.epoch).last
         return Resume(checkpoint=last, only_evaluate=job.finish)
 
     def _bounds(self, job: Job) -> Bounds:

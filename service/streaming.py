@@ -10,8 +10,8 @@ import itertools
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from anyio import to_thread
 
@@ -306,7 +306,7 @@ class Board(Topic):
         while self._newest and (next(iter(self._newest.values()))[0].seq or 0) <= lowest:
             del self._newest[next(iter(self._newest))]
 
-    def _news(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    def _news(self) -> Iterator[tuple[str, str, Mapping[str, object]]]:
         """Of whom, of what kind, and what is to be said; the places last, since they are newer than the snapshots."""
         for job in self._changed.values():
             yield (job.id, "deleted", {"job_id": job.id}) if job.deleted else (job.id, "job", job.snapshot())
@@ -314,7 +314,7 @@ class Board(Topic):
             places = self.hub.log.places
             yield "", "positions", {"order": places[:BOARD_PLACES], "waiting": len(places)}
 
-    def _frame(self, number: int, of: str, kind: str, content: dict[str, Any]) -> Frame:
+    def _frame(self, number: int, of: str, kind: str, content: Mapping[str, object]) -> Frame:
         record = Record(number, kind, encode({"event": kind, **content}))
         self._newest.pop(of, None)  # so that the newest stand last
         self._newest[of] = (record, b"event: %b\ndata: %b\n\n" % (kind.encode(), record.data))

@@ -49,7 +49,8 @@ def learn(spec, emit, should_stop):
 
 def look(spec, emit, should_stop):
     """Looks through a dataset, or says that it does: as many images are dropped as the name of its folder says."""
-    return {"task": spec.task or "detect", **census(int(Path(spec.fit_params["data"]).parent.name))}
+    dropped = int(Path(spec.fit_params["data"]).parent.name)
+    return {"checked": {"task": spec.task or "detect", **census(dropped)}}
 
 
 def census(dropped):
@@ -152,7 +153,7 @@ class _Told:
         times = {"elapsed_seconds": elapsed, "remaining_seconds": left, "images_per_second": 205 + 9 * math.sin(epoch)}
         numbers = {"losses": self.losses(epoch), "lr": self.rate(epoch), "machine": self.machine(epoch)}
         where = {**self.where(epoch - 1), "epoch": epoch, "batch": batch, "batches": 8}
-        self.emit({"event": "tick", **where, **times, **numbers})
+        self.emit({"event": "tick", **where, "val_batch": None, "val_batches": None, **times, **numbers})
 
     def epoch(self, epoch, pause):
         self.phase("training", epoch - 1)
@@ -170,7 +171,8 @@ class _Told:
         }
         scores = {"fitness": fitness, "best_fitness": best}
         save(self.spec.folder, epoch, 10, lambda: None)
-        self.emit({"event": "checkpoint", **self.where(epoch)})
+        files = {"last": str(self.run / "last.pt"), "best": None, "kept": None, "size_bytes": 10, "fitness": fitness}
+        self.emit({"event": "checkpoint", **self.where(epoch), **files})
         self.emit({"event": "epoch_end", **self.where(epoch), **results, **scores, **speed})
         if self.spec.fit_params.get("preview"):
             self.picture(f"epoch_{epoch:04}.jpg", "preview", epoch)

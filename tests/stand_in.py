@@ -4,6 +4,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from service.job import Job
+from tests import said
 from tests.conftest import Running
 
 
@@ -13,11 +14,11 @@ def create(service: Running, name: str = "job") -> None:
 
 
 def append(service: Running, count: int = 1, name: str = "job", **fields: Any) -> "Future[Job]":
-    """Log `count` events that count up."""
-    event = {"event": "log", "lines": ["x"], **fields}
-    done = [service.state["store"].append(name, 1, {**event, "number": number}) for number in range(count)]
+    """Log `count` lines."""
+    event = {**said.log("x"), **fields}
+    done = [service.state["store"].append(name, 1, event) for _ in range(count)]
     return done[-1]
 
 
 def finish(service: Running, name: str = "job") -> None:
-    service.state["store"].append(name, 1, {"event": "completed", "score": 1.0}).result()
+    service.state["store"].append(name, 1, said.completed(1.0)).result()

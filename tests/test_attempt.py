@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.events import FINAL_TYPES, Event
+from service.events import FINAL_TYPES, NewEvent, WorkerEvent
 from service.workers import actions as do
 from service.workers import inputs as on
 from service.workers import steps
@@ -18,22 +18,23 @@ from service.workers.inputs import Input
 from service.workers.spec import BEGIN, CANCEL, Bounds
 from service.workers.transitions import step
 from service.workers.verdict import Exit
+from tests import said
 
-COMPLETED: Event = {"event": "completed", "reason": "finished"}
-FAILED: Event = {"event": "failed", "reason": "error", "error": "no such luck"}
-EVENTS: list[Event] = [
+COMPLETED: WorkerEvent = {"event": "completed", "reason": "finished"}
+FAILED: WorkerEvent = {"event": "failed", "reason": "error", "error": "no such luck"}
+EVENTS: list[WorkerEvent] = [
     COMPLETED,
     FAILED,
-    {"event": "log", "stream": "stdout", "level": "info", "lines": ["a line"]},
-    *({"event": "tick", "epoch": epoch, "batch": 1} for epoch in (1, 2)),
-    *({"event": "epoch_end", "epoch": epoch} for epoch in (1, 2)),
+    said.log("a line"),
+    *(said.tick(epoch, batch=1) for epoch in (1, 2)),
+    *(said.epoch_end(epoch) for epoch in (1, 2)),
 ]
 EXITS = [Exit(code=0), Exit(code=-9), Exit(code=3), Exit(code=None)]
 ANYTHING: list[Input] = [
     *(on.StopAsked(), on.CancelAsked(), on.Abandoned(), on.Rang(), on.NotStarted(), on.Recorded(), on.Printed()),
     *(on.Started(7, "boot:1"), on.QueueEnded(), on.PipesEnded(), on.ForkserverGone(), on.WorkerGone()),
     *(on.Broke("a fault"), on.TimePassed(True), on.TimePassed(False), on.Drained(True), on.Drained(False)),
-    *(on.Said(event) for event in EVENTS),
+    *(on.Said(event, 1.0) for event in EVENTS),
     *(on.Cleared(gone, how) for gone in (True, False) for how in EXITS),
 ]
 BOUNDS = [Bounds(), Bounds(stalled_seconds=3.0), Bounds(runtime_seconds=20.0), Bounds(grace_seconds=0.0)]
@@ -46,8 +47,8 @@ class Watched:
     def __init__(self, bounds: Bounds = Bounds()) -> None:  # noqa: B008 (immutable)
         self.attempt = Attempt(bounds=bounds)
         self.now = 1_000.0
-        self.published: list[Event] = []
-        self.finals: list[Event | None] = []
+        self.published: list[NewEvent] = []
+        self.finals: list[NewEvent | None] = []
         self.requests: list[bytes] = []
         self.kill_by = math.inf
         self.steps = 0
@@ -114,7 +115,7 @@ class World(Watched):
         self.wanted, self.alive, self.forkserver_alive, self.known_dead = True, False, True, False
         self.words, self.epoch, self.queue_ended, self.told_outcome = 3, 0, False, False
         self.tries = 0
-        self.last_outcome: Event | None = None
+        self.last_outcome: WorkerEvent | None = None
         self.due: list[float] = []
         self.asked_at = math.inf
 
@@ -186,7 +187,7 @@ class World(Watched):
             self.epoch += 1
             event = {**EVENTS[choice % 7], "epoch": self.epoch}
             self.last_outcome = event if event["event"] in FINAL_TYPES else self.last_outcome
-            self._act(on.Said(event))
+            self._act(on.Said(event, 1.0))
 
     def _die(self, choice: int) -> None:
         self.alive = choice % 4 > 0

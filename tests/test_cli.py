@@ -37,7 +37,7 @@ async def test_sigterm_ends_open_streams_cleanly_and_every_worker(tmp_path: Path
         asyncio.TaskGroup() as group,
     ):
         job_id = await service.submit(data)
-        pid = (await service.first_epoch(job_id))["metrics"]["pid"]
+        pid = int((await service.first_epoch(job_id))["metrics"]["pid"])
         opened: list[asyncio.StreamWriter] = []
 
         async def read(path: str) -> bytes:
@@ -106,7 +106,7 @@ async def test_a_killed_service_loses_no_job_and_no_event(tmp_path: Path) -> Non
         )
         everything = await service.events(running)
         assert everything[: len(before["events"])] == before["events"]
-        assert gone(epoch["metrics"]["pid"])
+        assert gone(int(epoch["metrics"]["pid"]))
         for job_id in queued:
             assert (await service.events(job_id))[-1]["event"] == "completed"
         service.process.send_signal(signal.SIGTERM)

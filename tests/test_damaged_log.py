@@ -24,6 +24,7 @@ from service.store.mend import LOST, mend
 from service.store.retention import Retention
 from service.store.store import Store
 from service.web import server
+from tests import said
 from tests.conftest import serve
 from tests.process import ROOT
 
@@ -36,8 +37,8 @@ def make(data: Path) -> Path:
     for number in range(20):
         store.create(Job(id=f"job{number}", request={"model": "m", "fit_params": {"data": "x" * 3_000}}))
         for _ in range(20):
-            store.append(f"job{number}", 1, {"event": "log", "lines": ["x" * 500]})
-        store.append(f"job{number}", 1, {"event": "failed"}).result()
+            store.append(f"job{number}", 1, said.log("x" * 500))
+        store.append(f"job{number}", 1, said.failed()).result()
     store.close()
     return data / "log.db"
 

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from service.store.store import Store
+from tests import said
 
 ROOT = Path(__file__).parent.parent
 MARK = "DEMO_TEST_MARK"
@@ -58,7 +59,7 @@ def left_after(mark, seconds):
 
 
 def say_one_epoch_and_hang(spec, emit, should_stop):
-    emit({"event": "epoch_end", "epoch": 1, "total_epochs": 2, "metrics": {}, "save_dir": ""})
+    emit(said.epoch_end(1, 2))
     time.sleep(600)
 
 

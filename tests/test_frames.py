@@ -127,7 +127,7 @@ async def test_any_text_survives_the_way_from_a_worker_to_a_reader(service: Runn
     async with httpx_sse.aconnect_sse(service.http, "GET", f"/jobs/{job_id}/events") as source:
         async for event in source.aiter_sse():
             if event.event == "epoch_end":
-                found.append(json.loads(event.data)["metrics"]["text"])
+                found.append(json.loads(event.data)["save_dir"])
             if event.event in ("completed", "failed"):
                 break
     assert found == [readable(text) for text in NASTY]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StoreUnavailable
+from tests import said
 from tests.client import until
 from tests.conftest import serve
 from tests.events import epochs
@@ -53,7 +54,7 @@ def test_a_final_event_is_tried_until_there_is_room(small: Path, tmp_path: Path)
     filler = fill(small)
     pid = house.store.job(job_id).pid or 0
     while house.store.failing is None:  # what has room in the log's own pages is still written
-        house.store.append(job_id, 1, {"event": "log", "lines": ["x" * 60_000]})
+        house.store.append(job_id, 1, said.log("x" * 60_000))
         house.until(lambda: house.store.waiting == 0 or house.store.failing)
     (tmp_path / "gate").touch()
     house.until(lambda: gone(pid))

@@ -17,7 +17,13 @@ from tests.events import epochs, finals
 from tests.house import House
 from tests.process import family
 
-FAULTS = [None, ["starting", 0, "raise"], ["training", 2, "kill"], ["saving", 2, "exit"], ["validating", 1, "hang"]]
+FAULTS = [
+    None,
+    ["checking_data", 0, "raise"],
+    ["training", 2, "kill"],
+    ["saving", 2, "exit"],
+    ["validating", 1, "hang"],
+]
 
 
 class Lifecycle(RuleBasedStateMachine):

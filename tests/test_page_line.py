@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Browser
 
 from service.job import Job, Status
+from tests import said
 from tests.browser import Tab, at_epoch, logged_epochs, start, tab
 from tests.client import until
 from tests.conftest import Running, serve
@@ -96,7 +97,7 @@ async def test_a_job_that_is_resumed_goes_on_in_the_open_page(page: Tab, shown: 
         where = {"epoch": number, "total_epochs": 5, "save_dir": ""}
         return {"event": "epoch_end", **where, **results, "fitness": 0.1, "best_fitness": 0.5}
 
-    for event in ({"event": "queued"}, {"event": "started", "pid": 0, "pid_started": ""}, *map(epoch, (3, 4))):
+    for event in (said.queued(), {"event": "started", "pid": 0, "pid_started": ""}, *map(epoch, (3, 4))):
         await asyncio.to_thread(tell, event)
     await page.sees("attempt 2")
     await page.badge("Live")

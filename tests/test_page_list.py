@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from service.job import Job
+from tests import said
 from tests.browser import Tab, at_epoch, start, tab
 from tests.conftest import Running, serve
 
@@ -306,9 +307,9 @@ async def test_counts_filters_and_search_are_of_all_trainings(browser: Browser, 
         await page.sees("100 of 111")  # 1, 10 to 19, 100 to 199
         await page.page.get_by_role("button", name="Show older").click()
         await expect(rows).to_have_count(111)
-        store.append("job-150-", 1, {"event": "failed", "reason": "error", "error": "no"}).result()
+        store.append("job-150-", 1, said.failed()).result()
         await expect(status.get_by_role("button")).to_have_text(["all111", "queued109", "failed1", "cancelled1"])
-        store.append("job-151-", 1, {"event": "cancelled"}).result()
+        store.append("job-151-", 1, said.cancelled()).result()
         store.delete("job-151-")
         await expect(status.get_by_role("button", name="all")).to_have_text("all110")
         await expect(rows).to_have_count(110)

@@ -12,6 +12,7 @@ import pytest
 from service.errors import QueueFull
 from service.job import Job
 from service.workers.supervisor import Supervisor
+from tests import said
 from tests.client import follow, until
 from tests.conftest import Running, serve
 from tests.events import epochs
@@ -63,7 +64,7 @@ def test_a_clock_that_is_set_back_turns_nothing_around(tmp_path: Path, monkeypat
         then = functools.partial(float, time.time() - 3_600 * hours)
         monkeypatch.setattr("service.store.transaction.time.time", then)
         jobs.append(submit(house, "count", f"job{hours}"))
-        house.store.append(jobs[-1], 1, {"event": "log", "lines": []}).result()
+        house.store.append(jobs[-1], 1, said.log()).result()
         assert house.store.places == tuple(jobs)
     monkeypatch.undo()
     house.close()

@@ -13,6 +13,7 @@ from service.errors import JobNotFinal, JobNotFound
 from service.job import Job
 from service.store.retention import AgeClock, Retention
 from service.store.store import Store
+from tests import said
 from tests.client import until
 from tests.conftest import Running
 from tests.house import House
@@ -157,7 +158,7 @@ def test_a_tenth_of_the_jobs_goes_for_its_age_in_an_hour(house: House, caplog: p
     jobs = [f"job{number}" for number in range(21)]
     for name in jobs:
         house.store.create(Job(id=name, request={}))
-        house.store.append(name, 1, {"event": "failed"}).result()
+        house.store.append(name, 1, said.failed()).result()
     retention, times = keeper(house, keep_days=1), Times(time.time() + 2 * 86_400)
     retention._ages = times.clock
     retention._expire()

@@ -159,7 +159,7 @@ def test_two_slots_run_two_jobs(tmp_path: Path) -> None:
 def test_a_slot_is_free_again_although_a_stranger_holds_a_dead_worker_s_pipes(house: House) -> None:
     job_id = house.submit("leave_a_stranger")
     progress = house.until(lambda: house.store.job(job_id).progress)
-    stranger = psutil.Process(progress["metrics"]["child"])
+    stranger = psutil.Process(int(progress["metrics"]["child"]))
     try:
         final = house.end(job_id)
         assert (final["event"], final["failure"]["exit_code"]) == ("failed", 4)
@@ -175,7 +175,7 @@ def test_a_slot_is_free_again_although_a_stranger_holds_a_dead_worker_s_pipes(ho
 def test_cancel_ends_a_running_job_with_all_its_processes(house: House, tmp_path: Path, do: str) -> None:
     job_id = house.submit(do, gate=str(tmp_path / "never"))
     progress = house.until(lambda: house.store.job(job_id).progress)
-    pids = [house.store.job(job_id).pid, progress["metrics"].get("child")]
+    pids = [house.store.job(job_id).pid, int(progress["metrics"].get("child", 0)) or None]
     assert house.runner.cancel(job_id).cancel_requested
     final = house.end(job_id)
     assert (final["event"], final["reason"]) == ("cancelled", "cancelled")
@@ -318,7 +318,7 @@ def test_a_training_outlives_its_forkserver(house: House, tmp_path: Path, end: s
         ("completed", "finished") if end == "finish" else ("failed", "worker_lost")
     )
     assert gone(pid)
-    assert gone(progress["metrics"]["child"])
+    assert gone(int(progress["metrics"]["child"]))
     assert house.end(house.submit("count"))["event"] == "completed"
 
 
@@ -328,7 +328,7 @@ async def test_a_worker_ends_itself_when_its_service_is_gone(tmp_path: Path) -> 
         "import sys, time, pathlib; from tests.test_runner import House; "
         "house = House(pathlib.Path(sys.argv[1])); job = house.submit('have_children', gate='/nowhere'); "
         "progress = house.until(lambda: house.store.job(job).progress); "
-        "print(house.store.job(job).pid, progress['metrics']['child'], flush=True); time.sleep(600)"
+        "print(house.store.job(job).pid, int(progress['metrics']['child']), flush=True); time.sleep(600)"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, str(tmp_path / "data"), stdout=asyncio.subprocess.PIPE

@@ -1,5 +1,6 @@
 """What a worker is left with."""
 
+import json
 import os
 import re
 import sys
@@ -62,17 +63,19 @@ async def test_a_worker_has_no_more_than_it_needs(tmp_path: Path, monkeypatch: p
     options: dict[str, Any] = {"max_memory_bytes": 3_000_000_000, "max_file_bytes": 50_000_000, "worker_env": ("X",)}
     # A forkserver has the environment of its own start, which another test may have caused.
     async with serve(tmp_path / "data", start_method="spawn", **options) as service:
-        final = (await service.events(await service.submit("look_around")))[-1]
+        job_id = await service.submit("look_around")
+        final = (await service.events(job_id))[-1]
         assert final["event"] == "completed", final["error"]
-        assert [name for name, value in final["environment"].items() if "hunter2" in value] == ["X"]
-        assert final["environment"]["ULTRALYTICS_SAFE_LOAD"] == "1"
-        assert Path(final["environment"]["TORCHINDUCTOR_CACHE_DIR"]).is_relative_to(tmp_path)
-        assert final["environment"]["PATH"] == os.environ["PATH"]
-        data = final["limits"].pop("DATA")
-        assert final["limits"] == {"CORE": [0, 0], "FSIZE": [50_000_000] * 2}
+        found = json.loads((service.data / "jobs" / job_id / "found.json").read_text())
+        assert [name for name, value in found["environment"].items() if "hunter2" in value] == ["X"]
+        assert found["environment"]["ULTRALYTICS_SAFE_LOAD"] == "1"
+        assert Path(found["environment"]["TORCHINDUCTOR_CACHE_DIR"]).is_relative_to(tmp_path)
+        assert found["environment"]["PATH"] == os.environ["PATH"]
+        data = found["limits"].pop("DATA")
+        assert found["limits"] == {"CORE": [0, 0], "FSIZE": [50_000_000] * 2}
         assert data[0] == data[1]
         assert 3_000_000_000 <= data[0] < 5_000_000_000, "with what it began with"
-        assert (final["no_new_privs"], final["own_session"]) == ("1", True)
+        assert (found["no_new_privs"], found["own_session"]) == ("1", True)
         everything = b"".join(path.read_bytes() for path in service.data.rglob("*") if path.is_file())
         assert set(re.findall(rb"hunter2-\w+", everything)) == {b"hunter2-X"}
 

@@ -10,9 +10,10 @@ import orjson
 import pytest
 
 from service.errors import DataDirInUse, JobFinal, JobNotFound, LogClosed, LogDamaged, StaleAttempt, StoreUnavailable
-from service.job import Job, Status
+from service.job import Best, Job, Status
 from service.store.store import Store, listing
 from service.store.transaction import Change
+from tests import said
 from tests.client import until
 
 
@@ -21,7 +22,7 @@ def job(name: str = "a") -> Job:
 
 
 def log(line: str) -> dict[str, object]:
-    return {"event": "log", "lines": [line]}
+    return said.log(line)
 
 
 def test_a_new_job_has_its_queued_event_as_number_one(store: Store) -> None:
@@ -44,7 +45,7 @@ def test_numbers_have_no_holes_whoever_appends(store: Store) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    store.append("a", 1, {"event": "completed"}).result()
+    store.append("a", 1, said.completed()).result()
     records = [*store.read("a", 0, 600), *store.read("a", 600, 600)]
     assert [record.seq for record in records] == list(range(1, 1003))
     lines = [orjson.loads(record.data)["lines"][0] for record in records[1:-1]]
@@ -54,7 +55,7 @@ def test_numbers_have_no_holes_whoever_appends(store: Store) -> None:
 
 def test_a_tick_is_not_logged_but_is_in_the_snapshot(store: Store) -> None:
     store.create(job())
-    after = store.append("a", 1, {"event": "tick", "epoch": 2, "losses": {"box": float("nan")}}).result()
+    after = store.append("a", 1, said.tick(2, losses={"box": float("nan")})).result()
     assert after.last_seq == 1
     assert len(store.read("a")) == 1
     progress = store.job("a").snapshot()["progress"]
@@ -63,10 +64,10 @@ def test_a_tick_is_not_logged_but_is_in_the_snapshot(store: Store) -> None:
 
 def test_exactly_one_final_event_ends_an_attempt(store: Store) -> None:
     store.create(job())
-    store.append("a", 1, {"event": "completed", "score": 0.5, "reason": "finished"}).result()
+    store.append("a", 1, said.completed(0.5)).result()
     for late in ("failed", "completed", "cancelled", "log", "tick", "interrupted"):
         with pytest.raises(LogClosed):
-            store.append("a", 1, {"event": late}).result()
+            store.append("a", 1, said.__dict__[late]()).result()
     assert store.job("a").status == "completed"
     assert store.job("a").score == 0.5
     assert store.job("a").last_seq == 2
@@ -74,29 +75,29 @@ def test_exactly_one_final_event_ends_an_attempt(store: Store) -> None:
 
 def test_the_next_attempt_goes_on_in_the_same_log(store: Store) -> None:
     store.create(job())
-    store.append("a", 1, {"event": "failed", "error": "no", "reason": "error"}).result()
+    store.append("a", 1, said.failed()).result()
     with pytest.raises(StaleAttempt):
-        store.append("a", 3, {"event": "queued"}).result()
-    again = store.append("a", 2, {"event": "queued"}).result()
+        store.append("a", 3, said.queued()).result()
+    again = store.append("a", 2, said.queued()).result()
     assert (again.status, again.attempt, again.error, again.last_seq) == ("queued", 2, None, 3)
     with pytest.raises(StaleAttempt):
         store.append("a", 1, log("from a zombie")).result()
     with pytest.raises(LogClosed):
-        store.append("a", 2, {"event": "queued"}).result()
+        store.append("a", 2, said.queued()).result()
 
 
 def test_whatever_ends_an_acknowledged_cancel_is_cancelled(store: Store) -> None:
     store.create(job())
     assert store.request_cancel("a").cancel_requested
     assert store.request_cancel("a").cancel_requested
-    ended = store.append("a", 1, {"event": "completed", "score": 1.0}).result()
+    ended = store.append("a", 1, said.completed(1.0)).result()
     assert (ended.status, ended.score) == ("cancelled", None)
     assert store.request_cancel("a").status == "cancelled"
 
 
 def test_a_job_that_ended_by_itself_cannot_be_cancelled(store: Store) -> None:
     store.create(job())
-    store.append("a", 1, {"event": "completed"}).result()
+    store.append("a", 1, said.completed()).result()
     with pytest.raises(JobFinal):
         store.request_cancel("a")
     with pytest.raises(JobNotFound):
@@ -132,8 +133,8 @@ def test_a_reopened_store_has_every_event_and_goes_on_counting(tmp_path: Path) -
     first = Store(tmp_path)
     first.create(job("a"))
     first.create(job("b"))
-    first.append("a", 1, {"event": "started", "pid": 1, "pid_started": 2.0})
-    first.append("b", 1, {"event": "completed"}).result()
+    first.append("a", 1, said.started(1, "2.0"))
+    first.append("b", 1, said.completed()).result()
     before = first.job("a").snapshot()
     first.close()
     second = Store(tmp_path)
@@ -154,7 +155,7 @@ def test_a_data_folder_has_one_owner(tmp_path: Path) -> None:
 def test_jobs_are_listed_newest_first_in_pages(store: Store) -> None:
     for number in range(5):
         store.create(job(f"j{number}"))
-    store.append("j1", 1, {"event": "completed"}).result()
+    store.append("j1", 1, said.completed()).result()
     assert [found.id for found in store.jobs(limit=2)] == ["j4", "j3"]
     assert [found.id for found in store.jobs(before=4, limit=10)] == ["j2", "j1", "j0"]
     assert [found.id for found in store.jobs(statuses=["completed"])] == ["j1"]
@@ -165,7 +166,7 @@ def test_jobs_are_found_by_the_words_in_their_id_model_and_dataset(store: Store)
     for number, data in enumerate(sets):
         request = {"model": f"YOLO11{'ns'[number % 2]}.pt", "fit_params": {"data": data}}
         store.create(Job(id=f"j{number}", request=request))
-    store.append("j1", 1, {"event": "failed"}).result()
+    store.append("j1", 1, said.failed()).result()
 
     def found(search: str, *statuses: str) -> list[str]:
         return [job.id for job in store.jobs(search=search, statuses=statuses)]
@@ -211,13 +212,13 @@ def test_a_place_in_the_queue_is_shown_and_not_written(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.create(job())
     store.place(["x", "y", "a"])
-    store.append("a", 1, {"event": "log", "lines": []}).result()
+    store.append("a", 1, said.log()).result()
     assert store.places == ("x", "y", "a")
     assert [found.queue_position for found in (store.job("a"), *store.jobs(), *store.jobs(statuses=["queued"]))] == [
         3
     ] * 3
     store.place(["y", "a"])
-    store.append("a", 1, {"event": "log", "lines": []}).result()
+    store.append("a", 1, said.log()).result()
     assert store.job("a").queue_position == 2
     store.close()
     again = Store(tmp_path)
@@ -250,7 +251,7 @@ def test_what_cannot_be_written_as_json_is_refused_and_the_log_goes_on(store: St
     for _ in range(300):
         deep = [deep]
     with pytest.raises(TypeError):
-        store.append("a", 1, {"event": "log", "lines": deep}).result()
+        store.append("a", 1, {**said.log(), "lines": deep}).result()
     with pytest.raises(TypeError):
         store.create(Job(id="b", request={"model": deep}))
     assert store.append("a", 1, log("on")).result().last_seq == 2
@@ -271,7 +272,7 @@ def test_a_page_ends_early_where_events_are_large(store: Store) -> None:
     store.create(job())
     for _ in range(20):
         store.append("a", 1, log("x" * 50_000))
-    store.append("a", 1, {"event": "completed"}).result()
+    store.append("a", 1, said.completed()).result()
     sizes, after = [], 0
     while records := store.read("a", after):
         sizes.append(sum(len(record.data) for record in records))
@@ -394,13 +395,11 @@ def test_the_best_epoch_is_kept_while_ticks_and_worse_ones_follow(store: Store) 
     store.create(job())
     for epoch, fitness in ((1, 0.2), (2, 0.5), (3, 0.4)):
         best = max(0.5 if epoch > 1 else 0.2, fitness)
-        event = {"event": "epoch_end", "epoch": epoch, "metrics": {"m": fitness}, "fitness": fitness}
-        store.append("a", 1, {**event, "best_fitness": best})
-    store.append("a", 1, {"event": "tick", "epoch": 4, "metrics": {}}).result()
-    assert store.job("a").best == {"epoch": 2, "fitness": 0.5, "metrics": {"m": 0.5}}
-    end = {"event": "train_end", "epoch": 4, "best_epoch": 2, "score": 0.6, "metrics": {"m": 0.6}}
-    store.append("a", 1, end).result()
-    assert store.job("a").best == {"epoch": 2, "fitness": 0.6, "metrics": {"m": 0.6}}
+        store.append("a", 1, said.epoch_end(epoch, metrics={"m": fitness}, fitness=fitness, best_fitness=best))
+    store.append("a", 1, said.tick(4)).result()
+    assert store.job("a").best == Best(2, 0.5, {"m": 0.5})
+    store.append("a", 1, said.train_end(4, best_epoch=2, score=0.6, metrics={"m": 0.6})).result()
+    assert store.job("a").best == Best(2, 0.6, {"m": 0.6})
 
 
 def test_jobs_are_left_though_one_of_them_was_just_deleted(store: Store) -> None:

@@ -19,6 +19,7 @@ import starlette.requests
 
 from service.job import Job
 from service.web import sse_response, uvicorn_wire
+from tests import said
 from tests.client import follow, frames, until
 from tests.conftest import Running, serve
 from tests.sockets import unchunk
@@ -51,7 +52,7 @@ async def test_a_live_stream_gets_what_comes_and_ends_with_the_final_event(servi
     await until(lambda: service.state["hub"].streams == 1)
     for number in range(50):
         append(service)
-        service.state["store"].append("job", 1, {"event": "tick", "epoch": number}).result()
+        service.state["store"].append("job", 1, said.tick(number)).result()
         await asyncio.sleep(0)
     finish(service)
     await asyncio.wait_for(reader, 10)
@@ -87,7 +88,7 @@ def publish_at_a_rate(service: Running, total: int, per_second: int) -> float:
     began = time.monotonic()
     for ten in range(total // 10):
         append(service, 10)
-        service.state["store"].append("job", 1, {"event": "tick"})
+        service.state["store"].append("job", 1, said.tick())
         time.sleep(max(0.0, began + (ten + 1) * 10 / per_second - time.monotonic()))
     seconds = time.monotonic() - began
     finish(service)
@@ -99,8 +100,8 @@ async def test_204_once_the_final_event_was_seen_and_200_again_after_a_resume(se
     finish(service)
     response = await service.http.get("/jobs/job/events", headers={"Last-Event-ID": "2"})
     assert (response.status_code, response.content) == (204, b"")
-    service.state["store"].append("job", 2, {"event": "queued"}).result()
-    service.state["store"].append("job", 2, {"event": "failed"}).result()
+    service.state["store"].append("job", 2, said.queued()).result()
+    service.state["store"].append("job", 2, said.failed()).result()
     events = await service.events("job", 2)
     assert [(event["seq"], event["event"], event["attempt"]) for event in events] == [
         (3, "queued", 2),
@@ -155,8 +156,8 @@ async def test_a_cursor_beyond_the_log_is_told_and_starts_over(service: Running)
 async def test_a_filter_keeps_how_it_ended(service: Running) -> None:
     create(service)
     append(service, 3)
-    service.state["store"].append("job", 1, {"event": "epoch_end", "epoch": 1})
-    service.state["store"].append("job", 1, {"event": "interrupted"})
+    service.state["store"].append("job", 1, said.epoch_end())
+    service.state["store"].append("job", 1, said.interrupted())
     finish(service)
     response = await service.http.get("/jobs/job/events", params={"types": "epoch_end"})
     found = [(fields["id"], fields["event"]) async for fields in frames(response)]
@@ -175,8 +176,8 @@ async def test_a_filtered_live_stream_gets_its_types_only(service: Running) -> N
     await until(lambda: service.state["hub"].streams == 1)
     for number in range(3):
         append(service, 2)
-        service.state["store"].append("job", 1, {"event": "epoch_end", "epoch": number})
-        service.state["store"].append("job", 1, {"event": "tick"}).result()
+        service.state["store"].append("job", 1, said.epoch_end(number))
+        service.state["store"].append("job", 1, said.tick()).result()
         await asyncio.sleep(0)
     finish(service)
     await asyncio.wait_for(reader, 10)
@@ -185,12 +186,12 @@ async def test_a_filtered_live_stream_gets_its_types_only(service: Running) -> N
 
 async def test_nan_reaches_a_reader_as_null(service: Running) -> None:
     create(service)
-    append(service, loss=float("nan"), gain=float("inf"), names=["\ud800", "a\r\nb"], size=2**80)
+    metrics = {"loss": float("nan"), "gain": float("inf"), "size": 2**80}
+    service.state["store"].append("job", 1, said.epoch_end(metrics=metrics, save_dir="\ud800a\r\nb"))
     finish(service)
     event = (await service.events("job"))[1]
-    assert (event["loss"], event["gain"]) == (None, None)
-    assert event["names"] == ["\ufffd", "a\r\nb"]
-    assert event["size"] == float(2**80)
+    assert event["metrics"] == {"loss": None, "gain": None, "size": float(2**80)}
+    assert event["save_dir"] == "\ufffda\r\nb"
 
 
 async def test_a_page_of_json_has_the_same_events(service: Running) -> None:

@@ -23,12 +23,13 @@ import pytest
 
 from AI.model_trainer.checkpoints import generations
 from service.errors import JobNotRunning, NothingToResume
-from service.job import Job
+from service.job import Checkpoint, Job
 from service.store.store import Store
 from service.workers import forkserver
 from service.workers.processes import ProcessGroup, start_of
 from service.workers.spec import TrainSpec
 from service.workers.supervisor import Supervisor
+from tests import said
 from tests.client import follow, until
 from tests.events import epochs, finals
 from tests.house import House
@@ -92,7 +93,7 @@ def test_a_worker_comes_to_grief(house: House, place: str, what: str) -> None:
     reasons = {"kill": "killed", "term": "killed", "exit": "exited", "raise": "error", "segfault": "crashed"}
     assert (final["event"], final["reason"]) == ("failed", reasons[what])
     check_over(house, job_id, "failed")
-    check_goes_on(house, job_id, place != "starting")
+    check_goes_on(house, job_id, place != "checking_data")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_a_cancel_ends_it_wherever_it_is(tmp_path: Path, place: str, what: str) 
     house.runner.cancel(job_id)
     assert house.end(job_id)["event"] == "cancelled"
     check_over(house, job_id, "cancelled")
-    check_goes_on(house, job_id, place != "starting")
+    check_goes_on(house, job_id, place != "checking_data")
     house.close()
 
 
@@ -139,7 +140,7 @@ def test_the_forkserver_dies(tmp_path: Path, place: str) -> None:
     house.runner.cancel(job_id)
     assert house.end(job_id)["event"] == "cancelled"
     check_over(house, job_id, "cancelled")
-    check_goes_on(house, job_id, place != "starting")
+    check_goes_on(house, job_id, place != "checking_data")
     house.close()
 
 
@@ -368,7 +369,7 @@ def test_without_auto_resume_an_interrupted_job_has_failed_and_can_be_resumed(tm
     again.close()
 
 
-@pytest.mark.parametrize("fault", [["starting", 0, "hang"], ["training", 2, "hang"]])
+@pytest.mark.parametrize("fault", [["checking_data", 0, "hang"], ["training", 2, "hang"]])
 def test_three_interruptions_without_a_new_checkpoint_end_a_job(tmp_path: Path, fault: list[Any]) -> None:
     house = House(tmp_path / "data")
     job_id = house.submit("rehearse", epochs=3, fault=fault, always=True)
@@ -415,7 +416,7 @@ def test_a_log_behind_its_checkpoints_tells_the_epoch_that_the_training_goes_on_
         save(tmp_path / "data" / "jobs" / job_id, epoch, 1_000, lambda: None)
     if waits:
         store = Store(tmp_path / "data")
-        job = store.append(job_id, 1, {"event": "interrupted"}).result()
+        job = store.append(job_id, 1, said.interrupted()).result()
         store.append(job_id, 2, job.next_attempt(reason="interrupted")).result()
         store.close()
     again = House(tmp_path / "data")
@@ -430,7 +431,7 @@ def test_a_resume_tells_the_epoch_that_it_goes_on_from(house: House) -> None:
     job_id = house.submit("rehearse", epochs=6, fault=["training", 3, "kill"])
     house.end(job_id)
     shutil.rmtree(house.data / "jobs" / job_id / "checkpoints" / "epoch-000002")
-    assert house.runner.resume(job_id).checkpoint == {"epoch": 1, "total_epochs": 6}
+    assert house.runner.resume(job_id).checkpoint == Checkpoint(1, 6)
     house.end(job_id)
     assert epochs(house.events(job_id)) == [1, 2, 2, 3, 4, 5, 6]
 
@@ -465,15 +466,20 @@ def test_a_final_evaluation_that_the_service_interrupted_is_all_that_is_left(tmp
 def test_only_a_final_evaluation_is_left_however_often_it_is_interrupted() -> None:
     """Of a run that ended before its planned epochs: it had made no progress, say."""
     job = Job(id="x", request={})
-    here = {"attempt": 1, "time": 1.0, "epoch": 4, "total_epochs": 9}
-    for event in ("queued", "started", "checkpoint", "epoch_end"):
-        job = job.apply({"event": event, **here})
-    job = job.apply({"event": "phase", "phase": "finishing", **here})
+    here = {"attempt": 1, "time": 1.0, "seq": 1}
+    for event in (
+        said.queued(),
+        said.started(),
+        said.checkpoint(4, 9),
+        said.epoch_end(4, 9),
+        said.phase("finishing", 4, 9),
+    ):
+        job = job.apply({**event, **here})
     for attempt in (2, 3):
-        job = job.apply({"event": "interrupted", **here})
+        job = job.apply({**said.interrupted(), **here})
         queued = job.next_attempt(reason="interrupted")
         assert queued["resume"] == {"epoch": 4, "finish": True}
-        job = job.apply({**queued, "time": 1.0, "attempt": attempt}).apply({"event": "started", **here})
+        job = job.apply({**queued, **here, "attempt": attempt}).apply({**said.started(), **here})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a boot has no id")
@@ -496,8 +502,7 @@ def test_a_checkpoint_counts_once_its_epoch_is_in_the_log(tmp_path: Path) -> Non
     house = House(tmp_path / "data")
     job = house.store.create(Job(id="torn", request={}))
     for attempt in range(1, 4):
-        told = [{"event": "started"}, {"event": "checkpoint", "epoch": 1, "total_epochs": 2}, {"event": "interrupted"}]
-        for event in told:
+        for event in (said.started(), said.checkpoint(1, 2), said.interrupted()):
             job = house.store.append("torn", attempt, event).result()
         assert job.fruitless_attempts == attempt
         house.store.append("torn", attempt + 1, job.next_attempt(reason="interrupted")).result()

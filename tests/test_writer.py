@@ -11,8 +11,9 @@ from service.errors import StoreUnavailable
 from service.job import Job
 from service.store.store import Store
 from service.store.transaction import Transaction
+from tests import said
 
-LINE = {"event": "log", "lines": ["x"]}
+LINE = said.log("x")
 
 
 def test_an_append_that_comes_beside_the_close_is_written_or_refused(tmp_path: Path) -> None:
@@ -107,10 +108,10 @@ def test_jobs_are_counted_as_they_change(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for name in ("a", "b", "c"):
         store.create(Job(id=name, request={}))
-    store.append("a", 1, {"event": "started"})
-    store.append("b", 1, {"event": "failed"}).result()
+    store.append("a", 1, said.started())
+    store.append("b", 1, said.failed()).result()
     assert store.counts() == {"running": 1, "failed": 1, "queued": 1}
-    store.append("a", 1, {"event": "completed"}).result()
+    store.append("a", 1, said.completed()).result()
     store.delete("b")
     assert store.counts() == {"completed": 1, "queued": 1}
     store.close()

@@ -17,6 +17,7 @@ import zlib
 from pathlib import Path
 
 from AI.model_trainer import checkpoints
+from tests import said
 
 
 def count(spec, emit, should_stop):
@@ -24,22 +25,15 @@ def count(spec, emit, should_stop):
     epochs = spec.hyperparameters.get("epochs", 3)
     print("counting", flush=True)
     for epoch in range(1, epochs + 1):
-        emit({"event": "tick", "epoch": epoch, "total_epochs": epochs, "metrics": {}, "save_dir": str(spec.folder)})
-        emit(
-            {
-                "event": "epoch_end",
-                "epoch": epoch,
-                "total_epochs": epochs,
-                "metrics": {"loss": 1 / epoch, "nothing": float("nan")},
-                "save_dir": str(spec.folder),
-            }
-        )
+        emit(said.tick(epoch, epochs, save_dir=str(spec.folder)))
+        metrics = {"loss": 1 / epoch, "nothing": float("nan")}
+        emit(said.epoch_end(epoch, epochs, metrics=metrics, save_dir=str(spec.folder)))
     return {"score": 0.5}
 
 
 def wait(spec, emit, should_stop):
     """Says one epoch, then waits for a file of the test's."""
-    emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {}, "save_dir": str(spec.folder)})
+    emit(said.epoch_end(save_dir=str(spec.folder)))
     return wait_for_gate(spec)
 
 
@@ -80,7 +74,7 @@ def leave_quietly(spec, emit, should_stop):
 
 def kill_self(spec, emit, should_stop):
     for epoch in range(1, 1001):
-        emit({"event": "epoch_end", "epoch": epoch, "total_epochs": 1000, "metrics": {}, "save_dir": ""})
+        emit(said.epoch_end(epoch, 1000))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -102,14 +96,14 @@ def hang_at_exit(spec, emit, should_stop):
 def have_children(spec, emit, should_stop):
     """Starts a child that outlives it if nobody ends the group, tells its pid, and waits."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {"child": child.pid}, "save_dir": ""})
+    emit(said.epoch_end(metrics={"child": child.pid}))
     return wait_for_gate(spec)
 
 
 def leave_a_stranger(spec, emit, should_stop):
     """Dies, but a child in a session of its own keeps stdout and stderr open."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-    emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {"child": child.pid}, "save_dir": ""})
+    emit(said.epoch_end(metrics={"child": child.pid}))
     sys.exit(4)
 
 
@@ -123,7 +117,7 @@ def flood(spec, emit, should_stop):
     for number in range(20_000):
         print(f"line {number}")
     for number in range(5_000):
-        emit({"event": "tick", "epoch": number, "total_epochs": 5_000, "metrics": {}, "save_dir": ""})
+        emit(said.tick(number, 5_000))
     return {}
 
 
@@ -136,8 +130,10 @@ def flood_and_fail(spec, emit, should_stop):
 def talk_nonsense(spec, emit, should_stop):
     """Writes things that are no events, and one that is too long, into the queue."""
     emit({"event": "completed", "job_id": "somebody else's"} | {"event": "unheard of"})
-    emit({"event": "epoch_end", "epoch": 1, "seq": 77, "job_id": "x", "attempt": 9, "metrics": {}})
-    emit({"event": "log", "lines": ["x" * 2_000_000]})
+    emit({"event": "epoch_end", "epoch": 1})
+    emit({**said.epoch_end(1), "epoch": "1"})
+    emit({**said.epoch_end(1), "seq": 77, "job_id": "x", "attempt": 9, "surprise": [[[[[[[[[[]]]]]]]]]]})
+    emit(said.log("x" * 2_000_000))
     return {}
 
 
@@ -162,12 +158,14 @@ def train_and_count(spec, emit, should_stop):
 
     from service.workers.worker import train
 
-    return {**train(spec, emit, should_stop), "threads": torch.get_num_threads()}
+    result = train(spec, emit, should_stop)
+    print(f"{torch.get_num_threads()} threads", flush=True)
+    return result
 
 
 def wait_in_folder(spec, emit, should_stop):
     """Says one epoch with its pid, then waits for ever."""
-    emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {"pid": os.getpid()}, "save_dir": ""})
+    emit(said.epoch_end(metrics={"pid": os.getpid()}))
     threading.Event().wait()
 
 
@@ -177,14 +175,14 @@ def count_slowly(spec, emit, should_stop):
 
     metrics = {"open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0]}
     for epoch in range(1, 31):
-        emit({"event": "epoch_end", "epoch": epoch, "total_epochs": 30, "metrics": metrics, "save_dir": ""})
+        emit(said.epoch_end(epoch, 30, metrics=metrics))
         time.sleep(0.03)
     return {}
 
 
 def talk_for_ever(spec, emit, should_stop):
     """Says one epoch with its pid, then fills every buffer between here and a reader."""
-    emit({"event": "epoch_end", "epoch": 1, "total_epochs": 1, "metrics": {"pid": os.getpid()}, "save_dir": ""})
+    emit(said.epoch_end(metrics={"pid": os.getpid()}))
     while True:
         print("x" * 1_000, flush=True)
         time.sleep(0.001)
@@ -206,10 +204,11 @@ def rehearse(spec, emit, should_stop):
     }
     fault = wanted.get("fault") if spec.attempt == 1 or wanted.get("always") else None
     resume, total = spec.resume, spec.epochs or wanted["epochs"]
-    here = {"total_epochs": total, "metrics": {}, "save_dir": str(spec.folder)}
+    here = {"save_dir": str(spec.folder)}
 
     def come_to(place, epoch):
-        emit({"event": "phase", "phase": place, "epoch": epoch, **here})
+        """Says so; amid a checkpoint, which is no phase of its own, by a line of the log."""
+        emit(said.log(f"saving {epoch}") if place == "saving" else said.phase(place, epoch, total, **here))
         if fault and fault[:2] == [place, epoch]:
             FAULTS[fault[2]]()
 
@@ -218,7 +217,7 @@ def rehearse(spec, emit, should_stop):
     done = read_weights(resume.checkpoint) if resume else 0
     for number in range(wanted.get("lines", 0)):
         print(f"line {number} of attempt {spec.attempt}", flush=True)
-    come_to("starting", done)
+    come_to("checking_data", done)
     reason = "finished"
     for epoch in range(done + 1, total + 1) if not (resume and resume.only_evaluate) else ():
         come_to("training", epoch)
@@ -226,8 +225,8 @@ def rehearse(spec, emit, should_stop):
             time.sleep(0.005)
         come_to("validating", epoch)
         save(folder, epoch, wanted.get("bytes", 1_000), lambda epoch=epoch: come_to("saving", epoch))
-        emit({"event": "checkpoint", "epoch": epoch, **here})
-        emit({"event": "epoch_end", "epoch": epoch, **here})
+        emit(said.checkpoint(epoch, total, **here))
+        emit(said.epoch_end(epoch, total, **here))
         done = epoch
         if should_stop() and epoch < total:
             reason = "stopped"
@@ -313,12 +312,15 @@ def look_around(spec, emit, should_stop):
         status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
     names = ("CORE", "DATA", "FSIZE")
     limits = {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in names}
-    return {
+    found = {
         "environment": dict(os.environ),
         "limits": limits,
         "no_new_privs": status["NoNewPrivs"],
         "own_session": os.getsid(0) == os.getpid(),
     }
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    (spec.folder / "found.json").write_text(json.dumps(found))
+    return {}
 
 
 def use_memory(spec, emit, should_stop):
@@ -340,7 +342,7 @@ def write_a_large_file(spec, emit, should_stop):
 def say(spec, emit, should_stop):
     """An epoch for each of some texts."""
     for number, text in enumerate(spec.hyperparameters["texts"], 1):
-        emit({"event": "epoch_end", "epoch": number, "total_epochs": 1, "metrics": {"text": text}, "save_dir": ""})
+        emit(said.epoch_end(number, save_dir=text))
     return {}
 
 
@@ -349,14 +351,14 @@ def tell_device(spec, emit, should_stop):
     for epoch in range(1, spec.hyperparameters["epochs"] + 1):
         time.sleep(0.01)
         metrics = {"device": float(spec.device)}
-        emit({"event": "epoch_end", "epoch": epoch, "total_epochs": 3, "metrics": metrics, "save_dir": ""})
+        emit(said.epoch_end(epoch, 3, metrics=metrics))
     return {}
 
 
 def tick_on_the_spot(spec, emit, should_stop):
     """Its ticks go on, nothing else does."""
     while True:
-        emit({"event": "tick", "epoch": 1, "total_epochs": 1, "batch": 3, "metrics": {}, "save_dir": ""})
+        emit(said.tick(batch=3))
         time.sleep(0.02)
 
 
@@ -367,7 +369,7 @@ def freeze(spec, emit, should_stop):
 
 def tick_along(spec, emit, should_stop):
     for batch in range(40):
-        emit({"event": "tick", "epoch": 1, "total_epochs": 1, "batch": batch, "metrics": {}, "save_dir": ""})
+        emit(said.tick(batch=batch))
         time.sleep(0.03)
     return {}
 
@@ -451,7 +453,6 @@ def save_as_the_library_does(spec, emit, should_stop):
     logging.basicConfig(level=logging.WARNING)
     wanted, folder = spec.hyperparameters, spec.folder
     folder.mkdir(parents=True, exist_ok=True)
-    here = {"total_epochs": wanted["epochs"], "metrics": {}, "save_dir": str(folder)}
     keeper = checkpoints.Keeper(folder / "checkpoints")
     last = folder / "last.pt"
     last.write_bytes(os.urandom(wanted.get("bytes", 1_000)))
@@ -465,6 +466,6 @@ def save_as_the_library_does(spec, emit, should_stop):
         trainer = types.SimpleNamespace(epoch=epoch - 1, last=last, best=last, best_fitness=1, fitness=1)
         keeper._saved(trainer)
         if keeper.newest:
-            emit({"event": "checkpoint", "epoch": epoch, **here})
-        emit({"event": "epoch_end", "epoch": epoch, **here})
+            emit(said.checkpoint(epoch, wanted["epochs"], save_dir=str(folder)))
+        emit(said.epoch_end(epoch, wanted["epochs"], save_dir=str(folder)))
     return {}

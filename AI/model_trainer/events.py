@@ -7,7 +7,9 @@ Ultralytics' own and differ by task.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias
+
+from typing_extensions import TypedDict
 
 #: Called with one event at a time, from the training's thread or one beside it, never from two at once.
 ProgressCallback: TypeAlias = Callable[[dict[str, Any]], object]

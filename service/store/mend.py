@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import orjson
 
 from service.errors import StoreUnavailable
-from service.events import EVENT_TYPES, Event, encode
-from service.job import Job
+from service.events import EVENT_TYPES, Completed, Event, Numbered, Request, encode
+from service.failures import HINTS
+from service.job import Job, Status
 from service.store import listing
 from service.store.tables import claim, connect, prepare
 
@@ -132,12 +134,13 @@ def _events(source: sqlite3.Connection, number: int, last: int | None) -> Iterat
 
 
 def _event(data: bytes) -> Event | None:
+    """The event, of whatever version of the service: older ones have fewer fields."""
     try:
         event = orjson.loads(data)
     except orjson.JSONDecodeError:
         return None
     known = isinstance(event, dict) and event.get("event") in EVENT_TYPES and isinstance(event.get("attempt"), int)
-    return event if known else None
+    return cast(Event, event) if known else None
 
 
 def _told_by(events: dict[int, Event]) -> Job | None:
@@ -145,18 +148,34 @@ def _told_by(events: dict[int, Event]) -> Job | None:
     if 1 not in events:
         return None
     request = {name: value for name, value in events[1].items() if name not in _OWN}
-    job = Job(id=events[1]["job_id"], request=request, created_at=events[1]["time"])
+    job = Job(id=events[1]["job_id"], request=cast(Request, request), created_at=events[1]["time"])
     for seq in range(1, len(events) + 1):
         if seq not in events:
             break
-        job = job.apply(events[seq])
+        try:
+            job = job.apply(events[seq])
+        except (KeyError, TypeError):  # of an older version: what it would tell is not known
+            job = replace(job, last_seq=seq, updated_at=events[seq]["time"])
     return job
 
 
 def _substitute(job: Job, seq: int, attempt: int) -> Event:
     """What stands for an event that is lost: a line of the log; the end of a job that has ended is in its row."""
-    head = {"job_id": job.id, "attempt": attempt, "seq": seq, "time": job.updated_at}
+    stamp: Numbered = {"job_id": job.id, "attempt": attempt, "seq": seq, "time": job.updated_at}
     if seq == job.last_seq and job.is_final:
-        end = {"reason": job.reason, "error": job.error, "failure": job.failure, "score": job.score}
-        return {"event": job.status, **head, "attempt": job.attempt, **end, "save_dir": job.save_dir}
-    return {"event": "log", **head, "stream": "service", "level": "error", "lines": [LOST]}
+        return _end(job, {**stamp, "attempt": job.attempt})
+    return {**stamp, "event": "log", "stream": "service", "level": "error", "lines": [LOST]}
+
+
+def _end(job: Job, stamp: Numbered) -> Event:
+    match job.status:
+        case Status.COMPLETED:
+            told = {"reason": job.reason, "score": job.score, "save_dir": job.save_dir}
+            known = {name: value for name, value in told.items() if value is not None}
+            return cast(Completed, {**stamp, "event": "completed", **known})
+        case Status.FAILED:
+            reason, error = job.reason or "error", job.error or LOST
+            failure = job.failure or {"reason": reason, "evidence": error, "hint": HINTS.get(reason, "")}
+            return {**stamp, "event": "failed", "reason": reason, "error": error, "failure": failure}
+        case _:
+            return {**stamp, "event": "cancelled", "reason": "cancelled"}

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from service.errors import (
     JobFinal,
@@ -23,7 +23,7 @@ from service.errors import (
     KeyReused,
     StoreUnavailable,
 )
-from service.events import FINAL_TYPES, Event, Record
+from service.events import FINAL_TYPES, NewEvent, NewQueued, Record
 from service.job import Job
 from service.store import listing
 from service.store.database import LogFile
@@ -121,7 +121,7 @@ class Store:
         def command(log: Transaction) -> Job:
             if key is not None and (known := _job_of_key(log.execute, key, digest)):
                 return log.job(known)
-            created = log.tell(job, {"event": "queued", "attempt": 1, **job.request})
+            created = log.tell(job, 1, cast(NewQueued, {"event": "queued", **job.request}))
             if key is not None:
                 log.execute("DELETE FROM keys WHERE created_at < ?", time.time() - KEY_SECONDS)
                 log.execute("REPLACE INTO keys VALUES (?, ?, ?, ?)", key, digest, job.id, time.time())
@@ -262,12 +262,12 @@ class Store:
 
         def command(log: Transaction) -> Job:
             job = log.job(job_id)
-            return log.tell(job, {**job.going_on_after(after).resume(epochs), "attempt": job.attempt + 1})
+            return log.tell(job, job.attempt + 1, job.going_on_after(after).resume(epochs))
 
         return self._ask(command)
 
-    def append(self, job_id: str, attempt: int, event: Event) -> "Future[Job]":
-        """Queue an event for the log; waits only while the writer's queue is full.
+    def append(self, job_id: str, attempt: int, event: NewEvent, said_at: float | None = None) -> "Future[Job]":
+        """Queue an event, said at a time (Unix seconds; None: now); waits only while the writer's queue is full.
 
         The future holds the job once the event is committed, or LogRefused where the log does not take it.
         """
@@ -275,7 +275,7 @@ class Store:
         def command(log: Transaction) -> Job:
             job = log.job(job_id)
             job.check(attempt, event["event"])
-            return log.tell(job, {**job.settle(event), "attempt": attempt})
+            return log.tell(job, attempt, job.settle(event), said_at)
 
         return self._writer.put(command, durable=event["event"] in FINAL_TYPES)
 

@@ -9,12 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
 from service.errors import JobNotFound
-from service.events import VOLATILE_TYPES, Event, Record, encode
+from service.events import VOLATILE_TYPES, Event, NewEvent, NewQueuePosition, Record, encode
 from service.job import Job
 from service.store import listing
 from service.store.database import LogFile
@@ -104,12 +104,11 @@ class Transaction:
         row = self.execute("SELECT state FROM jobs WHERE id = ?", job_id).fetchone()
         return self._file.job(row[0]) if row else None
 
-    def tell(self, job: Job, event: Event) -> Job:
+    def tell(self, job: Job, attempt: int, event: NewEvent, said_at: float | None = None) -> Job:
         """Write an event of the job, and the job where it is new; returns what the event made of it."""
         seq = None if event["event"] in VOLATILE_TYPES else job.last_seq + 1
-        data = encode(_stamp(event, job, seq))
-        # The snapshot shows an event as it was sent: finite numbers only.
-        after = job.apply(orjson.loads(data))
+        data = _stamped(event, job.id, attempt, seq, said_at)
+        after = job.apply(_read_back(data))
         after.to_json()  # raises, if it does, before anything is written
         if event["event"] == "queued":
             after = replace(after, queue_number=self._current.next_queue_number())
@@ -136,9 +135,9 @@ class Transaction:
             job = self._after.get(job_id) or self._current.job(job_id)
             if job is not None and job.status == "queued" and job.queue_position != place:
                 self._before.setdefault(job_id, job)
-                event = {"event": "queue_position", "attempt": job.attempt, "queue_position": place}
-                stamped = _stamp(event, job, None)
-                self._change(job.apply(stamped), Record(None, "queue_position", encode(stamped)), stored=False)
+                event: NewQueuePosition = {"event": "queue_position", "queue_position": place}
+                data = _stamped(event, job.id, job.attempt, None)
+                self._change(job.apply(_read_back(data)), Record(None, "queue_position", data), stored=False)
         self._places = order
 
     def _change(self, job: Job, record: Record | None, *, stored: bool = True) -> Job:
@@ -163,9 +162,13 @@ class Transaction:
             self._current.places = self._places
 
 
-def _stamp(event: Event, job: Job, seq: int | None) -> Event:
-    """The event with what only the log may say of it, whatever the worker wrote there."""
-    stamp = {"event": event["event"], "job_id": job.id, "attempt": event["attempt"]}
-    stamp |= {} if seq is None else {"seq": seq}
-    own = {name: value for name, value in event.items() if name not in ("event", "job_id", "attempt", "seq", "time")}
-    return {**stamp, "time": event.get("time") or time.time(), **own}
+def _stamped(event: NewEvent, job_id: str, attempt: int, seq: int | None, said_at: float | None = None) -> bytes:
+    """The event as the log has it, and as everybody is shown it."""
+    number = {} if seq is None else {"seq": seq}
+    head = {"event": event["event"], "job_id": job_id, "attempt": attempt, **number, "time": said_at or time.time()}
+    return encode({**head, **event, **head})  # in this order, and whatever the event says of them
+
+
+def _read_back(data: bytes) -> Event:
+    """The event as it was sent, with finite numbers only. Its fields were checked when it was made."""
+    return cast(Event, orjson.loads(data))

@@ -11,16 +11,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from service.datasets import description
 from service.errors import CheckFailed, Fault, InvalidPayload, NotReady, StoreUnavailable, TooManyChecks
-from service.events import FINAL_TYPES, Event
+from service.events import Checked, NewCompleted, NewEvent, NewFailed
 from service.failures import failed
 from service.workers.launcher import Launcher
 from service.workers.limits import Limits
+from service.workers.output import Publish, Written
 from service.workers.spec import Bounds, InspectSpec
 from service.workers.supervisor import LEAVE_SECONDS, Supervisor
 
@@ -32,10 +33,12 @@ ATTENTION_SECONDS = 0.2
 GRACE_SECONDS = 1.0
 #: Bytes of text that are read of a worker: for its last words, if it dies.
 MAX_LOG_BYTES = 1_000_000
-#: What the answer has.
-FIELDS = ("task", "splits", "classes", "class_count", "warnings")
 _FOLDERS = "check-"
 POINTER = "/data"
+
+
+#: How a worker that looks through a dataset can end.
+_End: TypeAlias = NewCompleted | NewFailed
 
 
 class Inspections:
@@ -72,7 +75,7 @@ class Inspections:
 
     async def inspect(
         self, wanted: Mapping[str, Any], known: Mapping[str, str | None], is_gone: Callable[[], Awaitable[bool]]
-    ) -> dict[str, Any]:
+    ) -> Checked:
         """What is in the dataset `wanted` (`data`, `task`, `single_cls`, `classes`); `known` are those with a name.
 
         Ends early, and raises CheckFailed, once nobody waits for it any more. Raises InvalidPayload: when a training
@@ -107,9 +110,9 @@ class Inspections:
         except OSError as error:
             raise StoreUnavailable(f"the data folder cannot be written: {error.strerror}") from error
 
-    async def _run(self, wanted: Mapping[str, Any], folder: Path, is_gone: Callable[[], Awaitable[bool]]) -> Event:
+    async def _run(self, wanted: Mapping[str, Any], folder: Path, is_gone: Callable[[], Awaitable[bool]]) -> "_End":
         """The worker's outcome, once it and its processes are gone."""
-        outcome: Future[Event] = Future()
+        outcome: Future[_End] = Future()
         bounds = Bounds(grace_seconds=GRACE_SECONDS, runtime_seconds=self._max_seconds, log_bytes=MAX_LOG_BYTES)
         publish, ended = _keep(outcome)
         supervisor = Supervisor(self._launcher, self._spec(wanted, folder), publish, ended, bounds)
@@ -146,13 +149,13 @@ class Inspections:
             await to_thread.run_sync(supervisor.join, LEAVE_SECONDS)
 
 
-def _keep(outcome: "Future[Event]") -> "tuple[Callable[[Event], Future[Any]], Callable[[], None]]":
+def _keep(outcome: "Future[_End]") -> tuple[Publish, Callable[[], None]]:
     """What a supervisor publishes and ends with: its final event is the outcome, the others are nobody's."""
 
-    def publish(event: Event) -> "Future[Any]":
-        if event["event"] in FINAL_TYPES:
+    def publish(event: NewEvent, time: float | None = None) -> Written:
+        if event["event"] == "completed" or event["event"] == "failed":
             outcome.set_result(event)
-        taken: Future[Any] = Future()
+        taken: Future[None] = Future()
         taken.set_result(None)
         return taken
 
@@ -163,14 +166,16 @@ def _keep(outcome: "Future[Event]") -> "tuple[Callable[[Event], Future[Any]], Ca
     return publish, ended
 
 
-def _answer(final: Event, max_seconds: float) -> dict[str, Any]:
-    if final["event"] == "completed":
-        return {name: final.get(name) for name in FIELDS}
-    if final["reason"] == "invalid_data":
-        raise InvalidPayload([Fault(POINTER, str(final["error"]))])
-    if final["reason"] == "timeout":
-        raise CheckFailed(f"reading it takes more than {max_seconds:g} seconds; a training has no such limit")
-    raise CheckFailed(f"the dataset could not be looked through: {final['error']}")
+def _answer(final: "_End", max_seconds: float) -> Checked:
+    match final["event"]:
+        case "completed":
+            return final["checked"]
+        case "failed" if final["reason"] == "invalid_data":
+            raise InvalidPayload([Fault(POINTER, final["error"])])
+        case "failed" if final["reason"] == "timeout":
+            raise CheckFailed(f"reading it takes more than {max_seconds:g} seconds; a training has no such limit")
+        case "failed":
+            raise CheckFailed(f"the dataset could not be looked through: {final['error']}")
 
 
 def _moved(fault: Fault) -> Fault:

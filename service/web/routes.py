@@ -6,7 +6,7 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from anyio import CapacityLimiter, to_thread
 from orjson import loads
@@ -29,7 +29,8 @@ from service.errors import (
     UnsupportedMedia,
 )
 from service.events import EVENT_TYPES, UNFILTERED_TYPES, encode
-from service.job import Job, Status, links
+from service.events import Request as Asked
+from service.job import Dataset, DatasetCounts, Job, Status, links
 from service.runner import Runner
 from service.settings import Settings
 from service.store.retention import Retention
@@ -177,7 +178,7 @@ async def _submit(request: Request, training: train_request.TrainRequest, catalo
         store: Store = request.state.store
         if key is not None and (known := store.replayed(key, digest)):
             return known
-        job = Job(id=secrets.token_hex(6), request=content)
+        job = Job(id=secrets.token_hex(6), request=cast(Asked, content))
         clean = _dataset(content, catalog, settings, task_of(training.model))
         try:
             if clean is not None:
@@ -324,11 +325,17 @@ async def show_job(request: Request) -> Response:
     return document(shown)
 
 
-def _dataset_of(store: Store, job_id: str, counts: dict[str, Any]) -> dict[str, Any]:
+def _dataset_of(store: Store, job_id: str, counts: DatasetCounts) -> DatasetCounts | Dataset:
     """All that the event behind these counts tells; the counts where the job is just being deleted."""
-    for record in store.read(job_id, counts["seq"] - 1, 1):
+    for record in store.read(job_id, counts.seq - 1, 1):
         event = loads(record.data)
-        return counts | {name: event.get(name) for name in ("splits", "classes", "class_count", "warnings")}
+        return {
+            "seq": counts.seq,
+            "splits": event["splits"],
+            "warnings": event["warnings"],
+            "classes": event["classes"],
+            "class_count": event["class_count"],
+        }
     return counts
 
 

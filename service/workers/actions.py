@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.events import Event
+from service.events import NewEvent, NewFinal
 
 # Those that never wait come first: they are done at once, in whatever thread the input came from.
 
@@ -48,7 +48,9 @@ class Warn:
 class Publish:
     """Give an event to the log."""
 
-    event: Event
+    event: NewEvent
+    #: When it was said, in Unix seconds; None: now.
+    time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Clear:
 class Finish:
     """Give the final event to the log, if there is to be one, and leave."""
 
-    event: Event | None
+    event: NewFinal | None
 
 
 Signal = GiveUp | Request | Terminate | Kill | RingAt | Warn

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.events import Event
+from service.events import NewCompleted, NewTick, Raised
 from service.workers.spec import Bounds
 
 
@@ -43,9 +43,9 @@ class Attempt:
     #: When it runs out of its time, and the newest sign of progress: when, and where its ticks said that it was.
     timeout_at: float = math.inf
     progressed_at: float = 0.0
-    place: tuple[object, ...] = ()
-    #: A tick that is published unless something overtakes it.
-    tick: Event | None = None
+    place: tuple[int | None, ...] = ()
+    #: A tick, and when it was said, that is published unless something overtakes it.
+    tick: tuple[NewTick, float] | None = None
     #: Nobody can tell the worker's exit code; when to look next whether it is alive.
     orphaned: bool = False
     look_at: float = math.inf
@@ -53,7 +53,7 @@ class Attempt:
     leave_by: float = math.inf
     silent_at: float = math.inf
     #: How it ended: what the worker told; reason and text of a bound; a fault of the supervisor.
-    outcome: Event | None = None
+    outcome: NewCompleted | Raised | None = None
     bound: tuple[str, str] | None = None
     fault: str | None = None
 

@@ -4,8 +4,9 @@
 """
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from service.events import Event
+from service.events import WorkerEvent
 from service.workers.verdict import Exit
 
 
@@ -47,11 +48,16 @@ class Recorded:
     """The log has taken `started`."""
 
 
+E_co = TypeVar("E_co", bound=WorkerEvent, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Said:
+class Said(Generic[E_co]):
     """The worker has put an event into its queue."""
 
-    event: Event
+    event: E_co
+    #: When it said so, in Unix seconds.
+    time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,7 @@ Input = (
     | Started
     | NotStarted
     | Recorded
-    | Said
+    | Said[WorkerEvent]
     | Printed
     | Drained
     | QueueEnded

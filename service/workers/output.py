@@ -4,12 +4,10 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Protocol
 
-from service.events import Event
+from service.events import NewEvent
 
 #: Seconds for which log lines are gathered into one event.
 LOG_SECONDS = 0.1
@@ -23,8 +21,22 @@ TAIL_LINES = 20
 #: Lines in which a reason is looked for.
 RECENT_LINES = 200
 
-#: Takes an event of an attempt for the log.
-Publish = Callable[[Event], "Future[Any]"]
+
+class Written(Protocol):
+    """An event on its way to the log: a `Future`, as far as whoever publishes is concerned."""
+
+    def done(self) -> bool:
+        """Whether it is there, or was refused."""
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Why it was refused, if it was; waits so many seconds. Raises TimeoutError."""
+
+
+class Publish(Protocol):
+    """Takes an event of an attempt for the log."""
+
+    def __call__(self, event: NewEvent, time: float | None = None) -> Written:
+        """`time` is when it was said, in Unix seconds; None: now."""
 
 
 class LogLines:

@@ -1,15 +1,13 @@
 """What comes out of a worker: its queue, its stdout and stderr, and its end, read as inputs of its attempt.
 
-Text is cut into lines here. Events are parsed and bounded, never believed.
+Text is cut into lines here. Events are checked against their types, never believed.
 """
 
 import logging
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 
-import orjson
-
-from service.events import Event, is_deeper
+from service.events import decode_worker_event
 from service.workers import inputs as on
 from service.workers.inputs import Input
 from service.workers.output import LogLines, TextSplitter
@@ -17,17 +15,8 @@ from service.workers.starting import Worker
 
 log = logging.getLogger(__name__)
 
-#: What a worker may say. Anything else is noted and dropped.
-WORKER_TYPES = frozenset(
-    {
-        *("phase", "tick", "dataset", "epoch_end", "checkpoint", "image", "log"),
-        *("class_results", "train_end", "completed", "failed"),
-    }
-)
 #: Messages taken from a queue before the other ends get their turn.
 DRAIN_MESSAGES = 1_000
-#: Levels of objects and arrays in an event.
-MAX_LEVELS = 16
 
 
 class Pipes:
@@ -65,28 +54,19 @@ class Pipes:
         queue, ended = self._worker.queue, False
         for _ in range(DRAIN_MESSAGES):
             try:
-                event = _parse(queue.get())
+                said = decode_worker_event(queue.get())
             except (EOFError, OSError) as error:
                 ended = True
                 if not isinstance(error, EOFError):
                     log.warning("worker %d sent a broken message: %s", self._worker.group.pid, error)
                 break
-            if event is None:
+            if said is None:
                 log.warning("worker %d sent no event", self._worker.group.pid)
             else:
-                yield on.Said(event)
+                yield on.Said(said.event, said.time)
             if not queue.reader.poll():
                 break
         yield on.Drained(self._tick_waits())
         if ended:
             self._open.remove(queue.reader)
             yield on.QueueEnded()
-
-
-def _parse(message: bytes) -> Event | None:
-    try:
-        event = orjson.loads(message)
-    except orjson.JSONDecodeError:
-        return None
-    known = isinstance(event, dict) and isinstance(event.get("event"), str) and event["event"] in WORKER_TYPES
-    return event if known and not is_deeper(event, MAX_LEVELS) else None

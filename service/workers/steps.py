@@ -6,7 +6,7 @@ The first line of a function's docstring is shown in the picture of the machine 
 import math
 from dataclasses import replace
 
-from service.events import Event
+from service.events import NewCompleted, NewFailed, NewLog, NewStarted, NewTick, Passed, Raised
 from service.failures import failed
 from service.workers import actions as do
 from service.workers import inputs as on
@@ -22,8 +22,6 @@ TERMINATE_SECONDS = 2.0
 LAST_WORDS_SECONDS = 0.5
 #: Seconds between two looks whether a worker is alive whose forkserver is dead: nobody tells of its end.
 LOOK_SECONDS = 0.2
-#: Which of a tick's fields show that the training gets on: it is told by a thread of its own, whatever hangs.
-PROGRESS_FIELDS = ("epoch", "batch", "val_batch")
 
 Step = tuple[Attempt, tuple[do.Action, ...]]
 
@@ -99,7 +97,7 @@ def fail_to_start(attempt: Attempt, told: on.NotStarted, now: float) -> Step:
 
 def record(attempt: Attempt, told: on.Started, now: float) -> Step:
     """publishes `started`; SIGKILL to the worker of an abandoned attempt"""
-    event: Event = {"event": "started", "pid": told.pid, "pid_started": told.pid_started}
+    event: NewStarted = {"event": "started", "pid": told.pid, "pid_started": told.pid_started}
     after = replace(attempt, progressed_at=now, timeout_at=now + (attempt.bounds.runtime_seconds or math.inf))
     return after, (*((do.Kill(),) if attempt.abandoned else ()), do.Publish(event))
 
@@ -114,28 +112,30 @@ def begin(attempt: Attempt, told: on.Recorded, now: float) -> Step:
 # What it says
 
 
-def keep_tick(attempt: Attempt, told: on.Said, now: float) -> Step:
+def keep_tick(attempt: Attempt, told: on.Said[NewTick], now: float) -> Step:
     """keeps it until the queue is drained, instead of the one before"""
-    place = tuple(told.event.get(name) for name in PROGRESS_FIELDS)
+    tick = told.event
+    # A thread of its own tells it, whatever hangs: only another place shows that the training gets on.
+    place = tick["epoch"], tick["batch"], tick["val_batch"]
     got_on = now if place != attempt.place else attempt.progressed_at
-    return replace(_heard(attempt, now), tick=told.event, place=place, progressed_at=got_on), ()
+    return replace(_heard(attempt, now), tick=(tick, told.time), place=place, progressed_at=got_on), ()
 
 
-def gather(attempt: Attempt, told: on.Said, now: float) -> Step:
+def gather(attempt: Attempt, told: on.Said[NewLog], now: float) -> Step:
     """gathers the lines"""
-    stream, level, lines = (told.event.get(name) for name in ("stream", "level", "lines"))
-    return _heard(attempt, now), (do.Gather(str(stream), str(level), lines or []),)
+    log = told.event
+    return _heard(attempt, now), (do.Gather(log["stream"], log["level"], log["lines"]),)
 
 
-def conclude(attempt: Attempt, told: on.Said, now: float) -> Step:
+def conclude(attempt: Attempt, told: on.Said[NewCompleted | Raised], now: float) -> Step:
     """keeps it for the final event; the worker must be gone soon"""
     leave_by = min(attempt.leave_by, now + LEAVE_SECONDS)
     return replace(_heard(attempt, now), outcome=told.event, tick=None, leave_by=leave_by), (do.Flush(),)
 
 
-def pass_on(attempt: Attempt, told: on.Said, now: float) -> Step:
+def pass_on(attempt: Attempt, told: on.Said[Passed], now: float) -> Step:
     """publishes it, after the lines before it; a tick that is kept is overtaken"""
-    return replace(_heard(attempt, now), tick=None), (do.Flush(), do.Publish(told.event))
+    return replace(_heard(attempt, now), tick=None), (do.Flush(), do.Publish(told.event, told.time))
 
 
 def hear(attempt: Attempt, told: on.Printed, now: float) -> Step:
@@ -150,7 +150,7 @@ def _heard(attempt: Attempt, now: float) -> Attempt:
 
 def show_tick(attempt: Attempt, told: on.Drained, now: float) -> Step:
     """publishes the tick that is kept, but not while the one before still waits for the log's writer"""
-    shown = () if attempt.tick is None or told.tick_waits else (do.Publish(attempt.tick),)
+    shown = () if attempt.tick is None or told.tick_waits else (do.Publish(*attempt.tick),)
     return replace(attempt, tick=None), shown
 
 
@@ -225,7 +225,7 @@ def close_anyhow(attempt: Attempt, told: on.Broke, now: float) -> Step:
     return attempt, (_finish(attempt, _final(attempt, verdict.Exit())),)
 
 
-def _final(attempt: Attempt, how: verdict.Exit) -> Event:
+def _final(attempt: Attempt, how: verdict.Exit) -> NewCompleted | NewFailed:
     """A result that was told counts, whatever came after it."""
     outcome = attempt.outcome
     if outcome is not None and outcome["event"] == "completed":
@@ -239,6 +239,6 @@ def _final(attempt: Attempt, how: verdict.Exit) -> Event:
     return verdict.untold(replace(how, code=None) if attempt.orphaned else how)
 
 
-def _finish(attempt: Attempt, final: Event) -> do.Finish:
+def _finish(attempt: Attempt, final: NewCompleted | NewFailed) -> do.Finish:
     """An abandoned attempt is settled by the next service, but a result that is there is kept."""
     return do.Finish(final if final["event"] == "completed" or not attempt.abandoned else None)

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
 
 from service.errors import StoreUnavailable
-from service.events import Event
+from service.events import NewFinal
 from service.workers import actions as do
 from service.workers import inputs as on
 from service.workers import starting
@@ -23,7 +22,7 @@ from service.workers.actions import Action
 from service.workers.attempt import Attempt, Stage
 from service.workers.inputs import Input
 from service.workers.launcher import Launcher
-from service.workers.output import LogLines, Publish
+from service.workers.output import LogLines, Publish, Written
 from service.workers.pipes import Pipes
 from service.workers.processes import out_of_memory_kills
 from service.workers.spec import Bounds, Spec
@@ -58,7 +57,7 @@ class Supervisor(threading.Thread):
         self._publish = publish
         self._ended = ended
         self._lines = LogLines(publish, bounds.log_bytes)
-        self._tick: Future[Any] | None = None
+        self._tick: Written | None = None
         self._lock = threading.Lock()
         self._attempt = Attempt(bounds=bounds)
         self._worker: Worker | None = None
@@ -152,8 +151,8 @@ class Supervisor(threading.Thread):
     def _do(self, told: Input) -> None:
         for action in self._step(told):
             match action:
-                case do.Publish(event):
-                    taken = self._publish(event)
+                case do.Publish(event, said_at):
+                    taken = self._publish(event, said_at)
                     self._tick = taken if event["event"] == "tick" else self._tick
                 case do.Gather(stream, level, lines):
                     self._lines.add(stream, level, lines)
@@ -178,13 +177,13 @@ class Supervisor(threading.Thread):
         how = Exit(code=self._worker.process.exitcode, recent=self._lines.recent(), out_of_memory=killed)
         return on.Cleared(gone, how)
 
-    def _finish(self, final: Event) -> None:
+    def _finish(self, final: NewFinal) -> None:
         try:
             self._wait_for(self._publish(final))
         except StoreUnavailable:
             log.warning("no final event: the service is leaving", extra={"job_id": self._spec.id})
 
-    def _wait_for(self, written: "Future[Any]") -> None:
+    def _wait_for(self, written: Written) -> None:
         """Until the final event is in the log (or refused: the attempt has one), or the service leaves."""
         while not self._attempt.abandoned:
             with contextlib.suppress(TimeoutError):

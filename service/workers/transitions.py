@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from service.events import FINAL_TYPES
+from service.events import FINAL_TYPES, WorkerEvent
 from service.workers import inputs as on
 from service.workers import steps
 from service.workers.attempt import Attempt, Stage
@@ -56,9 +56,9 @@ _FIRST_CANCEL = When[on.CancelAsked]("the first", lambda attempt, told, now: not
 _EARLY = When[on.Rang]("no signal is due yet", lambda attempt, told, now: now < attempt.signal_at < math.inf)
 _DUE = When[on.Rang]("one is due", lambda attempt, told, now: now >= attempt.signal_at and not attempt.terminated)
 _LAST_DUE = When[on.Rang]("the second is due", lambda attempt, told, now: now >= attempt.signal_at)
-_TICK = When[on.Said]("a tick", lambda attempt, told, now: told.event["event"] == "tick")
-_LOG = When[on.Said]("lines of its log", lambda attempt, told, now: told.event["event"] == "log")
-_OUTCOME = When[on.Said]("its outcome", lambda attempt, told, now: told.event["event"] in FINAL_TYPES)
+_TICK = When[on.Said[WorkerEvent]]("a tick", lambda attempt, told, now: told.event["event"] == "tick")
+_LOG = When[on.Said[WorkerEvent]]("lines of its log", lambda attempt, told, now: told.event["event"] == "log")
+_OUTCOME = When[on.Said[WorkerEvent]]("its outcome", lambda attempt, told, now: told.event["event"] in FINAL_TYPES)
 _OUT_OF_TIME = When[on.TimePassed](
     "it has run for its `max_runtime_seconds`",
     lambda attempt, told, now: not attempt.cancelled and now >= attempt.timeout_at,

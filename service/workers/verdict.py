@@ -4,7 +4,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.events import Event
+from service.events import NewCompleted, NewFailed, Raised
 from service.failures import HINTS, failed, reason_in
 from service.workers.output import TAIL_LINES, clean
 
@@ -29,16 +29,16 @@ class Exit:
         return list(self.recent[-TAIL_LINES:])
 
 
-def told(outcome: Event, how: Exit) -> Event:
+def told(outcome: NewCompleted | Raised, how: Exit) -> NewCompleted | NewFailed:
     """The final event where the worker has told its outcome."""
     if outcome["event"] == "completed":
-        return {**outcome, "time": None}  # it is over now, not when the worker said so
-    error = "\n".join(map(clean, str(outcome.get("error")).split("\n")))
-    reason = str(outcome.get("reason"))
+        return outcome
+    error = "\n".join(map(clean, outcome["error"].split("\n")))
+    reason = outcome["reason"]
     return failed(reason if reason in HINTS else "error", error, log_tail=how.tail)
 
 
-def untold(how: Exit) -> Event:
+def untold(how: Exit) -> NewFailed:
     """The final event of a worker that ended without an outcome."""
     code, reason = how.code, reason_in(how.recent)
     if code is None:

@@ -24,11 +24,24 @@ from types import FrameType
 from typing import Any, cast
 from urllib.parse import quote
 
+from AI.model_trainer import events as library
 from AI.model_trainer.errors import TrainerError
+from AI.model_trainer.events import ProgressCallback
 from AI.model_trainer.listener import Listener
 from service.datasets import description
 from service.errors import InvalidPayload, ServiceError, UnfitDataset
-from service.events import Event, encode
+from service.events import (
+    NewCheckpoint,
+    NewCompleted,
+    NewEpochEnd,
+    NewImage,
+    NewLog,
+    NewTick,
+    Raised,
+    Result,
+    WorkerEvent,
+    encode,
+)
 from service.failures import reason_of
 from service.workers import limits
 from service.workers.bars import Bars
@@ -43,9 +56,10 @@ ERROR_CHARACTERS = 2_000
 #: The library's own arguments of a payload that a checkpoint does not hold.
 _ALSO_ON_RESUME = {"tick_interval", "preview", "strict_data"}
 
-Emit = Callable[[Event], None]
+Emit = Callable[[WorkerEvent], None]
 ShouldStop = Callable[[], bool]
-Program = Callable[[Any, Emit, ShouldStop], Event]
+#: Each program has its own type of spec.
+Program = Callable[[Any, Emit, ShouldStop], Result]
 
 
 #: The progress bars of this process.
@@ -76,12 +90,10 @@ def main(queue: EventQueue, stdout: Connection, stderr: Connection, control: Con
     if spec.stop:
         stop.set()
 
-    def emit(event: Event) -> None:
-        said = [event]
+    def emit(event: WorkerEvent) -> None:
         if rows := _BARS.take():
-            said.insert(0, {"event": "log", "stream": "ultralytics", "level": "info", "lines": rows})
-        for each in said:
-            queue.put(encode({"time": time.time(), **each}))
+            queue.put(encode((time.time(), _lines("ultralytics", rows))))
+        queue.put(encode((time.time(), event)))
 
     try:
         signal.signal(signal.SIGTERM, _cancel)
@@ -95,12 +107,16 @@ def main(queue: EventQueue, stdout: Connection, stderr: Connection, control: Con
         os.kill(os.getpid(), signal.SIGTERM)  # the rest of the interpreter's end has no say in it
 
 
-def _run(spec: Spec, emit: Emit, should_stop: ShouldStop) -> Event:
+def _run(spec: Spec, emit: Emit, should_stop: ShouldStop) -> NewCompleted | Raised:
     try:
         return {"event": "completed", "reason": "finished", **_load(spec.program)(spec, emit, should_stop)}
     except Exception as error:
         traceback.print_exc()
         return _failure(error)
+
+
+def _lines(stream: str, lines: list[str], level: str = "info") -> NewLog:
+    return {"event": "log", "stream": stream, "level": level, "lines": lines}
 
 
 def _is_told_to_begin(control: Connection) -> bool:
@@ -132,7 +148,7 @@ def _leader() -> int:
     return os.getpgrp() if hasattr(os, "getpgrp") else os.getpid()
 
 
-def _failure(error: Exception) -> Event:
+def _failure(error: Exception) -> Raised:
     # What is raised on purpose is a sentence already.
     text = (
         str(error)
@@ -148,7 +164,7 @@ def _load(program: str) -> Program:
     return loaded
 
 
-def train(spec: TrainSpec, emit: Emit, should_stop: ShouldStop) -> Event:
+def train(spec: TrainSpec, emit: Emit, should_stop: ShouldStop) -> Result:
     """The program that trains: `AI.model_trainer` in the job's own folder."""
     if os.environ.get("ULTRALYTICS_SAFE_LOAD") != "1":
         # Another part of this process had started the forkserver already: its Ultralytics would unpickle anything.
@@ -162,24 +178,33 @@ def train(spec: TrainSpec, emit: Emit, should_stop: ShouldStop) -> Event:
     folder = spec.folder
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)  # whatever a library writes to its current directory stays in the job's folder
-    reasons: list[str] = []
-    machine = Machine(spec.device)
+    reasons: list[library.Reason] = []
+    machine, addresses = Machine(spec.device), _Addresses(spec.id, folder / "run")
     # Ultralytics reads its results with polars when it first saves. The forkserver must not have it (it starts
     # threads), so it is loaded here beside the first epoch: 0.4 s less at that epoch's end.
     ahead = threading.Thread(target=importlib.import_module, args=("polars",), daemon=True)
 
-    def progress(event: Event) -> None:
-        if event["event"] in ("tick", "epoch_end"):  # ticks are not kept: an epoch's end tells those who come later
-            event = {**event, "machine": machine.read()}
-            if event.get("batch") and not ahead.ident:
-                ahead.start()
-        elif event["event"] in ("image", "checkpoint"):
-            event = {**event, **_addresses(event, spec.id, folder / "run")}
-        elif event["event"] == "train_end":
-            reasons.append(event["reason"])
-        emit(event)
+    def progress(event: library.Event) -> None:
+        match event["event"]:
+            case "tick":  # ticks are not kept: an epoch's end tells those who come later
+                tick: NewTick = {**event, "machine": machine.read()}
+                emit(tick)
+                if event["batch"] and not ahead.ident:
+                    ahead.start()
+            case "epoch_end":
+                epoch_end: NewEpochEnd = {**event, "machine": machine.read()}
+                emit(epoch_end)
+            case "image":
+                emit(addresses.of_image(event))
+            case "checkpoint":
+                emit(addresses.of_checkpoint(event))
+            case "train_end":
+                reasons.append(event["reason"])
+                emit(event)
+            case _:
+                emit(event)
 
-    model, score = _train(spec, folder, progress, should_stop)
+    model, score = _train(spec, folder, emit, progress, should_stop)
     return {
         "reason": reasons[-1] if reasons else "finished",
         "score": score,
@@ -188,13 +213,15 @@ def train(spec: TrainSpec, emit: Emit, should_stop: ShouldStop) -> Event:
     }
 
 
-def _train(spec: TrainSpec, folder: Path, progress: Emit, should_stop: ShouldStop) -> tuple[Any, float]:
+def _train(
+    spec: TrainSpec, folder: Path, emit: Emit, progress: Callable[[library.Event], None], should_stop: ShouldStop
+) -> tuple[Any, float]:
     """The model and its score, from the first epoch or from the checkpoint of `spec`."""
     from AI.model_trainer import resume_training, train_from_payload
 
     run, checkpoints, resume = folder / "run", folder / "checkpoints", spec.resume
     own: dict[str, object] = {
-        "data": _data(spec, folder, progress, task_of(spec.model)),
+        "data": _data(spec, folder, emit, task_of(spec.model)),
         "save_dir": str(run),
         "threads": spec.threads if spec.threads in ("all", "stock") else int(spec.threads),
         "weights_dir": str(spec.weights_dir),
@@ -216,11 +243,11 @@ def _train(spec: TrainSpec, folder: Path, progress: Emit, should_stop: ShouldSto
     return train_from_payload({"model": spec.model, "hyperparameters": spec.hyperparameters, "fit_params": fit_params})
 
 
-def _data(spec: Spec, folder: Path, listener: Emit, task: str | None) -> str:
+def _data(spec: Spec, folder: Path, emit: Emit, task: str | None) -> str:
     """What the training sees: the service's own copy or links in the job's folder, or a folder of classes as it is."""
     own, named = description.written(folder), str(spec.fit_params["data"])
     if own is None and (description.is_archive(named) or not os.path.isabs(named)):  # it could not be read at the POST
-        source, home = _source(named, spec.datasets_dir, listener, spec.offline)
+        source, home = _source(named, spec.datasets_dir, emit, spec.offline)
         arguments = {**spec.hyperparameters, **spec.fit_params}
         try:
             found = description.read(str(source), task, [home], arguments=arguments, is_unpacked=os.path.isabs(named))
@@ -234,30 +261,47 @@ def _data(spec: Spec, folder: Path, listener: Emit, task: str | None) -> str:
     return named if own is None else str(own)
 
 
-def _source(named: str, folder: Path, listener: Emit, offline: bool) -> tuple[Path, Path]:
+def _source(named: str, folder: Path, emit: Emit, offline: bool) -> tuple[Path, Path]:
     """Where in `folder` a dataset is that is known by name or is a zip, and the folder that all of it lies in."""
     from AI.model_trainer import archives
     from AI.model_trainer.ultralytics import known_datasets
 
     if not os.path.isabs(named):
-        return known_datasets.fetch(named, folder, Listener(listener), offline), folder
-    listener({"event": "log", "stream": "service", "level": "info", "lines": [f"unpacking {named}"]})
+        return known_datasets.fetch(named, folder, Listener(cast(ProgressCallback, emit)), offline), folder
+    emit(_lines("service", [f"unpacking {named}"]))
     place = archives.unpacked(Path(named), folder)
     return place, place
 
 
-def _addresses(event: Event, job_id: str, run: Path) -> Event:
-    """Where the service answers for the files that an event names; Ultralytics names them with all links resolved."""
-    run = run.resolve()
-    named = {"url": event.get("path"), "last_url": event.get("last"), "best_url": event.get("best")}
-    return {
-        key: f"/jobs/{job_id}/artifacts/{quote(path.relative_to(run).as_posix())}"
-        for key, path in ((key, Path(name).resolve()) for key, name in named.items() if name is not None)
-        if path.is_relative_to(run)
-    }
+class _Addresses:
+    """Where the service answers for the files that events name; Ultralytics names them with all links resolved."""
+
+    def __init__(self, job_id: str, run: Path) -> None:
+        self._job_id = job_id
+        self._run = run.resolve()
+
+    def _of(self, name: str) -> str | None:
+        path = Path(name).resolve()
+        if not path.is_relative_to(self._run):
+            return None
+        return f"/jobs/{self._job_id}/artifacts/{quote(path.relative_to(self._run).as_posix())}"
+
+    def of_image(self, event: library.Picture) -> NewImage:
+        told = cast(NewImage, dict(event))
+        if url := self._of(event["path"]):
+            told["url"] = url
+        return told
+
+    def of_checkpoint(self, event: library.Checkpoint) -> NewCheckpoint:
+        told = cast(NewCheckpoint, dict(event))
+        if last := self._of(event["last"]):
+            told["last_url"] = last
+        if event["best"] is not None and (best := self._of(event["best"])):
+            told["best_url"] = best
+        return told
 
 
-def check(spec: InspectSpec, emit: Emit, should_stop: ShouldStop) -> Event:
+def check(spec: InspectSpec, emit: Emit, should_stop: ShouldStop) -> Result:
     """The program that looks through a dataset: no training, no GPU, and trainings go first."""
     from AI.model_trainer import check_dataset
     from AI.model_trainer.ultralytics import label_cache
@@ -271,7 +315,7 @@ def check(spec: InspectSpec, emit: Emit, should_stop: ShouldStop) -> Event:
     os.chdir(folder)
     single_cls, classes = bool(spec.fit_params["single_cls"]), cast("Sequence[int] | None", spec.fit_params["classes"])
     data = _data(spec, folder, emit, spec.task)
-    return dict(check_dataset(data, spec.task, single_cls=single_cls, classes=classes, safe=True))
+    return {"checked": check_dataset(data, spec.task, single_cls=single_cls, classes=classes, safe=True)}
 
 
 def describe(queue: EventQueue) -> None:
@@ -337,7 +381,7 @@ class _EventHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             lines = self.format(record).splitlines()
-            self._emit({"event": "log", "stream": record.name, "level": record.levelname.lower(), "lines": lines})
+            self._emit(_lines(record.name, lines, record.levelname.lower()))
         except Exception:
             self.handleError(record)  # says so on stderr; a log line does not end a training
 
