@@ -23,6 +23,7 @@ import httpx
 import psutil
 
 from service.events import FINAL_TYPES
+from tests import light
 from tests.tiny import make_dataset
 
 ROOT = Path(__file__).parent.parent
@@ -33,14 +34,6 @@ PATIENCE_SECONDS = 90.0
 EPOCHS = 8
 #: Jobs of so many epochs wait for a file before their second one.
 HELD_EPOCHS = 9
-#: A service whose forkserver imports next to nothing: its starts take tenths of a second.
-LIGHT = """
-from service import app
-from service.trainings import catalog
-app.PRELOAD, catalog.NEEDED = ("service.workers.tether", "service.workers.worker"), ()
-from service.__main__ import main
-main()
-"""
 
 
 class Violation(Exception):
@@ -59,13 +52,13 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 class Campaign:
     """A service in a folder of its own, and the faults that it is given."""
 
-    def __init__(self, folder: Path, *, seed: int, light: bool) -> None:
+    def __init__(self, folder: Path, *, seed: int, quick: bool) -> None:
         self.folder = folder
         self.chance = random.Random(seed)
         self.gate = folder / "gate"
         self.data = make_dataset(folder / "set")
         (folder / "tmp").mkdir()
-        self._command = [sys.executable, *(["-c", LIGHT] if light else ["-m", "service"])]
+        self._command = [sys.executable, *(["-c", light.COMMAND] if quick else ["-m", "service"])]
         self._start()
 
     def _start(self) -> None:
@@ -312,7 +305,7 @@ def main() -> int:
     options = parser.parse_args()
     tries, violations = Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="campaign-") as name:
-        campaign = Campaign(Path(name), seed=options.seed, light=options.light)
+        campaign = Campaign(Path(name), seed=options.seed, quick=options.light)
         try:
             for kind, violated in attempts(campaign, options.n):
                 tries[kind] += 1

@@ -20,6 +20,7 @@ from service.app import create_app
 from service.settings import Settings
 from service.store.store import Store
 from service.web import sse_response
+from tests import light
 from tests.client import follow
 from tests.house import House
 from tests.releases import Releases
@@ -88,9 +89,15 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve(data: Path, *, at: int = 0, **options: Any) -> AsyncIterator[Running]:
-    """The real application under a real uvicorn, on a free port or on `at`; programs of `tests.trainings` train."""
+async def serve(data: Path, *, at: int = 0, table: bool = True, **options: Any) -> AsyncIterator[Running]:
+    """The real application under a real uvicorn, on a free port or on `at`; programs of `tests.trainings` train.
+
+    It finds the table of Ultralytics' arguments in its cache, unless it is to read it anew.
+    """
     settings = Settings(data_dir=data, **{"program": "tests.trainings:steer", "heartbeat_seconds": 60.0, **options})
+    light.end_light_forkserver()
+    if table:
+        light.TABLE.lend(data)
     app = create_app(settings)
     config = uvicorn.Config(app, loop="none", lifespan="on", log_config=None, access_log=False)
     server = _Server(config)
@@ -108,6 +115,8 @@ async def serve(data: Path, *, at: int = 0, **options: Any) -> AsyncIterator[Run
             async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as http:
                 yield Running(http, url, listener.getsockname()[1], state, data, server.server_state.connections)
         finally:
+            if table:
+                light.TABLE.take(data)
             state["hub"].close()
             server.should_exit = True
             await task

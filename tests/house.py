@@ -10,12 +10,13 @@ from typing import Any
 import orjson
 
 from AI.model_trainer.ultralytics import config_dir
-from service.app import make_launcher
+from service.app import worker_environment
 from service.events import Record
 from service.job import Job
 from service.runner import Runner
-from service.settings import Settings
 from service.store.store import Store
+from service.workers.launcher import Launcher
+from tests import light
 
 
 class House:
@@ -25,7 +26,8 @@ class House:
         self.data = data
         self.changed = threading.Condition()
         self.store = Store(data, self._notify)
-        self.launcher = make_launcher(Settings(data_dir=data))
+        # If there is a forkserver already, it serves as well.
+        self.launcher = Launcher(preload=light.PRELOAD, environment=worker_environment(data))
         config_dir.prepare(data / "config")
         self.runner = Runner(
             self.store, self.launcher, **{"data_dir": data, "program": "tests.trainings:steer", **options}

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 
+from tests import light
 from tests.client import follow
 
 ROOT = Path(__file__).parent.parent
@@ -55,18 +56,27 @@ async def run(
     uvicorn: bool = False,
     environment: Mapping[str, str] = MappingProxyType({}),
     within: Sequence[str] = (),
+    whole: bool = False,
 ) -> AsyncIterator[Process]:
-    """A running service, started by the command `within`; ended by SIGKILL if the test has not ended it."""
+    """A running service, started by the command `within`; ended by SIGKILL if the test has not ended it.
+
+    Where nothing is trained its forkserver is a light one, unless it is to be the `whole` service.
+    """
+    is_light = program and not whole
+    if is_light:
+        light.TABLE.lend(data_dir)
     environment = {**os.environ, **environment}
     if program:  # otherwise it trains
         environment["YOLO_TRAINER_PROGRAM"] = f"tests.trainings:{program}"
     if uvicorn:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        command = ["-m", "uvicorn", "service.app:app", "--port", str(port)]
+        start = ["-c", light.UVICORN] if is_light else ["-m", "uvicorn"]
+        command = [*start, "service.app:app", "--port", str(port)]
         environment["YOLO_TRAINER_DATA_DIR"] = str(data_dir)
     else:
-        command = ["-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir), *arguments]
+        start = ["-c", light.COMMAND] if is_light else ["-m", "service"]
+        command = [*start, "serve", "--port", "0", "--data-dir", str(data_dir), *arguments]
     process = await asyncio.create_subprocess_exec(
         *within, sys.executable, *command, env=environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE
     )
@@ -88,6 +98,7 @@ async def run(
         drain = asyncio.create_task(listen())
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
             yield Process(process, http, url, said)
+        light.TABLE.take(data_dir)
         await process.wait()
         await drain
     finally:

@@ -11,7 +11,7 @@ from tests.campaign import Campaign, attempts, table
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_fault_of_each_kind_loses_nothing(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, seed=0, light=True)
+    campaign = Campaign(tmp_path, seed=0, quick=True)
     try:
         violated = {kind: what for kind, what in attempts(campaign, 10) if what}
     finally:

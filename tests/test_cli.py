@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 async def test_it_says_where_it_listens_and_leaves_on_sigterm(tmp_path: Path) -> None:
-    async with run(tmp_path / "data") as service:
+    async with run(tmp_path / "data", whole=True) as service:
         assert service.url.startswith("http://127.0.0.1:")
         assert (await service.http.get("/healthz")).status_code == 200
         service.process.send_signal(signal.SIGTERM)

@@ -158,7 +158,7 @@ async def test_a_service_whose_workers_cannot_start_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str
 ) -> None:
     monkeypatch.setattr("service.workers.worker.describe", leave)
-    async with serve(tmp_path / "data") as service:
+    async with serve(tmp_path / "data", table=False) as service:
         response = await service.http.post("/train", json=payload(data))
         assert response.status_code == 503
         assert response.headers["content-type"] == "application/problem+json"

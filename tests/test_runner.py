@@ -325,7 +325,7 @@ def test_a_training_outlives_its_forkserver(house: House, tmp_path: Path, end: s
 async def test_a_worker_ends_itself_when_its_service_is_gone(tmp_path: Path) -> None:
     """The service is a process of its own here, so that it can be killed."""
     code = (
-        "import sys, time, pathlib; from tests.test_runner import House; "
+        "import sys, time, pathlib; from tests.house import House; "
         "house = House(pathlib.Path(sys.argv[1])); job = house.submit('have_children', gate='/nowhere'); "
         "progress = house.until(lambda: house.store.job(job).progress); "
         "print(house.store.job(job).pid, int(progress['metrics']['child']), flush=True); time.sleep(600)"
