@@ -65,10 +65,10 @@ async def test_a_restart_is_survived_without_a_reload_or_a_doubled_point(browser
     assert "trying again" in await page.badge("Server gone")
     await page.sees("last heard of at", "[data-stale] .summary")  # numbers that are not live do not look it
     assert await page.page.get_by_role("button", name="Cancel").is_disabled()
-    gate.touch()
     async with serve(tmp_path / "data", at=port, program=program) as service:
         await page.page.get_by_role("button", name="Try now").click()
         await page.badge("Live")
+        gate.touch()
         await page.until("!view.element.hasAttribute('data-stale')")
         await page.until("view.run.isOver && view.run.epochs.xs.length === 6")  # it goes on by itself
         await other.until("view.run.isOver && view.run.epochs.xs.length === 5")
