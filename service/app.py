@@ -6,15 +6,10 @@ uvicorn service.app:app
 import asyncio
 import functools
 import logging
-import os
-import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from pathlib import Path
-from types import FrameType
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
@@ -34,11 +29,13 @@ from service.trainings.inspection import Inspections
 from service.trainings.readiness import Readiness
 from service.web import descriptors, uvicorn_seam
 from service.web.connections import Connections
+from service.web.exit_signal import on_exit_signal
 from service.web.guard import Guard
 from service.web.metrics import Metrics
 from service.web.problem_json import EXCEPTION_HANDLERS, Crashes
 from service.web.routes import ROUTES, State
 from service.workers import gpus, limits
+from service.workers.environment import worker_environment
 from service.workers.launcher import Launcher
 
 log = logging.getLogger(__name__)
@@ -107,12 +104,11 @@ def _brief(send: Send) -> Send:
 def create_app(settings: Settings | None = None) -> Service:
     """The service as an ASGI application; what it owns is opened by its lifespan and closed with it."""
     settings = settings or Settings()
-
-    def lifespan(app: Starlette) -> AbstractAsyncContextManager[State]:
-        return _life(settings, service)
-
     service = Service(
-        routes=ROUTES, middleware=_middleware(settings), exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan
+        routes=ROUTES,
+        middleware=_middleware(settings),
+        exception_handlers=EXCEPTION_HANDLERS,
+        lifespan=functools.partial(_life, settings),
     )
     service.router.redirect_slashes = False  # a redirect would name a host and a path that a proxy may have changed
     return service
@@ -146,7 +142,7 @@ async def _life(settings: Settings, service: Service) -> AsyncIterator[State]:
         await _start(runner)
         retention.start()
         readiness.start()
-        with _on_exit_signal(lambda: _leave(hub, runner, service)):
+        with on_exit_signal(lambda: _leave(hub, runner, service)):
             yield State(
                 settings=settings,
                 store=store,
@@ -263,64 +259,9 @@ def make_launcher(settings: Settings) -> Launcher:
     )
 
 
-def worker_environment(folder: Path, passed: Collection[str] = ()) -> dict[str, str | None]:
-    """What workers find in their environment: nothing is loaded unsafely, installed, or sent anywhere.
-
-    None is what they do not find: what is none of their business, except for the names in `passed`.
-
-    Ultralytics reads these once, at import (its own names; see `docs/architecture.md`).
-    """
-    return {
-        **limits.withheld(os.environ, passed),
-        "ULTRALYTICS_SAFE_LOAD": "1",
-        "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",
-        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": None,
-        "YOLO_OFFLINE": "1",
-        "YOLO_AUTOINSTALL": "false",
-        "ULTRALYTICS_SKIP_REQUIREMENTS_CHECKS": "1",
-        "YOLO_CONFIG_DIR": str(folder / "config"),
-        "MPLCONFIGDIR": str(folder / "config"),
-        "MPLBACKEND": "Agg",
-        # `compile` keeps code here. Its own choice is a name below /tmp that anybody may have made before.
-        "TORCHINDUCTOR_CACHE_DIR": str(folder / "cache" / "compiled"),
-        # Threads that wait for each other sleep instead of spinning: where another process wants the cores too,
-        # spinning makes a training five to ten times slower (docs/decisions/0005).
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "ULTRALYTICS_API_KEY": None,
-        # Where it is set, Ultralytics takes itself for its own test suite and writes elsewhere.
-        "PYTEST_CURRENT_TEST": None,
-    }
-
-
-@contextmanager
-def _on_exit_signal(act: Callable[[], None]) -> Iterator[None]:
-    """Act as soon as the server is told to leave: it waits for open responses before it ends the lifespan."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # a server in a thread gets no signals; whoever runs it closes it
-        return
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def handle(number: int, at: FrameType | None) -> None:
-        loop.call_soon_threadsafe(act)
-        original = before[signal.Signals(number)]
-        if callable(original):
-            original(number, at)
-        elif original == signal.SIG_DFL:  # nobody else would end this process
-            signal.signal(number, original)
-            signal.raise_signal(number)
-
-    for number in before:
-        signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, original in before.items():
-            signal.signal(number, original)
-
-
-def __getattr__(name: str) -> Any:
-    """`app`, made when a server asks for it: importing this module does nothing."""
-    if name == "app":
-        return globals().setdefault("app", create_app())
-    raise AttributeError(name)
+def __getattr__(name: str) -> Service:
+    """`app`, made when a server first asks for it (PEP 562): importing this module does nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    globals()[name] = made = create_app()
+    return made

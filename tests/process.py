@@ -72,7 +72,7 @@ async def run(
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         start = ["-c", light.UVICORN] if is_light else ["-m", "uvicorn"]
-        command = [*start, "service.app:app", "--port", str(port)]
+        command = [*start, "service.app:app", "--port", str(port), *arguments]
         environment["YOLO_TRAINER_DATA_DIR"] = str(data_dir)
     else:
         start = ["-c", light.COMMAND] if is_light else ["-m", "service"]

@@ -74,6 +74,23 @@ async def test_sigterm_ends_open_streams_cleanly_and_every_worker(tmp_path: Path
         assert gone(pid)
 
 
+async def test_sigterm_ends_streams_that_the_stock_class_carries(tmp_path: Path) -> None:
+    """Where the protocol is not ours, and sse-starlette sees the signal too."""
+    async with run(tmp_path / "data", "--http", "h11", uvicorn=True) as service, asyncio.TaskGroup() as group:
+        opened: list[bytes] = []
+
+        async def read() -> str:
+            async with service.http.stream("GET", "/events") as response:
+                opened.append(b"")
+                return (await response.aread()).decode()
+
+        streams = [group.create_task(read()) for _ in range(5)]
+        await until(lambda: len(opened) == len(streams))
+        service.process.send_signal(signal.SIGTERM)
+        for stream in streams:
+            assert (await stream).count("retry: ") == 2, "one at the start, one at the end"
+
+
 async def test_a_second_service_on_the_same_folder_is_refused_in_one_line(tmp_path: Path) -> None:
     async with run(tmp_path / "data") as service:
         second = await asyncio.create_subprocess_exec(

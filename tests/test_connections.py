@@ -18,12 +18,16 @@ from uvicorn.lifespan.on import LifespanOn
 from uvicorn.protocols.http import h11_impl
 from uvicorn.server import ServerState
 
+from service import app
+from service.settings import Settings
 from service.web import connections as bounds
+from service.web import server as server_as_served
 from service.web import uvicorn_seam, uvicorn_wire
 from service.web.connections import REQUEST_SECONDS, Connections
+from service.web.descriptors import Room
 from service.web.uvicorn_seam import MAX_HEAD_BYTES, Protocol
 from tests.client import until
-from tests.conftest import Running, serve
+from tests.conftest import Running, _Server, serve
 from tests.sockets import leave, send, unchunk
 from tests.stand_in import append, create, finish
 
@@ -384,6 +388,56 @@ async def test_who_has_just_come_is_not_sent_away_for_the_next(make_server: Call
     for _ in range(bounds.SLACK):  # but there is an end to that
         server.connect(HALF_A_HEAD)
     assert all(line.closed for line in first)
+
+
+# Both ways to start
+
+
+@pytest.fixture(params=["python -m service serve", "uvicorn service.app:app"])
+async def started(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[int, uvicorn.Server]]:
+    """A server as this command starts it, with room for four connections; its port."""
+    monkeypatch.setattr("service.web.descriptors.share_out", lambda *_, **__: Room(streams=3, others=1, files=1))
+    monkeypatch.setenv("YOLO_TRAINER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("YOLO_TRAINER_PROGRAM", "tests.trainings:steer")
+    monkeypatch.delitem(vars(app), "app", raising=False)
+    if "uvicorn" in request.param:
+        config = uvicorn.Config("service.app:app", log_config=None)
+    else:
+        config = server_as_served.configuration(app.create_app(Settings()))
+    server = _Server(config)
+    listener = server_as_served.listen("127.0.0.1", 0)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await until(lambda: server.started or serving.done())
+    yield listener.getsockname()[1], server
+    server.should_exit = True
+    await serving
+    vars(app).pop("app", None)
+
+
+async def test_both_have_the_same_bounds(started: tuple[int, uvicorn.Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    port, server = started
+    monkeypatch.setattr(bounds, "PATIENCE_SECONDS", 600.0)
+    async with AsyncExitStack() as stack:
+
+        async def ask(content: bytes) -> asyncio.StreamReader:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            stack.push_async_callback(leave, writer)
+            writer.write(content)
+            return reader
+
+        long = await ask(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 2 * MAX_HEAD_BYTES)
+        assert (await long.readline()).startswith(b"HTTP/1.1 400 ")
+        await until(lambda: not server.server_state.connections)
+        halves = [await ask(content) for content in (HALF_A_HEAD, HALF_A_BODY, HALF_A_HEAD, HALF_A_BODY)]
+        await until(lambda: len(server.server_state.connections) == 4)
+        fifth = await (await ask(WHOLE)).read()
+        assert (fifth[:13], b'"too_many_connections"' in fifth) == (b"HTTP/1.1 503 ", True)
+        monkeypatch.setattr(bounds, "REQUEST_SECONDS", 0.0)
+        for half in halves:
+            assert (await half.read()).startswith(b"HTTP/1.1 408 ")
+        assert (await (await ask(WHOLE)).readline()).startswith(b"HTTP/1.1 200 ")
 
 
 # HTTP/1.0

@@ -16,6 +16,7 @@ import httpx_sse
 import orjson
 import pytest
 import starlette.requests
+from sse_starlette.sse import AppStatus
 
 from service.job import Job
 from service.web import sse_response, uvicorn_wire
@@ -382,6 +383,12 @@ async def test_an_open_stream_keeps_neither_its_request_nor_its_job(service: Run
         streams = [kept for kept in gc.get_objects() if issubclass(type(kept), sse_response.EventStream)]
         assert len(streams) == 2
         assert not [field for stream in streams for field in vars(stream).values() if isinstance(field, Job)]
+
+
+async def test_the_service_leaves_the_process_as_it_is(service: Running) -> None:
+    """What sse-starlette keeps for all of a process is for whoever else uses it there."""
+    assert AppStatus.enable_automatic_graceful_drain
+    assert not AppStatus.should_exit
 
 
 async def test_both_ways_are_really_taken(service: Running, request: pytest.FixtureRequest) -> None:
