@@ -14,6 +14,8 @@ import pytest
 from service.web import artifacts, bundle
 from tests.conftest import Running, serve
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 FILES = {
     "results.csv": (b"epoch,loss\n1,0.5\n", "text/csv; charset=utf-8", "inline"),
     "args.yaml": (b"epochs: 3\n", "application/yaml", "inline"),

@@ -17,6 +17,8 @@ from tests.client import until
 from tests.conftest import Running, serve
 from tests.sockets import get, send, status
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 JSON = b"Content-Type: application/json\r\n"
 HOST = b"Host: localhost\r\n"
 

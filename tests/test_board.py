@@ -12,6 +12,8 @@ from service.web import sse_response
 from tests.client import frames, until
 from tests.conftest import Running, serve
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 @pytest.fixture(params=["transport", "stock"])
 async def service(

@@ -16,6 +16,8 @@ from AI.model_trainer.ultralytics.stopping import GracefulStop
 from AI.model_trainer.ultralytics.thread_count import ThreadCount
 from tests.tiny import TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 LOSSES = {"box_loss", "cls_loss", "dfl_loss"}
 METRICS = {f"metrics/{name}(B)" for name in ("precision", "recall", "mAP50", "mAP50-95")}
 

@@ -9,7 +9,7 @@ from tests.campaign import Campaign, attempts, table
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(180)  # many faults
 def test_a_fault_of_each_kind_loses_nothing(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path, seed=0, quick=True)
     try:

@@ -16,6 +16,8 @@ from AI.model_trainer.ultralytics import label_cache
 from AI.model_trainer.ultralytics.dataset_report import DatasetReport
 from tests.tiny import TASKS, TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # it trains
+
 COUNTS = ("images", "labelled", "background", "missing", "dropped", "corrupt", "duplicates", "instances")
 
 

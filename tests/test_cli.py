@@ -16,7 +16,7 @@ from tests.client import follow, until
 from tests.process import ROOT, gone, run
 from tests.tiny import make_dataset
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(120)  # services start and end
 
 
 async def test_it_says_where_it_listens_and_leaves_on_sigterm(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_the_commands_are_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900)  # services start and end
 async def test_twenty_kills_in_a_row_lose_nothing(tmp_path: Path) -> None:
     """Every life of the service ends by SIGKILL at another moment; each log stays whole and each job gets its end."""
     data = make_dataset(tmp_path / "set")

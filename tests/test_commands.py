@@ -12,6 +12,8 @@ import pytest
 from tests.conftest import Running, serve
 from tests.tiny import make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Page and command, for each command of a block that is marked as shell.

@@ -18,6 +18,8 @@ from tests.conftest import Running
 from tests.sockets import leave
 from tests.stand_in import append, create, finish
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 @pytest.fixture
 def service(both_ways: Running) -> Running:

@@ -10,6 +10,8 @@ import pytest
 from service.web import compression
 from tests.conftest import Running, serve
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 GZIP = {"Accept-Encoding": "gzip"}
 PLAIN = {"Accept-Encoding": "gzip;q=0"}
 

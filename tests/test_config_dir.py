@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from AI.model_trainer.ultralytics import config_dir
 
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.timeout(60)  # a Python of its own imports Ultralytics
 def test_ultralytics_takes_the_settings_and_asks_for_no_font(tmp_path: Path) -> None:
     config_dir.prepare(tmp_path / "config")
     code = (

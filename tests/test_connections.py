@@ -31,6 +31,8 @@ from tests.conftest import Running, _Server, serve
 from tests.sockets import leave, send, unchunk
 from tests.stand_in import append, create, finish
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 HALF_A_HEAD = b"GET /jobs HTTP/1.1\r\nHost: localhost\r\nX-"
 HALF_A_BODY = b"POST /train HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
 WHOLE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

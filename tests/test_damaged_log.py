@@ -28,6 +28,8 @@ from tests import said
 from tests.conftest import serve
 from tests.process import ROOT
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 PAGE = 4_096
 
 
@@ -96,7 +98,7 @@ def test_an_empty_log_beside_folders_of_jobs_is_damage(tmp_path: Path) -> None:
         Store(tmp_path / "data")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(120)  # a long log is read
 @pytest.mark.parametrize("how", ["serve", "uvicorn"])
 async def test_the_commands_say_it_in_a_line(tmp_path: Path, how: str) -> None:
     log = make(tmp_path / "data")

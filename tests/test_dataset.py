@@ -495,6 +495,7 @@ PLACES = st.sampled_from(
     lines=st.binary(max_size=60),
     task=st.sampled_from([None, "detect", "pose", "classify"]),
 )
+@pytest.mark.timeout(60)  # a hundred and more examples
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 def test_whatever_a_dataset_says_it_is_read_or_refused(folder: Path, content: Any, lines: bytes, task: Any) -> None:
     (folder / "list.txt").write_bytes(lines)

@@ -21,6 +21,8 @@ from service.datasets import description
 from service.errors import InvalidPayload
 from tests.tiny import OFFLINE
 
+pytestmark = pytest.mark.timeout(60)  # it trains
+
 ROWS = {
     "detect": ["0 0.5 0.5 0.4 0.4", "1 0.25 0.25 0.2 0.3"],
     "segment": ["0 0.2 0.2 0.8 0.2 0.8 0.8", "1 0.1 0.1 0.4 0.1 0.4 0.4 0.1 0.4"],

@@ -19,6 +19,8 @@ from tests.conftest import serve
 from tests.events import downloads
 from tests.tiny import make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 def archived(folder, name="coco8", top="coco8"):
     """The zip of a small dataset, with a data.yaml of its own that nobody should read."""

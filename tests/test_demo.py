@@ -20,7 +20,7 @@ from tests import said
 ROOT = Path(__file__).parent.parent
 MARK = "DEMO_TEST_MARK"
 #: Starting a service imports torch, which takes its time on a busy machine.
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(240)  # it trains
 
 
 @contextmanager

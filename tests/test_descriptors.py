@@ -19,7 +19,7 @@ from tests.sockets import leave
 from tests.tiny import make_dataset
 
 pytestmark = [
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(120),  # services start and end
     pytest.mark.skipif(sys.platform != "linux", reason="looks at another process's limits"),
 ]
 

@@ -8,6 +8,8 @@ import uvicorn
 from examples import fastapi_polling
 from tests.tiny import TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 class _Server(uvicorn.Server):
     @contextmanager

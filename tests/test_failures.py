@@ -17,6 +17,8 @@ from tests.conftest import Running, serve
 from tests.house import House
 from tests.tiny import TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 @pytest.mark.parametrize(
     ("what", "reason", "evidence"),

@@ -35,7 +35,10 @@ from tests.house import House
 from tests.process import gone
 
 PRELOAD = ["service.workers.tether", "tests.preload_gate", "service.workers.worker"]
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are spawned elsewhere")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="workers are spawned elsewhere"),
+    pytest.mark.timeout(60),  # forkservers and workers end and start
+]
 
 
 def end_forkserver() -> None:

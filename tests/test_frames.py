@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from service.events import DURABLE_TYPES, Record, encode, frame
 from tests.conftest import Running
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 JS = Path(__file__).parent / "js"
 TYPES = sorted(DURABLE_TYPES)
 #: What readers of lines, of JSON, of UTF-8 and of event streams have stumbled over.

@@ -19,6 +19,8 @@ from tests.house import House
 from tests.process import gone
 from tests.tiny import make_dataset
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 MEGABYTE = 1_000_000
 
 

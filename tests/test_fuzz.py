@@ -15,6 +15,8 @@ from tests.conftest import Running, serve
 from tests.sockets import send
 from tests.tiny import make_dataset
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 METHODS = [*["GET"] * 12, *["POST"] * 10, "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "X" * 40, "GÉT"]
 PATHS = [route.path for route in ROUTES if isinstance(route, Route | Mount)] + ["/static/app.js", "/nothing", "*", ""]
 PIECES = [
@@ -183,7 +185,7 @@ async def test_a_thousand_wild_requests_leave_the_service_healthy(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600)  # 10,000 requests
 async def test_ten_thousand_wild_requests_leave_the_service_healthy(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

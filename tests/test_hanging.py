@@ -18,6 +18,8 @@ from tests.client import until
 from tests.conftest import Running
 from tests.house import House
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 def ends(act: Callable[[], Any]) -> bool:
     """Whether something ends, in a thread of its own: if not, that one is left behind."""

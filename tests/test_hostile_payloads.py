@@ -16,6 +16,8 @@ from service.workers.launcher import Launcher
 from tests.conftest import Running, serve
 from tests.tiny import make_dataset
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 OPTIMIZERS = '["auto","SGD","MuSGD","Adam","Adamax","AdamW","NAdam","RAdam","RMSProp","RMSprop"]'
 COMPILE = '[true,false,"default","reduce-overhead","max-autotune","max-autotune-no-cudagraphs"]'
 PRECISIONS = '[null,8,16,32,"8","16","32","int8","fp16","fp32","w8a8","w16a16","w32a32","w8a16","w8a32"]'

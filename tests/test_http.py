@@ -14,6 +14,8 @@ from service.web.routes import ROUTES
 from tests.conftest import Running, serve
 from tests.sockets import get, status
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 JSON = {"Accept": "application/json"}
 PROTOCOL = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()
 

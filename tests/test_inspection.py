@@ -18,6 +18,8 @@ from service.workers.limits import Limits
 from tests.conftest import Running, serve
 from tests.tiny import make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 KNOWN: dict[str, str | None] = {}
 WANTED: dict[str, Any] = {"task": None, "single_cls": False, "classes": None}
 

@@ -10,6 +10,8 @@ import pytest
 from service.workers.launcher import EventQueue, Launcher
 from tests.house import House
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 def tell(queue: EventQueue) -> None:
     queue.put(

@@ -17,6 +17,8 @@ from tests.events import epochs, finals
 from tests.house import House
 from tests.process import family
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 FAULTS = [
     None,
     ["checking_data", 0, "raise"],
@@ -119,11 +121,11 @@ class Lifecycle(RuleBasedStateMachine):
 
 _SETTINGS = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 Lifecycle.TestCase.settings = settings(max_examples=6, stateful_step_count=15, **_SETTINGS)
-TestLifecycle = pytest.mark.timeout(120)(Lifecycle.TestCase)
+TestLifecycle = pytest.mark.timeout(120)(Lifecycle.TestCase)  # many lives of a runner
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900)  # many lives of a runner
 def test_a_hundred_lives() -> None:
     from hypothesis.stateful import run_state_machine_as_test
 

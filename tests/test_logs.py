@@ -19,6 +19,8 @@ from tests.client import until
 from tests.conftest import Running, serve
 from tests.stand_in import append, create, finish
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 PROTOCOL = Path(__file__).parent.parent / "docs" / "protocol.md"
 
 

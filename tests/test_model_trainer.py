@@ -9,6 +9,8 @@ import pytest
 from AI.model_trainer import UnknownArgument, build_model, train_from_payload, train_model
 from tests.tiny import TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

@@ -11,6 +11,8 @@ from AI.model_trainer.listener import Listener
 from AI.model_trainer.ultralytics import plot_files
 from tests.tiny import TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # it trains
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

@@ -8,6 +8,8 @@ import pytest
 from AI.model_trainer import build_model, train_model
 from tests.tiny import TASKS, TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # it trains
+
 BOX = {"box_loss", "cls_loss", "dfl_loss"}
 LOSSES = {
     "detect": BOX,

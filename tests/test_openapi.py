@@ -10,6 +10,8 @@ from starlette.routing import Route
 from service.web.routes import ROUTES
 from tests.conftest import Running, serve
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Running]:

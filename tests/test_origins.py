@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from service.settings import Settings
 from tests.conftest import Running, serve
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 OPS = "https://ops.example"
 SENT = "If-None-Match, Cache-Control, Authorization, Range, Content-Type, Idempotency-Key, Last-Event-ID"
 SHOWN = "Location, Idempotent-Replayed, ETag, Content-Range, Content-Disposition, Retry-After, Log-Seq"

@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Route, expect
 from tests.browser import Tab, at_epoch, logged_epochs, start, tab
 from tests.conftest import Running
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]  # a browser and a service start
 
 
 #: The charts, and the epochs that are drawn in that of mAP.

@@ -8,7 +8,7 @@ from playwright.async_api import Browser
 from tests.browser import Tab, at_epoch, start, tab
 from tests.conftest import Running
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]  # a browser and a service start
 
 CHARTS = "view._open?.get('charts')?._charts"
 SCALES = "Object.fromEntries(['x', 'y'].map(key => [key, [{0}.scales[key].min, {0}.scales[key].max]]))"

@@ -11,7 +11,7 @@ from tests.browser import Tab, start, tab
 from tests.conftest import Running
 from tests.tiny import make_dataset
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]  # a browser and a service start
 
 
 @pytest_asyncio.fixture(loop_scope="module")

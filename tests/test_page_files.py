@@ -16,6 +16,8 @@ from starlette.routing import Mount
 from service.web import page_files
 from tests.conftest import Running
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 ROOT = Path(__file__).parent.parent
 UPLOT = ROOT / "node_modules" / "uplot"
 

@@ -9,7 +9,7 @@ from tests.browser import Tab, start, tab
 from tests.conftest import Running, serve
 from tests.tiny import make_dataset, tiny_model
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]  # a browser and a service start
 
 SUBMIT = ".submit .primary"
 

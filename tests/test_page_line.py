@@ -15,7 +15,7 @@ from tests.browser import Tab, at_epoch, logged_epochs, start, tab
 from tests.client import until
 from tests.conftest import Running, serve
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]  # a browser and a service start
 
 
 async def test_eight_tabs_share_one_stream(page: Tab, shown: Running, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests import said
 from tests.browser import Tab, at_epoch, start, tab
 from tests.conftest import Running, serve
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]  # a browser and a service start
 
 
 # The list

@@ -5,7 +5,7 @@ import pytest
 from tests.browser import Tab, start
 from tests.conftest import Running
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]  # a browser and a service start
 
 
 async def ended(shown: Running, **options: object) -> str:

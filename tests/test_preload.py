@@ -6,6 +6,8 @@ import pytest
 
 from tests.tiny import TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 # Does what a forkserver does: imports, and then forks one worker after the other.
 PROGRAM = """
 import json, multiprocessing, os, sys, threading

@@ -11,6 +11,8 @@ from AI.model_trainer.ultralytics import previews
 from AI.model_trainer.ultralytics.previews import Previews
 from tests.tiny import TASKS, TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # it trains
+
 
 def fit(folder, task="detect", run="run", model=None, **fit_params):
     """Train for two epochs; returns the run's folder."""

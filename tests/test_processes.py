@@ -13,6 +13,8 @@ import pytest
 from service.workers.processes import ProcessGroup, start_of
 from tests.house import House
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 @contextmanager
 def no_descriptor_left() -> Iterator[None]:

@@ -6,8 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.client import until
 from tests.conftest import serve
+
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
 
 PROTOCOL = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()
 

@@ -17,6 +17,8 @@ import pytest
 from tests.client import until
 from tests.conftest import Running, serve
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 RECIPES = (Path(__file__).parent.parent / "docs" / "proxies.md").read_text()
 NAME = "train.example.org"
 PAGE = {"Host": NAME, "Origin": f"http://{NAME}"}

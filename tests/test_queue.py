@@ -20,6 +20,8 @@ from tests.house import House
 from tests.process import family, gone
 from tests.tiny import make_dataset
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 def submit(house: House, do: str, job_id: str, *, priority: int = 0, **hyperparameters: Any) -> str:
     request = {"model": "none", "hyperparameters": {"do": do, **hyperparameters}, "fit_params": {}}

@@ -12,6 +12,8 @@ from AI.model_trainer import NothingToResume, build_model, resume_training, trai
 from AI.model_trainer.checkpoints import generations, keep
 from tests.tiny import TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 class Killed(BaseException):
     """Ends a training as a kill would: nothing after it is done."""

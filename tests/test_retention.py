@@ -18,6 +18,8 @@ from tests.client import until
 from tests.conftest import Running
 from tests.house import House
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 def keeper(house: House, **policy: Any) -> Retention:
     return Retention(house.store, house.data / "jobs", **{"keep_days": None, "keep_jobs": None, **policy})

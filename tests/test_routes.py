@@ -12,6 +12,8 @@ from tests.client import until
 from tests.conftest import Running, serve
 from tests.tiny import make_dataset
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Running]:

@@ -18,6 +18,8 @@ from tests.client import until
 from tests.house import House
 from tests.process import gone
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 # Every way to end
 
 
@@ -297,7 +299,7 @@ def test_a_closed_runner_takes_no_jobs(tmp_path: Path) -> None:
         house.submit("count")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(120)  # a forkserver dies and is replaced
 @pytest.mark.parametrize("end", ["finish", "kill"])
 def test_a_training_outlives_its_forkserver(house: House, tmp_path: Path, end: str) -> None:
     """Multiprocessing would say that the worker is dead while it trains on; and nobody can tell its exit code."""

@@ -14,6 +14,8 @@ from AI.model_trainer.errors import ForeignWeights, UnsafeFile
 from AI.model_trainer.ultralytics.safe_load import restricted
 from tests.tiny import TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 class Bomb:
     """Unpickled, it makes a file."""

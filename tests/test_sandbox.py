@@ -13,6 +13,8 @@ from service.workers import limits
 from tests.conftest import serve
 from tests.tiny import make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA and no_new_privs are Linux'")
 
 SECRETS = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "WANDB_API_KEY", "DATABASE_URL", "SSH_AUTH_SOCK")

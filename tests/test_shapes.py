@@ -9,6 +9,8 @@ from PIL import Image
 from AI.examples import shapes
 from tests.tiny import tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 def listing(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

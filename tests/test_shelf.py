@@ -8,6 +8,8 @@ import pytest
 from service.datasets import search
 from tests.tiny import make_dataset
 
+pytestmark = pytest.mark.timeout(60)  # it trains
+
 
 def test_datasets_are_found_below_the_roots(tmp_path: Path) -> None:
     detect = make_dataset(tmp_path / "a" / "shapes")

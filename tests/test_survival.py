@@ -38,6 +38,8 @@ from tests.process import Process, family, gone, run
 from tests.tiny import make_dataset
 from tests.trainings import read_weights, save
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 slow = pytest.mark.slow
 
 
@@ -128,7 +130,7 @@ def test_a_cooperative_cancel_needs_no_force(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [pytest.param(p, marks=[] if p == "saving" else [slow]) for p in PLACES])
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(120)  # forkservers or services die
 def test_the_forkserver_dies(tmp_path: Path, place: str) -> None:
     """Its worker trains on, and can still be ended with all that it started."""
     house = House(tmp_path / "data", grace_seconds=0.2)
@@ -145,7 +147,7 @@ def test_the_forkserver_dies(tmp_path: Path, place: str) -> None:
 
 
 @slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300)  # forkservers or services die
 def test_fifty_kills_while_checkpoints_are_written(house: House, tmp_path: Path) -> None:
     """Each attempt is killed at a random moment of a write; what it leaves can always be gone on from."""
     chance = random.Random(0)
@@ -517,7 +519,7 @@ async def first(service: Process, job_id: str, **wanted: Any) -> dict[str, Any]:
     raise AssertionError("there was no such event")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(120)  # forkservers or services die
 async def test_a_service_that_is_told_to_go_and_killed_before_it_could_has_left_on_purpose(tmp_path: Path) -> None:
     data, fault = make_dataset(tmp_path / "set"), orjson.dumps({"fault": ["training", 1, "hang"]}).decode()
     log = tmp_path / "data" / "log.db"
@@ -544,7 +546,7 @@ async def test_a_service_that_is_told_to_go_and_killed_before_it_could_has_left_
 
 
 @pytest.mark.parametrize("place", [pytest.param(p, marks=[] if p == "saving" else [slow]) for p in ["queued", *PLACES]])
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(180)  # forkservers or services die
 async def test_the_service_is_killed(tmp_path: Path, place: str) -> None:
     """Whatever a job is at: its worker ends, the next life takes it up, a subscriber sees no gap and nothing twice."""
     at = "training" if place == "queued" else place

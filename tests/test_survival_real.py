@@ -16,7 +16,7 @@ from tests.events import epochs, finals
 from tests.process import Process, family, run
 from tests.tiny import make_dataset, tiny_model
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(120)  # it trains
 
 
 @pytest.fixture

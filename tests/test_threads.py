@@ -6,6 +6,8 @@ from AI.model_trainer import build_model, train_model
 from AI.model_trainer.cpu_cores import usable_cores
 from tests.tiny import TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # it trains
+
 
 @pytest.fixture
 def torch():

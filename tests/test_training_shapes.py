@@ -25,7 +25,7 @@ async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
         yield running
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(60)]  # the service imports torch
 
 
 async def post(

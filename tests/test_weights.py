@@ -16,6 +16,8 @@ from AI.model_trainer.ultralytics.downloads import WeightsFolder
 from tests.events import downloads
 from tests.tiny import TINY, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):

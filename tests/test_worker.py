@@ -14,6 +14,8 @@ from AI.model_trainer.cpu_cores import usable_cores
 from tests.conftest import Running, serve
 from tests.tiny import TASKS, make_dataset, tiny_model
 
+pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
+
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Running]:

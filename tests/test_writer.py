@@ -41,19 +41,21 @@ def test_everything_that_was_put_is_settled_by_the_close(tmp_path: Path) -> None
     store = Store(tmp_path)
     store.create(Job(id="a", request={}))
     futures: list[Any] = []
+    busy = threading.Event()
 
     def append() -> None:
         try:
             while True:
                 futures.append(store.append("a", 1, LINE))
+                if len(futures) >= 1_000:
+                    busy.set()
         except StoreUnavailable:
             pass
 
     threads = [threading.Thread(target=append) for _ in range(4)]
     for thread in threads:
         thread.start()
-    while len(futures) < 1_000:
-        pass
+    assert busy.wait(10)
     store.close()
     for thread in threads:
         thread.join()
