@@ -25,7 +25,8 @@ def described(data: str, task: str | None = None) -> dict[str, Any]:
     """What the clean copy of a dataset's YAML would say."""
     clean = description.read(data, task)
     assert clean is not None
-    return clean.description
+    assert clean.description is not None
+    return clean.description.as_dict()
 
 
 def test_a_classification_dataset_is_a_folder(classes: Path) -> None:
@@ -438,7 +439,7 @@ def test_a_step_up_from_a_link_goes_where_it_seems_to(folder: Path, outside: Pat
     write(folder, good(train="link/../images/train"))
     clean = description.read(f"{folder}/link/../data.yaml", None, [folder])
     assert clean is not None
-    assert (clean.description["names"][0], clean.description["train"]) == ("a", [str(folder / "images/train")])
+    assert (clean.description.keys.names[0], clean.description.places["train"]) == ("a", [str(folder / "images/train")])
 
 
 @pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.datasets import description
+from service.datasets import class_folders, description
 from service.errors import InvalidPayload
 from tests.descriptions import good, label, refusal, write
 
@@ -21,7 +21,7 @@ def described(data: str, task: str | None = "detect", roots: tuple[Path, ...] = 
     clean = description.read(data, task, roots, arguments=arguments)
     assert clean is not None
     assert clean.description is not None
-    return clean.description
+    return clean.description.as_dict()
 
 
 @pytest.fixture
@@ -367,6 +367,22 @@ def test_classes_that_cannot_be_split_are_refused(tmp_path: Path, folder: Path) 
     assert "cannot be read as YAML" in refusal(str(tmp_path / "pets"), "classify")
 
 
+def test_more_images_than_can_be_split_are_neither_listed_nor_sorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(50):
+            (tmp_path / "pets" / name / f"{number}.jpg").touch()
+    looked_at: list[str] = []
+    monkeypatch.setattr(class_folders, "is_image", lambda name: not looked_at.append(name))
+    monkeypatch.setattr(class_folders, "MAX_IMAGES", 60)
+    assert "has more than 60 images" in refusal(str(tmp_path / "pets"), "classify")
+    assert len(looked_at) == 2 + 50 + 11, "one of each class, all of the first, one more than may be of the second"
+    monkeypatch.setattr(class_folders, "MAX_IMAGES", 100)
+    assert description.read(str(tmp_path / "pets"), "classify") is not None
+
+
 # Zips
 
 
@@ -406,4 +422,4 @@ def test_a_path_in_a_zip_is_one_of_another_machine(export: Path) -> None:
     clean = description.read(str(export), "detect", [export], is_unpacked=True)
     assert clean is not None
     assert clean.description is not None
-    assert clean.description["path"] == str(export)
+    assert clean.description.root == str(export)

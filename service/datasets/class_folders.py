@@ -6,7 +6,7 @@ into `…/val`. The same images become links in the job's own folder here: nothi
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -24,7 +24,7 @@ MAX_IMAGES = 1_000_000
 TRAIN_RATIO = 0.8
 
 
-def find(root: Path) -> dict[str, str]:
+def find(root: Path) -> Mapping[str, str]:
     """What must be linked into a folder of the job's, by names in it; nothing where `root` is as Ultralytics wants it.
 
     Raises UnfitDataset.
@@ -66,15 +66,17 @@ def _split(root: Path) -> dict[str, str]:
     with_images = [folder.name for folder in classes if _has_image(folder)]
     if not with_images or with_images == ["images"]:
         raise UnfitDataset(f"{root} needs the folders train and val, in each a folder per class; or a folder per class")
-    links = {f"{part}/{folder.name}": "" for folder in classes for part in ("train", "val")}
+    links, room = {f"{part}/{folder.name}": "" for folder in classes for part in ("train", "val")}, MAX_IMAGES
     for folder in classes:
-        images = sorted(_images(folder))
+        images = list(islice(_images(folder), room + 1))
+        if len(images) > room:  # before they are sorted, which takes long for so many
+            raise UnfitDataset(f"{root} has more than {MAX_IMAGES} images: split them into train/ and val/")
+        room -= len(images)
+        images.sort()
         random.Random(0).shuffle(images)  # noqa: S311 (the order that Ultralytics has)
         count = int(len(images) * TRAIN_RATIO)
         for number, image in enumerate(images):
             links[f"{'train' if number < count else 'val'}/{image.relative_to(root)}"] = str(image)
-        if len(links) > MAX_IMAGES:
-            raise UnfitDataset(f"{root} has more than {MAX_IMAGES} images: split them into train/ and val/")
     for part in ("train", "val"):
         if not any(target and name.startswith(f"{part}/") for name, target in links.items()):
             raise UnfitDataset(f"{root} has too few images to split: put some of each class into train/ and into val/")
@@ -102,7 +104,7 @@ def _has_image(folder: Path) -> bool:
     return any(is_image(path.name) for path in islice(folder.rglob("*"), MAX_ENTRIES))
 
 
-def write(links: dict[str, str], folder: Path) -> Path:
+def write(links: Mapping[str, str], folder: Path) -> Path:
     """Make the links in a new folder."""
     for name, target in links.items():
         link = folder / name

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from service.datasets import archives, class_folders, keys, labels, remedies, safe_yaml, splits
 from service.datasets.files import Survey
+from service.datasets.values import Content
 from service.errors import Fault, InvalidPayload, UnfitDataset, UnreadSplit
 
 POINTER = "/fit_params/data"
@@ -29,23 +29,59 @@ MAX_FOLDERS = 1_000
 
 
 @dataclass(frozen=True)
+class Description:
+    """What the clean copy of a dataset's YAML says."""
+
+    #: The dataset's folder, absolute.
+    root: str
+    #: Split → its folders, absolute, and its lists by their names in `Dataset.lists`.
+    places: Mapping[str, Sequence[str]]
+    keys: keys.Keys
+
+    def as_dict(self) -> dict[str, object]:
+        """The keys and values of the YAML."""
+        return {"path": self.root, **self.places, **self.keys.as_dict()}
+
+
+@dataclass(frozen=True)
 class Dataset:
     """What a training may see of a dataset."""
 
-    #: What the clean copy says (`dataset_keys`), all paths absolute; None for a classification dataset.
-    description: dict[str, Any] | None = None
-    #: Name of a list file in the job's folder, as `description` has it → the images in it, absolute.
-    lists: dict[str, list[str]] = field(default_factory=dict)
+    #: None for a classification dataset.
+    description: Description | None = None
+    #: Name of a list file in the job's folder → the images in it, absolute.
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
     #: Name in the job's folder `dataset` → what it leads to: a classification dataset that is split here.
-    links: dict[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Use:
+    """What a training's arguments say about the dataset it reads. Faults in them are found by the payload's check."""
+
+    #: The split that it evaluates on.
+    evaluated: str
+    #: Whether it takes all classes for one.
+    single_cls: bool
+    #: Whether it takes only a part of the images.
+    is_sampled: bool
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, object]) -> "_Use":
+        split = arguments.get("split")
+        return cls(
+            evaluated=split if isinstance(split, str) and split in keys.SPLITS else "val",
+            single_cls=bool(arguments.get("single_cls")),
+            is_sampled=arguments.get("fraction", 1) != 1,
+        )
 
 
 def read(
-    data: Any,
+    data: object,
     task: str | None = None,
     roots: Sequence[Path] = (),
     *,
-    arguments: Mapping[str, Any] | None = None,
+    arguments: Mapping[str, object] | None = None,
     split_pointer: str = POINTER,
     is_unpacked: bool = False,
 ) -> Dataset | None:
@@ -72,10 +108,8 @@ def read(
             links = class_folders.find(source)
             return Dataset(links=links) if links else None
         survey.check(str(described))
-        content = _load(described)
-        if is_unpacked:
-            content.pop("path", None)
-        return _read(described, content, task, survey, arguments or {})
+        content = _load(described, left_out=["path"] if is_unpacked else [])
+        return _read(described, content, task, survey, _Use.of(arguments or {}))
 
 
 def is_archive(source: str | Path) -> bool:
@@ -163,26 +197,22 @@ def _refusing(split_pointer: str) -> Iterator[None]:
         raise _invalid(f"{error.filename} cannot be read: {error.strerror}") from None
 
 
-def _read(
-    source: Path, content: Mapping[Any, Any], task: str | None, survey: Survey, arguments: Mapping[str, Any]
-) -> Dataset:
-    wanted = arguments.get("split")
-    evaluated = wanted if wanted in ("train", "val", "test") else "val"  # faults are for others to tell
+def _read(source: Path, content: Content, task: str | None, survey: Survey, use: _Use) -> Dataset:
     root = splits.root_of(source, content)
     survey.check(str(root))
     masks = keys.masks_dir(content, task)
     if masks:
         survey.look_beside(masks)
-    found = splits.find(source, content, survey, evaluated)
+    found = splits.find(source, content, survey, use.evaluated)
     checked = keys.checked(content, task)
     if not _is_labelled_by_images(root, masks, task):
-        expected = _expected(checked, task, arguments)
-        for name in ("train", evaluated):
+        expected = _expected(checked, task, use)
+        for name in ("train", use.evaluated):
             labels.check(found[name], expected, survey)
     places = {name: split.places for name, split in found.items()}
     places.setdefault("val", places["train"])  # not read, but Ultralytics wants the key
     lists = {name: images for split in found.values() for name, images in split.lists.items()}
-    return Dataset({"path": str(root), **places, **checked}, lists)
+    return Dataset(Description(str(root), places, checked), lists)
 
 
 def _is_labelled_by_images(root: Path, masks: str | None, task: str | None) -> bool:
@@ -191,10 +221,9 @@ def _is_labelled_by_images(root: Path, masks: str | None, task: str | None) -> b
     return task == "depth" or (task in ("semantic", None) and (has_masks or (root / "depth").is_dir()))
 
 
-def _expected(checked: Mapping[str, Any], task: str | None, arguments: Mapping[str, Any]) -> labels.Expected:
-    classes = math.inf if arguments.get("single_cls") else len(checked["names"])
-    points, coordinates = checked.get("kpt_shape", (0, 0))
-    return labels.Expected(task, classes, (points, coordinates), is_sampled=arguments.get("fraction", 1) != 1)
+def _expected(checked: keys.Keys, task: str | None, use: _Use) -> labels.Expected:
+    classes = math.inf if use.single_cls else len(checked.names)
+    return labels.Expected(task, classes, checked.kpt_shape or (0, 0), use.is_sampled)
 
 
 def write(clean: Dataset, folder: Path) -> Path:
@@ -204,12 +233,12 @@ def write(clean: Dataset, folder: Path) -> Path:
         return class_folders.write(clean.links, folder / LINKED)
     for name, images in clean.lists.items():
         _write(folder / name, "".join(f"{image}\n" for image in images))
-    description = dict(clean.description)
-    for split in {"train", "val", "test"} & description.keys():
-        places = [str(folder / name) if name in clean.lists else name for name in description[split]]
-        description[split] = places[0] if len(places) == 1 else places
+    content = clean.description.as_dict()
+    for split, places in clean.description.places.items():
+        paths = [str(folder / name) if name in clean.lists else name for name in places]
+        content[split] = paths[0] if len(paths) == 1 else paths
     copy = folder / COPY
-    _write(copy, yaml.safe_dump(description, sort_keys=False, allow_unicode=True))
+    _write(copy, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     return copy
 
 
@@ -225,14 +254,15 @@ def _write(path: Path, text: str) -> None:
         os.fsync(file.fileno())  # the job that needs it is on the disk before it is acknowledged
 
 
-def _load(source: Path) -> dict[Any, Any]:
+def _load(source: Path, left_out: Sequence[str]) -> Content:
     content = safe_yaml.read_dataset(source)
     if not isinstance(content, dict):
         raise UnfitDataset(f"{source} is not a mapping: expected the keys path, train, val and names")
-    return {key: None if value == "None" else value for key, value in content.items()}  # as Ultralytics takes it
+    # Ultralytics takes the text None for nothing.
+    return {key: None if value == "None" else value for key, value in content.items() if key not in left_out}
 
 
-def _path(data: Any) -> Path:
+def _path(data: object) -> Path:
     if not isinstance(data, str) or not data:
         raise UnfitDataset("must be the path of a dataset")
     if "://" in data or not safe_yaml.is_plain(data):

@@ -3,12 +3,11 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 Path = tuple[str | int, ...]
 
 
-class _Object(dict[str, Any]):
+class _Object(dict[str, object]):
     """An object as it was parsed, and the names that came again."""
 
     again: Sequence[str] = ()
@@ -21,7 +20,7 @@ def twice(text: bytes) -> list[Path]:
     return list(_found(content, ()))
 
 
-def _object(pairs: list[tuple[str, Any]]) -> _Object:
+def _object(pairs: list[tuple[str, object]]) -> _Object:
     made = _Object(pairs)
     if len(made) < len(pairs):
         counts = Counter(name for name, _ in pairs)
@@ -29,7 +28,7 @@ def _object(pairs: list[tuple[str, Any]]) -> _Object:
     return made
 
 
-def _found(content: Any, path: Path) -> Iterator[Path]:
+def _found(content: object, path: Path) -> Iterator[Path]:
     if isinstance(content, _Object):
         yield from ((*path, name) for name in content.again)
         for name, value in content.items():

@@ -6,6 +6,7 @@ image with a label that Ultralytics will not take (`verify_image_label` of its d
 
 import os
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
 
 from service.datasets import remedies
@@ -45,12 +46,23 @@ class Expected:
         return 5 + self.kpt_shape[0] * self.kpt_shape[1]
 
 
+class _Kind(Enum):
+    """What a label holds that a training can use."""
+
+    EMPTY = auto()
+    BOXES = auto()
+    OTHER = auto()
+
+
+class _Unusable(ValueError):
+    """Raised when Ultralytics will not take a label; the message tells nothing of what is in it: it may be anything."""
+
+
 @dataclass
 class _Look:
     """What was seen so far."""
 
     missing: list[str] = field(default_factory=list)
-    empty: int = 0
     boxes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -65,14 +77,14 @@ def check(split: Split, expected: Expected, survey: Survey) -> None:
         if not os.path.isfile(label):
             look.missing.append(image)
             continue
-        kind, fault = _kind(label, expected)
-        if kind == "fault":
-            look.faults.append(f"{split.name}: {label}: {fault}")
-        elif kind == "empty":
-            look.empty += 1
-        elif kind == "boxes" and expected.task in _OUTLINED:
+        try:
+            kind = _kind(label, expected)
+        except _Unusable as error:
+            look.faults.append(f"{split.name}: {label}: {error}")
+            continue
+        if kind is _Kind.BOXES and expected.task in _OUTLINED:
             look.boxes.append(label)
-        else:
+        elif kind is not _Kind.EMPTY:
             return  # there are labels, and here is an image to train on
     if not survey.is_late():
         _judge(split, look, expected, survey)
@@ -93,62 +105,80 @@ def _judge(split: Split, look: _Look, expected: Expected, survey: Survey) -> Non
         raise UnfitDataset(remedies.no_labels(name, look.missing[0], count, survey))
 
 
-def _kind(path: str, expected: Expected) -> tuple[str, str]:
-    """`empty`, `boxes`, `other`, or `fault` and which. What is in the file is not told: it may be anything."""
+def _kind(path: str, expected: Expected) -> _Kind:
+    """Raises _Unusable."""
+    text = _text(Path(path))
+    if text is None:
+        return _Kind.OTHER
+    rows = _rows(text)
+    if not rows:
+        return _Kind.EMPTY
+    if expected.task == "pose":
+        _check_poses(rows, expected)
+    else:
+        if expected.kpt_shape[0]:  # Ultralytics takes the box of a pose and leaves its keypoints
+            rows = [row[:5] if len(row) == expected.columns else row for row in rows]
+        _check_shapes(rows, expected)
+    _check_values(rows, expected)
+    return _Kind.BOXES if len(rows[0]) == 5 else _Kind.OTHER
+
+
+def _text(path: Path) -> str | None:
+    """What is in a label; None where it is too long to be read here. Raises _Unusable."""
     try:
-        if os.path.getsize(path) > MAX_READ_BYTES:
-            return "other", ""
-        text = read_bytes(Path(path), MAX_READ_BYTES).decode("utf-8-sig")
+        if path.stat().st_size > MAX_READ_BYTES:
+            return None
+        return read_bytes(path, MAX_READ_BYTES).decode("utf-8-sig")
     except (OSError, ValueError):
-        return "fault", "it is no text"
+        raise _Unusable("it is no text") from None
+
+
+def _rows(text: str) -> list[list[float]]:
+    rows = []
     lines = [line.split() for line in text.splitlines()[:MAX_LABEL_LINES] if line.strip()]
-    if not lines:
-        return "empty", ""
-    rows: list[list[float]] = []
     for number, line in enumerate(lines, 1):
         try:
             rows.append([float(word) for word in line])
         except ValueError:
-            return "fault", f"line {number} must be a class and numbers"
-    shapeless = _shape_fault(rows, expected)
-    return ("fault", shapeless) if shapeless else _values_kind(rows, expected)
+            raise _Unusable(f"line {number} must be a class and numbers") from None
+    return rows
 
 
-def _shape_fault(rows: list[list[float]], expected: Expected) -> str | None:
-    """What is wrong with how many numbers the rows have, or None. Rows of other tasks lose their keypoints."""
-    if expected.task == "pose":
-        for number, row in enumerate(rows, 1):
-            if len(row) != expected.columns:
-                shape = list(expected.kpt_shape)
-                return f"line {number} has {len(row)} numbers, a pose with kpt_shape {shape} has {expected.columns}"
-        return None
-    if expected.kpt_shape[0]:
-        rows[:] = [row[:5] if len(row) == expected.columns else row for row in rows]
+def _check_poses(rows: list[list[float]], expected: Expected) -> None:
+    for number, row in enumerate(rows, 1):
+        if len(row) != expected.columns:
+            shape = list(expected.kpt_shape)
+            raise _Unusable(
+                f"line {number} has {len(row)} numbers, a pose with kpt_shape {shape} has {expected.columns}"
+            )
+
+
+def _check_shapes(rows: list[list[float]], expected: Expected) -> None:
+    """How many numbers the rows have: boxes have five, polygons more."""
     has_polygons = any(len(row) > 6 for row in rows)
     for number, row in enumerate(rows, 1):
         if has_polygons and len(row) == 5:
-            return f"line {number} is a box, others are polygons"
+            raise _Unusable(f"line {number} is a box, others are polygons")
         if has_polygons and len(row) % 2 == 0 and expected.task is not None:
-            return f"line {number} must have pairs of numbers after its class"
+            raise _Unusable(f"line {number} must have pairs of numbers after its class")
         if not has_polygons and len(row) < 5:
-            return f"line {number} must have four numbers or more after its class"
+            raise _Unusable(f"line {number} must have four numbers or more after its class")
         if len(row) == 6 and expected.task is not None:
-            return f"line {number} has 6 numbers, a box has 5: class, x, y, width, height"
-    return None
+            raise _Unusable(f"line {number} has 6 numbers, a box has 5: class, x, y, width, height")
 
 
-def _values_kind(rows: list[list[float]], expected: Expected) -> tuple[str, str]:
-    for number, row in enumerate(rows, 1):
-        kind, *numbers = row
+def _check_values(rows: list[list[float]], expected: Expected) -> None:
+    for number, (kind, *numbers) in enumerate(rows, 1):
         if not 0 <= kind < expected.classes:
             if kind >= 0:
-                return "fault", f"line {number} is of class {kind:g}, the dataset has {expected.classes} classes from 0"
-            return "fault", f"line {number} is of class {kind:g}, classes are numbered from 0"
+                raise _Unusable(
+                    f"line {number} is of class {kind:g}, the dataset has {expected.classes} classes from 0"
+                )
+            raise _Unusable(f"line {number} is of class {kind:g}, classes are numbered from 0")
         if kind % 1:
-            return "fault", f"line {number} is of class {kind:g}, classes are whole numbers"
+            raise _Unusable(f"line {number} is of class {kind:g}, classes are whole numbers")
         if expected.task is not None and not _are_fractions(numbers, expected):
-            return "fault", f"line {number} must have its coordinates as fractions of the image, from 0 to 1"
-    return ("boxes" if len(rows[0]) == 5 else "other"), ""
+            raise _Unusable(f"line {number} must have its coordinates as fractions of the image, from 0 to 1")
 
 
 def _are_fractions(numbers: list[float], expected: Expected) -> bool:

@@ -2,12 +2,11 @@
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from AI.model_trainer.lookalikes import in_other_case, names
 from service.datasets.files import Survey, UnsoundFiles, label_of
+from service.datasets.values import Content
 
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|.*\\")
 
@@ -39,7 +38,7 @@ def foreign(source: Path) -> str:
     return f"must be a .yaml file, got {source.name!r}"
 
 
-def missing(split: str, entry: str, path: Path, root: Path, content: Mapping[Any, Any]) -> str:
+def missing(split: str, entry: str, path: Path, root: Path, content: Content) -> str:
     """For a folder or a list that is not there."""
     named = content.get("path")
     for key, value in ((split, entry), ("path", named)):

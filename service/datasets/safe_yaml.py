@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
+
+from service.datasets.values import Value
 
 #: A dataset of 10,000 classes has 300,000 bytes, 20,000 values, 2 levels. Python writes no number of over 4,300 digits.
 MAX_BYTES = 1_000_000
@@ -28,20 +29,20 @@ _LINE_ENDS = str.maketrans("", "", "\t\n\r\x85\u2028\u2029")
 _STRIPPED = re.compile(r"[^\x09\x0A\x0D\x20-\x7E\x85\xA0-\uD7FF\uE000-\uFFFD\U00010000-\U0010ffff]+")
 
 #: libyaml's is ten times as fast; wheels of PyYAML have it, other builds may not.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class UnreadableYaml(ValueError):
     """Raised when a file is no YAML of the kind that is read here; the message begins with its path."""
 
 
-def read(path: Path) -> Any:
+def read(path: Path) -> Value:
     """What the file holds: nothing but dicts, lists, texts, numbers, dates. Raises UnreadableYaml."""
     with _told(path):
         return _parsed(read_bytes(path, MAX_BYTES).decode())
 
 
-def read_dataset(path: Path) -> Any:
+def read_dataset(path: Path) -> Value:
     """The same of a file that people wrote with any editor, as Ultralytics reads a dataset's. Raises UnreadableYaml.
 
     Bytes that are no UTF-8 are left out, and control characters where the file cannot be parsed with them. UTF-16 is
@@ -51,7 +52,7 @@ def read_dataset(path: Path) -> Any:
         return parse_dataset(read_bytes(path, MAX_BYTES))
 
 
-def parse_dataset(content: bytes) -> Any:
+def parse_dataset(content: bytes) -> Value:
     """`read_dataset` of bytes. Raises ValueError or yaml.YAMLError."""
     is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = content.decode("utf-16" if is_wide else "utf-8", "ignore")
@@ -74,9 +75,10 @@ def _told(path: Path) -> Iterator[None]:
         raise UnreadableYaml(f"{path} cannot be read as YAML: {' '.join(str(error).split())[:300]}") from None
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str) -> Value:
     _check(text)
-    return yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+    value: Value = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+    return value
 
 
 def is_plain(text: str, *, line_ends: bool = False) -> bool:

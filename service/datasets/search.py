@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 from service.datasets import safe_yaml
 from service.datasets.keys import SPLITS
@@ -22,9 +22,24 @@ MAX_NAME_CHARACTERS = 200
 #: Where thousands of files lie and no descriptions.
 _SKIPPED = frozenset({"images", "labels", "train", "val", "test"})
 
+Kind = Literal["yaml", "folder"]
 
-def find(roots: Sequence[Path]) -> list[dict[str, Any]]:
-    """What looks like a dataset: `path`, `name`, `kind` (`yaml`, `folder`), `classes` (how many), `names` (the first).
+
+class Found(TypedDict):
+    """A dataset that was found, as `GET /datasets` shows it."""
+
+    #: Its YAML, or the folder that has `train` and `val`.
+    path: str
+    name: str
+    kind: Kind
+    #: How many classes it has.
+    classes: int
+    #: The names of the first MAX_NAMES classes.
+    names: list[str]
+
+
+def find(roots: Sequence[Path]) -> list[Found]:
+    """Each YAML and each folder that looks like a dataset.
 
     Links are not followed and nothing hidden is entered.
     """
@@ -33,7 +48,7 @@ def find(roots: Sequence[Path]) -> list[dict[str, Any]]:
     return list({entry["path"]: entry for entry in itertools.islice(found, MAX_FOUND)}.values())
 
 
-def _below(root: Path, deadline: float) -> Iterator[dict[str, Any]]:
+def _below(root: Path, deadline: float) -> Iterator[Found]:
     for folder, folders, files in itertools.islice(os.walk(root, followlinks=False), MAX_FOLDERS):
         path = Path(folder)
         for name in sorted(file for file in files if file.lower().endswith((".yaml", ".yml"))):
@@ -53,7 +68,7 @@ def _below(root: Path, deadline: float) -> Iterator[dict[str, Any]]:
         folders[:] = [] if is_deep else sorted(f for f in folders if f[0] != "." and f not in _SKIPPED)
 
 
-def _entry(path: Path, name: str, kind: str, classes: list[str]) -> dict[str, Any]:
+def _entry(path: Path, name: str, kind: Kind, classes: list[str]) -> Found:
     return {
         "path": str(path),
         "name": name,

@@ -5,15 +5,15 @@ folder (where it begins with `./`) or from the dataset's: never from the current
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from service.datasets import remedies
 from service.datasets.files import Survey, UnsoundFiles
 from service.datasets.keys import SPLITS
 from service.datasets.safe_yaml import is_plain, read_bytes
+from service.datasets.values import Content, Value, shown
 from service.errors import UnfitDataset, UnreadSplit
 
 #: A list file: half a million images.
@@ -29,19 +29,17 @@ LOOKED_AT = 10_000
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Split:
     """The images of one split."""
 
     name: str
     #: Its folders, absolute, and its lists by their names in `lists`, as the clean copy has them.
-    places: list[str] = field(default_factory=list)
+    places: Sequence[str]
     #: Name of a list → the images in it, absolute.
-    lists: dict[str, list[str]] = field(default_factory=dict)
+    lists: Mapping[str, Sequence[str]]
     #: The first LOOKED_AT of its images.
-    images: list[str] = field(default_factory=list)
-    #: Bytes that its lists may still take.
-    room: int = field(default_factory=lambda: MAX_LISTED_BYTES)
+    images: Sequence[str]
 
     @property
     def is_whole(self) -> bool:
@@ -49,15 +47,15 @@ class Split:
         return len(self.images) < LOOKED_AT
 
 
-def root_of(source: Path, content: Mapping[Any, Any]) -> Path:
+def root_of(source: Path, content: Content) -> Path:
     """The folder that the splits of a YAML file count from. Raises UnfitDataset."""
     return Path(os.path.abspath(source.parent / _text(content.get("path") or ".", "path")))
 
 
-def find(source: Path, content: Mapping[Any, Any], survey: Survey, evaluated: str = "val") -> dict[str, Split]:
+def find(source: Path, content: Content, survey: Survey, evaluated: str = "val") -> dict[str, Split]:
     """The splits of a YAML file by name. A training reads `train` and the one that it evaluates on (its `split`).
 
-    One that it does not read need not be there. Raises UnfitDataset.
+    A split that the training does not read may be missing. Raises UnfitDataset.
     """
     root, found = root_of(source, content), {}
     for name, keys in SPLITS.items():
@@ -67,7 +65,7 @@ def find(source: Path, content: Mapping[Any, Any], survey: Survey, evaluated: st
             raise _unnamed(source, name)
         try:
             if value is not None:
-                found[name] = _split(root, value, name, survey, content)
+                found[name] = _Reader(name, root, content, survey).split(value)
         except UnfitDataset:  # what the copy does not name, no training looks at
             if is_read:
                 raise
@@ -80,28 +78,81 @@ def _unnamed(source: Path, name: str) -> UnfitDataset:
     return UnfitDataset(f"{source} names no {name} images: add `{name}:` with their folder to it")
 
 
-def _split(root: Path, value: Any, name: str, survey: Survey, content: Mapping[Any, Any]) -> Split:
-    """The folders and list files of one split, each of which must be there."""
-    split = Split(name)
-    entries = value if isinstance(value, list) else [value]
-    if not entries:
-        raise UnfitDataset(f"{name}: the list is empty")
-    if len(entries) > MAX_PLACES:
-        raise UnfitDataset(f"{name} names {len(entries)} folders and lists, more than the {MAX_PLACES} that are read")
-    for entry in entries:
-        path = _path(root, _text(entry, name), survey, strips=isinstance(value, str))
-        survey.check(str(path))
+class _Reader:
+    """Reads one split, place by place."""
+
+    def __init__(self, name: str, root: Path, content: Content, survey: Survey) -> None:
+        self._name, self._root, self._content, self._survey = name, root, content, survey
+        self._places: list[str] = []
+        self._lists: dict[str, Sequence[str]] = {}
+        self._images: list[str] = []
+        self._room = MAX_LISTED_BYTES  # bytes that the lists may still take
+
+    def split(self, value: Value) -> Split:
+        """The folders and list files that a split names, each of which must be there. Raises UnfitDataset."""
+        entries = value if isinstance(value, list) else [value]
+        if not entries:
+            raise UnfitDataset(f"{self._name}: the list is empty")
+        if len(entries) > MAX_PLACES:
+            raise UnfitDataset(
+                f"{self._name} names {len(entries)} folders and lists, more than the {MAX_PLACES} that are read"
+            )
+        for entry in entries:
+            self._add(_text(entry, self._name), strips=isinstance(value, str))
+        if not self._images and not self._survey.is_late():
+            raise UnfitDataset(self._no_images(str(entries[0])))
+        return Split(self._name, self._places, self._lists, self._images)
+
+    def _add(self, entry: str, *, strips: bool) -> None:
+        path = _path(self._root, entry, self._survey, strips=strips)
+        self._survey.check(str(path))
         if path.is_dir():
             real = os.path.realpath(path)  # as Ultralytics has it, also where it looks for the labels
-            split.places.append(real)
-            split.images += survey.images(real, LOOKED_AT - len(split.images))
+            self._places.append(real)
+            self._images += self._survey.images(real, LOOKED_AT - len(self._images))
         elif path.exists():
-            _add_list(split, path, root, survey)
+            self._add_list(path)
         else:
-            raise UnfitDataset(remedies.missing(name, entry, path, root, content))
-    if not split.images and not survey.is_late():
-        raise UnfitDataset(_no_images(split, entries, root))
-    return split
+            raise UnfitDataset(remedies.missing(self._name, entry, path, self._root, self._content))
+
+    def _add_list(self, path: Path) -> None:
+        """What a list file names goes into `lists`: a training reads a copy of it."""
+        listed = self._listed(path)
+        self._room -= sum(map(len, listed)) + _ENTRY_BYTES * len(listed)
+        place = f"{self._name}.{len(self._places)}.txt"
+        self._places.append(place)
+        self._lists[place] = listed
+        self._images += self._survey.listed(listed, LOOKED_AT - len(self._images))
+
+    def _listed(self, source: Path) -> list[str]:
+        """The images that a list file names, absolute; they may take the room that is left."""
+        if source.suffix.lower() != ".txt":
+            raise UnfitDataset(f"{self._name} must be a folder or a .txt that lists images, got {source.name!r}")
+        try:
+            text = read_bytes(source, MAX_LIST_BYTES).decode("utf-8-sig")
+        except ValueError as error:
+            raise UnfitDataset(f"{source} cannot be read: {error}") from None
+        # A file of 50 MB has up to 50 million lines, each of which is to become a path.
+        room = self._room - _ENTRY_BYTES * sum(map(text.count, _LINE_ENDS))
+        if room < 0:
+            raise self._too_many()
+        listed = []
+        for line in filter(None, map(str.strip, text.splitlines())):  # as Ultralytics splits it
+            if not is_plain(line) or "://" in line:
+                raise UnfitDataset(f"{source} must name one image a line, got {line[:100]!r}")
+            listed.append(os.path.abspath(os.path.join(source.parent if line.startswith("./") else self._root, line)))
+            if (room := room - len(listed[-1])) < 0:
+                raise self._too_many()
+        return listed
+
+    def _too_many(self) -> UnfitDataset:
+        return UnfitDataset(f"{self._name}: its lists name more images than are read: name folders instead")
+
+    def _no_images(self, first: str) -> str:
+        listed = next((images[0] for images in self._lists.values() if images), None)
+        if listed:
+            return f"{self._name}: no image that {first} lists is there; the first is looked for at {listed}"
+        return f"{self._name}: no images in {os.path.abspath(self._root / first)}"
 
 
 def _path(root: Path, entry: str, survey: Survey, *, strips: bool) -> Path:
@@ -117,50 +168,7 @@ def _path(root: Path, entry: str, survey: Survey, *, strips: bool) -> Path:
     return path
 
 
-def _no_images(split: Split, entries: list[Any], root: Path) -> str:
-    listed = [image for images in split.lists.values() for image in images]
-    if listed:
-        return f"{split.name}: no image that {entries[0]} lists is there; the first is looked for at {listed[0]}"
-    return f"{split.name}: no images in {os.path.abspath(root / entries[0])}"
-
-
-def _add_list(split: Split, path: Path, root: Path, survey: Survey) -> None:
-    """What a list file names goes into `lists`: a training reads a copy of it."""
-    listed = _listed(path, root, split)
-    split.room -= sum(map(len, listed)) + _ENTRY_BYTES * len(listed)
-    place = f"{split.name}.{len(split.places)}.txt"
-    split.places.append(place)
-    split.lists[place] = listed
-    split.images += survey.listed(listed, LOOKED_AT - len(split.images))
-
-
-def _listed(source: Path, root: Path, split: Split) -> list[str]:
-    """The images that a list file names, absolute; they may take the room that is left."""
-    if source.suffix.lower() != ".txt":
-        raise UnfitDataset(f"{split.name} must be a folder or a .txt that lists images, got {source.name!r}")
-    try:
-        text = read_bytes(source, MAX_LIST_BYTES).decode("utf-8-sig")
-    except ValueError as error:
-        raise UnfitDataset(f"{source} cannot be read: {error}") from None
-    # A file of 50 MB has up to 50 million lines, each of which is to become a path.
-    room = split.room - _ENTRY_BYTES * sum(map(text.count, _LINE_ENDS))
-    if room < 0:
-        raise _too_many(split)
-    listed = []
-    for line in filter(None, map(str.strip, text.splitlines())):  # as Ultralytics splits it
-        if not is_plain(line) or "://" in line:
-            raise UnfitDataset(f"{source} must name one image a line, got {line[:100]!r}")
-        listed.append(os.path.abspath(os.path.join(source.parent if line.startswith("./") else root, line)))
-        if (room := room - len(listed[-1])) < 0:
-            raise _too_many(split)
-    return listed
-
-
-def _too_many(split: Split) -> UnfitDataset:
-    return UnfitDataset(f"{split.name}: its lists name more images than are read: name folders instead")
-
-
-def _text(value: Any, key: str) -> str:
+def _text(value: Value, key: str) -> str:
     if not isinstance(value, str) or not is_plain(value) or "://" in value:
-        raise UnfitDataset(f"{key} must be a path, got {repr(value)[:100]}")
+        raise UnfitDataset(f"{key} must be a path, got {shown(value)}")
     return value

@@ -258,7 +258,7 @@ async def datasets(request: Request) -> Response:
     roots = [str(root) for root in settings.data_root]
     known = sorted(catalog.datasets)
 
-    def look() -> tuple[list[dict[str, Any]], list[str]]:
+    def look() -> tuple[list[search.Found], list[str]]:
         found = search.find((*settings.data_root, settings.folder / "demo"))
         return found, [name for name in known if _is_ready(name, catalog, settings)]
 

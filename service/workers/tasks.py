@@ -21,7 +21,10 @@ def task_of(model: str) -> str | None:
 def _task_of_yaml(path: Path) -> str | None:
     """The task of a model file by the last module of its head."""
     try:
-        head = safe_yaml.read(path)["head"]
-        return _HEADS.get(str(head[-1][2]))
-    except (ValueError, LookupError, TypeError):  # nothing that a model could be made of
+        content = safe_yaml.read(path)
+    except safe_yaml.UnreadableYaml:
         return None
+    match content:
+        case {"head": [*_, [_, _, module, *_]]}:
+            return _HEADS.get(str(module))
+    return None  # nothing that a model could be made of
