@@ -76,3 +76,10 @@ def test_requirements_are_exact_and_name_no_registry() -> None:
         assert re.match(r"^[a-z0-9._-]+==[^\s]+( ; .+)?$", line), line
     pins = dict(line.split(" ;")[0].split("==") for line in lines if "==" in line)
     assert "+" not in pins["torch"], "the registry's stock build"
+
+
+def test_every_module_of_the_library_stands_in_the_architecture() -> None:
+    rows = [line for line in (ROOT / "docs" / "architecture.md").read_text().splitlines() if line.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    modules = {path.stem for path in (ROOT / "AI" / "model_trainer").rglob("*.py")} - {"__init__"}
+    assert modules - named == set()

@@ -57,13 +57,20 @@ def test_imports_run_one_way(room: str) -> None:
         assert not upward, f"{path} imports {upward}"
 
 
-@pytest.mark.parametrize("room", sorted(name for name in LEVELS if (ROOT / "service" / name).is_dir()))
+@pytest.mark.parametrize(
+    "room",
+    [
+        *sorted(f"service.{name}" for name in LEVELS if (ROOT / "service" / name).is_dir()),
+        "AI.model_trainer",
+        "AI.model_trainer.ultralytics",
+    ],
+)
 def test_a_room_has_no_circle(room: str) -> None:
     uses = {
         path.stem: {
-            parts[2] for name in imports(path) if (parts := name.split("."))[:2] == ["service", room] and len(parts) > 2
+            name.removeprefix(f"{room}.").split(".")[0] for name in imports(path) if name.startswith(f"{room}.")
         }
-        for path in modules(room)
+        for path in ROOT.joinpath(*room.split(".")).glob("*.py")
     }
     while leaves := [name for name, used in uses.items() if not used & set(uses)]:
         for name in leaves:
@@ -74,6 +81,17 @@ def test_a_room_has_no_circle(room: str) -> None:
 def test_the_library_knows_nothing_of_the_service() -> None:
     for path in (ROOT / "AI").rglob("*.py"):
         assert not {name for name in imports(path) if name.split(".")[0] == "service"}, path
+
+
+def test_only_its_room_knows_ultralytics() -> None:
+    """Beside the room stands what is the same without it; only the library's front door comes through its wall."""
+    foreign = ("ultralytics", "torch", "torchvision", "cv2", "matplotlib", "polars")
+    room = "AI.model_trainer.ultralytics"
+    for path in (ROOT / "AI").rglob("*.py"):
+        if path.parent.name != "ultralytics":
+            assert not {name for name in imports(path) if name.split(".")[0] in foreign}, path
+            if path.name not in ("__init__.py", "trainer.py"):
+                assert not {name for name in imports(path) if name.startswith(room)}, path
 
 
 def test_the_service_never_names_ultralytics_or_torch() -> None:

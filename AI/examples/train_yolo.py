@@ -11,10 +11,10 @@ import argparse
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 from AI.examples import shapes
 from AI.model_trainer import build_model, train_model
+from AI.model_trainer.events import Event, Where
 
 
 def main() -> None:
@@ -38,20 +38,23 @@ def main() -> None:
     print(f"weights {model.save_dir / 'weights' / 'best.pt'}")
 
 
-def show(event: dict[str, Any]) -> None:
+def show(event: Event) -> None:
     """Print one line for each event."""
-    position = f"epoch {event['epoch']}/{event['total_epochs']}"
     match event["event"]:
         case "tick":
             left = event["remaining_seconds"]
             print(
-                f"{position}  batch {event['batch']}/{event['batches'] or '?'}  {_listed(event['losses'])}"
+                f"{_position(event)}  batch {event['batch']}/{event['batches'] or '?'}  {_listed(event['losses'])}"
                 f"  {'?' if left is None else math.ceil(left)} s left"
             )
         case "epoch_end":
-            print(f"{position}  done in {event['epoch_seconds']:.1f} s  {_listed(event['metrics'])}")
+            print(f"{_position(event)}  done in {event['epoch_seconds']:.1f} s  {_listed(event['metrics'])}")
         case "train_end":
             print(f"{event['reason']} after {event['elapsed_seconds']:.0f} s, best epoch {event['best_epoch']}")
+
+
+def _position(at: Where) -> str:
+    return f"epoch {at['epoch']}/{at['total_epochs']}"
 
 
 def _listed(values: dict[str, float | None]) -> str:

@@ -7,16 +7,12 @@ wrong moment leaves half a file, and nobody can go on from a finished run. The c
                           best.pt   the best weights up to then (the same file where epoch 12 was the best)
 """
 
-import logging
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
-
-logger = logging.getLogger(__name__)
+from typing import NamedTuple
 
 #: Copies that are kept: the newest, and the one before for the case that its epoch has to be trained again.
 GENERATIONS = 2
@@ -49,35 +45,6 @@ def generations(folder: Path) -> list[Generation]:
 def generation(folder: Path, epoch: int) -> Generation:
     """The copy of one epoch, whether it is there or not."""
     return Generation(epoch, folder / f"epoch-{epoch:06d}")
-
-
-class Keeper:
-    """Copies each checkpoint of a training into `folder` as soon as it is written; the training waits for that.
-
-    A copy that fails (a full disk) is logged, and the training goes on with the copies from before.
-    """
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        #: The copy of the epoch that was saved last; None where that failed, or where none are kept.
-        self.newest: Generation | None = None
-
-    @property
-    def keeps(self) -> bool:
-        return self._folder is not None
-
-    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
-        """Ultralytics callbacks; they belong before those that tell of a checkpoint."""
-        return [("on_model_save", self._saved)] if self._folder else []
-
-    def _saved(self, trainer: Any) -> None:
-        self.newest = None
-        improved = trainer.best_fitness == trainer.fitness  # the condition under which best.pt was written just now
-        try:
-            if self._folder:
-                self.newest = keep(self._folder, trainer.epoch + 1, trainer.last, None if improved else trainer.best)
-        except OSError as error:
-            logger.warning("the checkpoint of epoch %d could not be kept: %s", trainer.epoch + 1, error)
 
 
 def keep(folder: Path, epoch: int, last: Path, best: Path | None) -> Generation:

@@ -11,9 +11,6 @@ from typing import Any, Literal, TypeAlias
 
 from typing_extensions import TypedDict
 
-#: Called with one event at a time, from the training's thread or one beside it, never from two at once.
-ProgressCallback: TypeAlias = Callable[[dict[str, Any]], object]
-
 #: Numbers by name; None where the value was not a finite number.
 Numbers: TypeAlias = dict[str, float | None]
 
@@ -231,7 +228,11 @@ class ClassResults(Where):
     classes: list[ClassResult]
 
 
+#: Told apart by `event`, and the two kinds of phase by `phase`.
 Event: TypeAlias = Tick | EpochEnd | TrainEnd | Phase | Download | DatasetRead | Checkpoint | Picture | ClassResults
+
+#: Called with one event at a time, from the training's thread or one beside it, never from two at once.
+ProgressCallback: TypeAlias = Callable[[Event], object]
 
 
 def finite(value: Any) -> float | None:

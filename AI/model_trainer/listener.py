@@ -7,10 +7,11 @@ no mistake, neither the callback's nor our own, ends a training.
 import functools
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
-from AI.model_trainer.events import ProgressCallback
+from AI.model_trainer.complaint import Complaint
+from AI.model_trainer.events import Event, ProgressCallback
 
 logger = logging.getLogger(__name__)
 
@@ -26,17 +27,17 @@ class Listener:
         self._callback = callback
         self._lock = threading.Lock()
         self._closed = False
-        self._complained = False
+        self._complaint = Complaint(logger, "reporting progress failed; the training goes on", "progress")
 
     def __reduce__(self) -> tuple[type["Listener"], tuple[ProgressCallback]]:
         return Listener, (self._callback,)  # a lock cannot travel
 
-    def tell(self, event: Mapping[str, Any]) -> None:
+    def tell(self, event: Event) -> None:
         """Call the callback with a copy: it may keep, or change, what it gets. Raises whatever the callback raises."""
         own = {key: dict(value) if isinstance(value, dict) else value for key, value in event.items()}
         with self._lock:
             if not self._closed:
-                self._callback(own)
+                self._callback(cast(Event, own))
 
     def close(self) -> None:
         """No call begins after this. Twice is as good as once."""
@@ -45,9 +46,7 @@ class Listener:
 
     def complain(self) -> None:
         """Log the exception that is being handled, the first time."""
-        if not self._complained:
-            logger.exception("reporting progress failed; the training goes on", extra={"action": "progress"})
-        self._complained = True
+        self._complaint.make()
 
 
 class Reporter(Protocol):

@@ -5,19 +5,23 @@ Ultralytics does the training; `downloads` finds the model, `progress_events` ma
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from AI.model_trainer.checkpoints import Keeper, discard, restore
+from AI.model_trainer.checkpoints import discard, restore
 from AI.model_trainer.errors import InvalidArgument
 from AI.model_trainer.listener import Listener
 from AI.model_trainer.own_options import Options
+from AI.model_trainer.ultralytics import hooks, models
 from AI.model_trainer.ultralytics.amp_check import AmpCheck
 from AI.model_trainer.ultralytics.arguments import translate
+from AI.model_trainer.ultralytics.checkpoint_keeper import Keeper
 from AI.model_trainer.ultralytics.dataset_report import DatasetReport
 from AI.model_trainer.ultralytics.downloads import WeightsFolder
+from AI.model_trainer.ultralytics.hooks import Part
+from AI.model_trainer.ultralytics.objects import YOLO
 from AI.model_trainer.ultralytics.previews import Previews
 from AI.model_trainer.ultralytics.progress_events import Progress, outcome
 from AI.model_trainer.ultralytics.resuming import Continuation, Finished, take_over
@@ -25,16 +29,13 @@ from AI.model_trainer.ultralytics.safe_load import restricted
 from AI.model_trainer.ultralytics.stopping import GracefulStop
 from AI.model_trainer.ultralytics.thread_count import ThreadCount
 
-if TYPE_CHECKING:
-    from ultralytics import YOLO
-
 Arguments = Mapping[str, Any]
 
 #: Training arguments that may name weights.
 _WEIGHTS = {"pretrained", "distill_model"}
 
 
-def train_from_payload(payload: Arguments) -> "tuple[YOLO, float]":
+def train_from_payload(payload: Arguments) -> tuple[YOLO, float]:
     """Build and train as `{"model": …, "hyperparameters": {…}, "fit_params": {…}}` says; `hyperparameters` is optional.
 
     Returns what `train_model` returns. Raises InvalidArgument: when a part is missing, unknown or not understood; and
@@ -58,7 +59,7 @@ def build_model(
     weights_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
     safe: bool | None = None,
-) -> "YOLO":
+) -> YOLO:
     """A model ready for `train_model`, which will apply the hyperparameters.
 
     `model` is an official name ("yolov8n"), the path of a `.pt` file, or a `.yaml` (packaged name or path), which
@@ -77,16 +78,13 @@ def build_model(
     return _build(model, remembered, Options.split(remembered)[0])
 
 
-def _build(model: str | os.PathLike[str], hyperparameters: Arguments, options: Options) -> "YOLO":
+def _build(model: str | os.PathLike[str], hyperparameters: Arguments, options: Options) -> YOLO:
     if not str(model).strip():
         raise InvalidArgument("model must be a name or a path, got an empty one")
     translate(Options.split(hyperparameters)[1])
-    from ultralytics import RTDETR, YOLO
-
     path = _weights_folder(options).resolve(os.fspath(model))
     with _restriction(options):
-        # YOLO knows RT-DETR by its weights, not by its model files.
-        built = RTDETR(path) if "rtdetr" in Path(path).stem and not path.endswith(".pt") else YOLO(path)
+        built = models.build(path)
     built.hyperparameters = dict(hyperparameters)
     return built
 
@@ -101,12 +99,12 @@ def _weights_folder(options: Options) -> WeightsFolder:
 
 
 def train_model(
-    model: "YOLO",
+    model: YOLO,
     X_train: object = None,
     y_train: object = None,
     *,
     fit_params: Arguments,
-) -> "tuple[YOLO, float]":
+) -> tuple[YOLO, float]:
     """Train and return the model with its best weights, and the score: Ultralytics' fitness of those weights.
 
     The dataset is `fit_params["data"]`; X_train and y_train are there for the sake of callers that train
@@ -132,7 +130,7 @@ def train_model(
 
 def resume_training(
     checkpoint: str | os.PathLike[str], *, fit_params: Arguments | None = None, finish: bool = False
-) -> "tuple[YOLO, float]":
+) -> tuple[YOLO, float]:
     """Go on with a training from one of its checkpoints, in its own folder; returns what `train_model` returns.
 
     `checkpoint` is a `last.pt` with its optimizer: a copy that was kept by `checkpoints_dir`, or what an interrupted
@@ -150,10 +148,8 @@ def resume_training(
     epochs = arguments.pop("epochs", None)
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f"no checkpoint {os.fspath(checkpoint)!r}")
-    from ultralytics import YOLO
-
     with _restriction(options):
-        model = YOLO(str(checkpoint))
+        model = models.build(os.fspath(checkpoint))
     stop = GracefulStop(options.should_stop, options.stop_after_epoch)
     continuation = Continuation(model, epochs, finish, stop)
     if epochs is not None:  # a run that had so much time is to have so many epochs now
@@ -166,21 +162,28 @@ def resume_training(
 
 
 def _train(
-    model: "YOLO",
+    model: YOLO,
     options: Options,
     arguments: dict[str, Any],
     stop: GracefulStop,
     continuation: Continuation | None = None,
-) -> "tuple[YOLO, float]":
+) -> tuple[YOLO, float]:
     weights = _weights_folder(options)
     keeper = Keeper(Path(options.checkpoints_dir) if options.checkpoints_dir else None)
     progress = Progress(options.progress_callback, options.tick_interval, stop, options.events == "all", keeper)
-    parts: list[Any] = [ThreadCount(options.threads), AmpCheck(weights.path, weights.offline), stop, keeper]
-    parts += [continuation] if continuation else []
     told = progress.listener if options.events == "all" else Listener(_unheard)
-    parts += [DatasetReport(told, options.strict_data), progress, Previews(options.preview)]
-    hooks = [hook for part in parts for hook in part.hooks()]
-    with closing(progress), _registered(model, hooks), _restriction(options):
+    # They are called in this order.
+    parts: list[Part] = [
+        ThreadCount(options.threads),
+        AmpCheck(weights.path, weights.offline),
+        stop,
+        keeper,  # before `progress`, which tells where the copy is
+        *([continuation] if continuation else []),  # before `progress`, which reads how many epochs there are to be
+        DatasetReport(told, options.strict_data),  # before `progress`, which closes the listener when all is over
+        progress,
+        Previews(options.preview),
+    ]
+    with closing(progress), hooks.registered(model, hooks.of(parts)), _restriction(options):
         try:
             model.train(**arguments)
         except Finished:
@@ -198,16 +201,3 @@ def _check_data(fit_params: Arguments) -> None:
     data = fit_params.get("data") if isinstance(fit_params, Mapping) else None
     if not isinstance(data, str | os.PathLike) or not str(data):
         raise InvalidArgument(f"fit_params needs data, the path of a dataset (for example data.yaml), got {data!r}")
-
-
-@contextmanager
-def _registered(model: "YOLO", hooks: list[tuple[str, Callable[[Any], None]]]) -> Iterator[None]:
-    """Have the model call the hooks for as long as this lasts; the next training of the model has its own."""
-    for event, hook in hooks:
-        model.add_callback(event, hook)
-    try:
-        yield
-    finally:
-        for event, hook in hooks:
-            with suppress(ValueError):  # a callback of the caller's has cleared the list
-                model.callbacks[event].remove(hook)

@@ -4,13 +4,14 @@ Before it trains on a CUDA GPU with mixed precision, Ultralytics compares predic
 For that it downloads yolo26n.pt, into a folder `weights` below the current directory unless its settings say otherwise.
 """
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from AI.model_trainer.ultralytics import patches
 from AI.model_trainer.ultralytics.downloads import WeightsFolder
+from AI.model_trainer.ultralytics.hooks import Hooks
+from AI.model_trainer.ultralytics.objects import Trainer
 
 _WEIGHTS = "yolo26n.pt"
 
@@ -26,11 +27,11 @@ class AmpCheck:
         self._folder = folder
         self._offline = offline
 
-    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
+    def hooks(self) -> Hooks:
         """Ultralytics callbacks."""
         return [("on_pretrain_routine_start", self._setup_start)]
 
-    def _setup_start(self, trainer: Any) -> None:
+    def _setup_start(self, trainer: Trainer) -> None:
         if trainer.device.type == "cuda":
             patches.apply_for_good("ultralytics.engine.trainer:check_amp", self._check)
 

@@ -12,11 +12,10 @@ from AI.model_trainer.events import Census
 from AI.model_trainer.ultralytics import patches
 from AI.model_trainer.ultralytics.census import Counter, explain
 from AI.model_trainer.ultralytics.dataset_scan import recorded
+from AI.model_trainer.ultralytics.known_models import TASKS
 from AI.model_trainer.ultralytics.safe_load import restricted
 
 _SAVE = "ultralytics.data.dataset:save_dataset_cache_file"
-
-TASKS = ("detect", "segment", "classify", "pose", "obb")
 
 
 class Checked(Census):

@@ -1,7 +1,6 @@
 """Reports what is in a training's dataset, and ends the training where that is not good enough."""
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from AI.model_trainer.errors import InvalidDataset
@@ -9,6 +8,8 @@ from AI.model_trainer.events import DatasetRead
 from AI.model_trainer.listener import Listener, telemetry
 from AI.model_trainer.ultralytics.census import Counter, complain, explain
 from AI.model_trainer.ultralytics.dataset_scan import Scan, recorded
+from AI.model_trainer.ultralytics.hooks import Hooks
+from AI.model_trainer.ultralytics.objects import Trainer
 from AI.model_trainer.ultralytics.patches import on_one
 
 logger = logging.getLogger(__name__)
@@ -27,11 +28,11 @@ class DatasetReport:
         self._counter = Counter()
         self._told = False
 
-    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
-        """Ultralytics callbacks; to be called before those of whoever closes the listener."""
+    def hooks(self) -> Hooks:
+        """Ultralytics callbacks."""
         return [("on_pretrain_routine_start", self._setup_start), ("teardown", self._tell)]
 
-    def _setup_start(self, trainer: Any) -> None:
+    def _setup_start(self, trainer: Trainer) -> None:
         """Hear of each dataset that the trainer makes. The wrapper lies on the one object."""
         stock = trainer.build_dataset
 
@@ -61,12 +62,12 @@ class DatasetReport:
             self.listener.complain()
             return None
 
-    def _insist(self, trainer: Any) -> None:
+    def _insist(self, trainer: Trainer) -> None:
         if self._strict and (fault := complain(self._counter.census(trainer.data["names"]))):
             raise fault
 
     @telemetry
-    def _tell(self, trainer: Any) -> None:
+    def _tell(self, trainer: Trainer) -> None:
         if self._told or not self._counter.splits:
             return
         self._told = True

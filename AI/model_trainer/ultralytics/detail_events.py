@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from AI.model_trainer.checkpoints import Keeper
 from AI.model_trainer.events import Checkpoint, ClassResult, ClassResults, Phase, Picture, Where, finite
 from AI.model_trainer.listener import Listener, telemetry
 from AI.model_trainer.ultralytics import patches, plot_files
+from AI.model_trainer.ultralytics.checkpoint_keeper import Keeper
+from AI.model_trainer.ultralytics.hooks import Hooks, Saved, saved
+from AI.model_trainer.ultralytics.objects import Trainer, Validator
 
 
 class Details:
@@ -25,26 +27,26 @@ class Details:
         self._keeper = keeper
         self._phase: str | None = None
 
-    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
-        """Ultralytics callbacks from `begin` on, for the trainer; to be called before that which sends `train_end`."""
+    def hooks(self) -> Hooks:
+        """Ultralytics callbacks from `begin` on, for the trainer."""
         return [
             ("on_pretrain_routine_end", self._setup_end),
             ("on_train_start", self._training),
             ("on_train_epoch_start", self._training),
             ("on_val_start", self._validation_start),
-            ("on_model_save", self._saved),
+            *saved(self._saved),
             ("on_fit_epoch_end", self._epoch_end),
             ("on_train_end", self._train_end),
         ]
 
     @telemetry
-    def begin(self, trainer: Any) -> None:
+    def begin(self, trainer: Trainer) -> None:
         """What comes next is the check of the dataset."""
         self._watch(trainer, "ultralytics.engine.trainer:BaseTrainer.on_plot")
         self._turn_to("checking_data")
 
     @telemetry
-    def _setup_end(self, trainer: Any) -> None:
+    def _setup_end(self, trainer: Trainer) -> None:
         # The one validator, for all epochs and the final evaluation.
         self._watch(trainer.validator, "ultralytics.engine.validator:BaseValidator.on_plot")
 
@@ -53,33 +55,32 @@ class Details:
         self._turn_to("training")
 
     @telemetry
-    def _validation_start(self, validator: Any) -> None:
+    def _validation_start(self, validator: Validator) -> None:
         self._turn_to("validating" if validator.training else "finishing")
 
     @telemetry
-    def _saved(self, trainer: Any) -> None:
+    def _saved(self, fact: Saved) -> None:
         kept = self._keeper.newest
         if self._keeper.keeps and kept is None:
             return
-        improved = trainer.best_fitness == trainer.fitness  # the condition under which best.pt was written just now
         event: Checkpoint = {
             "event": "checkpoint",
             **self._where(),
-            "last": str(trainer.last),
-            "best": str(trainer.best) if improved else None,
+            "last": str(fact.last),
+            "best": str(fact.best) if fact.improved else None,
             "kept": str(kept.last) if kept else None,
-            "size_bytes": trainer.last.stat().st_size,
-            "fitness": finite(trainer.fitness),
+            "size_bytes": fact.last.stat().st_size,
+            "fitness": finite(fact.fitness),
         }
         self.listener.tell(event)
 
     @telemetry
-    def _epoch_end(self, trainer: Any) -> None:
+    def _epoch_end(self, trainer: Trainer) -> None:
         if trainer.stop:  # what comes next takes the optimizer out of the weights: from here on there are no epochs
             self._turn_to("finishing")
 
     @telemetry
-    def _train_end(self, trainer: Any) -> None:
+    def _train_end(self, trainer: Trainer) -> None:
         self._turn_to("finishing")  # without a best.pt there was no final evaluation
         plot_files.wait_for_writers()
         if classes := _class_results(trainer.validator):
@@ -125,7 +126,7 @@ class Details:
         self.listener.tell(event)
 
 
-def _class_results(validator: Any) -> list[ClassResult]:
+def _class_results(validator: Validator | None) -> list[ClassResult]:
     """The classes of the last validation; none for a task that does not tell them apart, such as classification.
 
     `Metric.class_result(i)` gives precision, recall, mAP50 and mAP50-95 of the i-th class that was found

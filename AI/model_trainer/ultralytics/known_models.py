@@ -6,6 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+#: What the library trains, looks through and draws; Ultralytics has more.
+TASKS = ("detect", "segment", "classify", "pose", "obb")
+
 _SCALES = "nsmlx"
 
 #: `yolov8n-seg` is family `yolov8`, size `n`, and what is left of the name.
@@ -14,7 +17,7 @@ _NAME = re.compile(
 )
 
 #: Parts of a name that say the task; without one it is detection.
-_TASKS = {
+_WORDS = {
     "seg": "segment",
     "cls": "classify",
     "pose": "pose",
@@ -69,7 +72,7 @@ def _parts(name: str) -> dict[str, str | None]:
 
 
 def _task(rest: str) -> str:
-    return next((_TASKS[word] for word in rest.split("-") if word in _TASKS), "detect")
+    return next((_WORDS[word] for word in rest.split("-") if word in _WORDS), "detect")
 
 
 def config_for(name: str) -> str | None:

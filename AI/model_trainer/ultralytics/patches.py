@@ -233,6 +233,15 @@ PRIVATE: tuple[Private, ...] = (
         ("best_fitness", "fitness", "best", "last"),
     ),
     Private("ultralytics.utils.plotting:plot_images", "draws the previews"),
+    Private("ultralytics.nn.tasks:DetectionModel.end2end", "whether a head needs no NMS; a preview sets it, and back"),
+    Private(
+        "ultralytics.engine.validator:BaseValidator.__call__",
+        "a preview validates in the same precision, with the same head",
+        ("quantize", "nms", "end2end", "init_metrics", "preprocess", "postprocess", "training"),
+    ),
+    Private(
+        "ultralytics.utils:SettingsManager.__init__", "`config_dir` writes its file before it is imported", ("version",)
+    ),
     Private("ultralytics.engine.validator:BaseValidator.init_metrics", "tells a preview's validator the classes"),
 )
 

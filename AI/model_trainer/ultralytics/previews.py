@@ -8,22 +8,23 @@ numbers, sees the same batches and ends with the same weights as without. Drawin
 import logging
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any
 
-logger = logging.getLogger(__name__)
+from AI.model_trainer.complaint import Complaint
+from AI.model_trainer.ultralytics.hooks import Hooks, epoch_ended
+from AI.model_trainer.ultralytics.known_models import TASKS
+from AI.model_trainer.ultralytics.objects import Trainer, Validator
 
-TASKS = ("detect", "segment", "classify", "pose", "obb")
+logger = logging.getLogger(__name__)
 
 _CONFIDENCE = 0.25  # what is less certain is not drawn: Ultralytics' own default for predictions
 _HALF = 960  # pixels: the labels' half of a picture is at most so wide and so high, the predictions' likewise
 _TILE = 256  # pixels: smaller images are enlarged by a whole number up to this, or their boxes' names would hide them
 _GAP = 8  # pixels between the halves
-
-Hooks = list[tuple[str, Callable[[Any], None]]]
 
 
 class Previews:
@@ -35,38 +36,29 @@ class Previews:
     def __init__(self, count: int) -> None:
         self._count = count
         self._images: _Images | None = None
-        self._in_epoch = False
-        self._complained = False
+        self._complaint = Complaint(logger, "drawing a preview failed; the training goes on", "preview")
 
     def hooks(self) -> Hooks:
         """Ultralytics callbacks; none when no previews are wanted."""
         return [("on_pretrain_routine_start", self._setup_start)] if self._count else []
 
-    def _setup_start(self, trainer: Any) -> None:
+    def _setup_start(self, trainer: Trainer) -> None:
         if trainer.args.task not in TASKS:
             logger.warning("no previews for %s", trainer.args.task, extra={"action": "preview"})
             return
-        trainer.add_callback("on_train_epoch_start", self._epoch_start)
-        trainer.add_callback("on_fit_epoch_end", self._epoch_end)
+        for event, hook in epoch_ended(self._epoch_end):
+            trainer.add_callback(event, hook)
 
-    def _epoch_start(self, _: Any) -> None:
-        self._in_epoch = True
-
-    def _epoch_end(self, trainer: Any) -> None:
-        if not self._in_epoch:  # the final evaluation fires this once more
-            return
-        self._in_epoch = False
+    def _epoch_end(self, trainer: Trainer) -> None:
         try:
             with _undisturbed(trainer.device):
                 path = self._draw(trainer)
         except Exception:
-            if not self._complained:
-                logger.exception("drawing a preview failed; the training goes on", extra={"action": "preview"})
-            self._complained = True
+            self._complaint.make()
         else:
             trainer.on_plot(path)  # as Ultralytics does it: whoever collects plots finds this one too
 
-    def _draw(self, trainer: Any) -> Path:
+    def _draw(self, trainer: Trainer) -> Path:
         import numpy as np
         from PIL import Image
 
@@ -89,7 +81,7 @@ class _Images:
     that of the training's one nothing changes.
     """
 
-    def __init__(self, trainer: Any, count: int) -> None:
+    def __init__(self, trainer: Trainer, count: int) -> None:
         loader = trainer.test_loader
         dataset = copy(loader.dataset)
         dataset.rect = False  # all of one size; the copy's own
@@ -156,7 +148,7 @@ def _to_draw(parts: list[Any], max_det: int, zoom: int) -> dict[str, Any]:
     return batch
 
 
-def _validator(trainer: Any) -> Any:
+def _validator(trainer: Trainer) -> Any:
     validator = trainer.get_validator()
     validator.device, validator.data = trainer.device, trainer.data
     args = validator.args
@@ -200,7 +192,7 @@ def _evaluating(model: Any, end2end: bool) -> Iterator[None]:
             model.end2end = before
 
 
-def _precision(validator: Any) -> Any:
+def _precision(validator: Validator) -> Any:
     from ultralytics.utils.torch_utils import autocast
 
     return autocast(validator.args.quantize == 16, device=validator.device.type)

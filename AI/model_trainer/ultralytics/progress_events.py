@@ -6,16 +6,18 @@ https://docs.ultralytics.com/usage/callbacks and was read in `ultralytics/engine
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from AI.model_trainer.checkpoints import Keeper
 from AI.model_trainer.events import EpochEnd, Numbers, ProgressCallback, Reason, Tick, TrainEnd, Where, finite, numbers
 from AI.model_trainer.listener import Listener, telemetry
 from AI.model_trainer.progress_state import Moment
 from AI.model_trainer.ticker import Ticker
+from AI.model_trainer.ultralytics.checkpoint_keeper import Keeper
 from AI.model_trainer.ultralytics.detail_events import Details
+from AI.model_trainer.ultralytics.hooks import Hooks, Saved, epoch_ended, saved
+from AI.model_trainer.ultralytics.objects import Trainer, Validator
 from AI.model_trainer.ultralytics.stopping import GracefulStop
 
 
@@ -45,12 +47,11 @@ class Progress:
         self._keeper = keeper or Keeper(None)
         self._ticker: Ticker | None = None
         self._losses_read = 0.0  # monotonic seconds
-        self._in_epoch = False
         self._planned_epochs = 0
         self._validated = False
         self._best_epoch: int | None = None
 
-    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
+    def hooks(self) -> Hooks:
         """Ultralytics callbacks; none when nobody listens."""
         return [] if self._callback is None else [("on_pretrain_routine_start", self._setup_start)]
 
@@ -66,7 +67,7 @@ class Progress:
     # Set-up
 
     @telemetry
-    def _setup_start(self, trainer: Any) -> None:
+    def _setup_start(self, trainer: Trainer) -> None:
         self._moment = Moment(began=time.monotonic(), total_epochs=trainer.args.epochs)
         self._save_dir = str(trainer.save_dir)
         details = Details(self.listener, self._where, self._keeper) if self._everything else None
@@ -78,7 +79,7 @@ class Progress:
         self._ticker = Ticker(self._tick_interval, self._tick)
         self._ticker.start()
 
-    def _training_hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
+    def _training_hooks(self) -> Hooks:
         return [
             ("on_train_start", self._train_start),
             ("on_train_epoch_start", self._pass_start),
@@ -87,15 +88,15 @@ class Progress:
             ("on_val_start", self._validation_start),
             ("on_val_batch_end", self._validation_batch_end),
             ("on_val_end", self._validation_end),
-            ("on_model_save", self._saved),
-            ("on_fit_epoch_end", self._epoch_end),
+            *saved(self._saved),
+            *epoch_ended(self._epoch_end),
         ]
 
-    def _last_hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
+    def _last_hooks(self) -> Hooks:
         return [("on_train_end", self._train_end), ("teardown", self._teardown)]
 
     @telemetry
-    def _train_start(self, trainer: Any) -> None:
+    def _train_start(self, trainer: Trainer) -> None:
         now = time.monotonic()
         hours = trainer.args.time
         start = trainer.start_epoch
@@ -113,8 +114,7 @@ class Progress:
     # One epoch: one pass through the data, or more when Ultralytics repeats it (NaN recovery, out of memory)
 
     @telemetry
-    def _pass_start(self, trainer: Any) -> None:
-        self._in_epoch = True
+    def _pass_start(self, trainer: Trainer) -> None:
         self._planned_epochs = trainer.epochs
         self._validated = False
         self._losses_read = 0.0
@@ -129,7 +129,7 @@ class Progress:
         )
 
     @telemetry
-    def _batch_end(self, trainer: Any) -> None:
+    def _batch_end(self, trainer: Trainer) -> None:
         now = time.monotonic()
         loader = trainer.train_loader
         batch = self._moment.batch + 1
@@ -148,34 +148,31 @@ class Progress:
             self._ticker.soon()  # that the training has begun is news
 
     @telemetry
-    def _pass_end(self, trainer: Any) -> None:
+    def _pass_end(self, trainer: Trainer) -> None:
         self._moment = replace(self._moment, losses=_losses(trainer), lr=numbers(trainer.lr))
 
     @telemetry
-    def _validation_start(self, validator: Any) -> None:
+    def _validation_start(self, validator: Validator) -> None:
         self._moment = replace(self._moment, val_batch=0, val_batches=len(validator.dataloader))
 
     @telemetry
-    def _validation_batch_end(self, validator: Any) -> None:
+    def _validation_batch_end(self, validator: Validator) -> None:
         self._moment = replace(self._moment, val_batch=validator.batch_i + 1)
 
     @telemetry
-    def _validation_end(self, validator: Any) -> None:
+    def _validation_end(self, validator: Validator) -> None:
         self._validated = bool(validator.training)
         self._moment = replace(self._moment, val_batch=None, val_batches=None)
 
     @telemetry
-    def _saved(self, trainer: Any) -> None:
-        if trainer.fitness == trainer.best_fitness:  # the condition under which best.pt was written just now
-            self._best_epoch = trainer.epoch + 1
+    def _saved(self, fact: Saved) -> None:
+        if fact.improved:
+            self._best_epoch = fact.epoch
         if self._validated:
-            self._moment = replace(self._moment, metrics=_without_losses(trainer.metrics))
+            self._moment = replace(self._moment, metrics=_without_losses(fact.metrics))
 
     @telemetry
-    def _epoch_end(self, trainer: Any) -> None:
-        if not self._in_epoch:  # the final evaluation fires this once more, for an epoch that was never trained
-            return
-        self._in_epoch = False
+    def _epoch_end(self, trainer: Trainer) -> None:
         now = time.monotonic()
         metrics = _without_losses(trainer.metrics) if self._validated else {}
         moment = self._moment = replace(
@@ -202,7 +199,7 @@ class Progress:
     # The end
 
     @telemetry
-    def _train_end(self, trainer: Any) -> None:
+    def _train_end(self, trainer: Trainer) -> None:
         self._end_ticks()
         best, last = (str(path) if path.exists() else None for path in (trainer.best, trainer.last))
         if best is None and last is None:
@@ -220,7 +217,7 @@ class Progress:
         }
         self.listener.tell(event)
 
-    def _reason(self, trainer: Any) -> Reason:
+    def _reason(self, trainer: Trainer) -> Reason:
         done, limit, stopper = trainer.epoch + 1, trainer.args.time, trainer.stopper
         if self._stop.honoured:
             return "stopped"
@@ -267,7 +264,7 @@ class Progress:
         }
 
 
-def outcome(trainer: Any) -> tuple[Numbers, float]:
+def outcome(trainer: Trainer) -> tuple[Numbers, float]:
     """Metrics and fitness of the best weights, after `trainer` is done.
 
     The processes of a multi-GPU run leave the numbers of the best epoch in the checkpoint only.
@@ -277,11 +274,11 @@ def outcome(trainer: Any) -> tuple[Numbers, float]:
 
         saved = load_checkpoint(trainer.best if trainer.best.exists() else trainer.last)[1]["train_metrics"]
         return _without_losses({k: v for k, v in saved.items() if k != "fitness"}), float(saved["fitness"])
-    fitness = getattr(trainer.validator.metrics, "fitness", trainer.best_fitness)
+    fitness: Any = getattr(trainer.validator.metrics, "fitness", trainer.best_fitness)
     return _without_losses(trainer.metrics), float(fitness)
 
 
-def _losses(trainer: Any) -> Numbers:
+def _losses(trainer: Trainer) -> Numbers:
     if trainer.tloss is None:
         return {}
     return _losses_in(trainer.label_loss_items(trainer.tloss, prefix="train"), "train/")
@@ -296,6 +293,6 @@ def _without_losses(metrics: Mapping[str, Any]) -> Numbers:
     return numbers({name: value for name, value in metrics.items() if not name.startswith("val/")})
 
 
-def _learning_rates(trainer: Any) -> Numbers:
+def _learning_rates(trainer: Trainer) -> Numbers:
     """As `trainer.lr`, which is only brought up to date at an epoch's end."""
     return numbers({f"lr/pg{i}": group["lr"] for i, group in enumerate(trainer.optimizer.param_groups)})

@@ -4,11 +4,12 @@ Ultralytics' own `resume` restores weights, optimizer and schedule; it takes the
 and refuses a run that has reached it. What was read in `ultralytics/engine/trainer.py` of 8.4.190.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AI.model_trainer.errors import NothingToResume
+from AI.model_trainer.ultralytics.hooks import Hooks
+from AI.model_trainer.ultralytics.objects import Trainer
 from AI.model_trainer.ultralytics.stopping import GracefulStop
 
 if TYPE_CHECKING:
@@ -43,22 +44,22 @@ class Continuation:
         if self.done >= self._total and not finish:
             raise NothingToResume(f"{self.done} epochs are done already; to go on, ask for more than {self.done}")
 
-    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
-        """Ultralytics callbacks; they belong before those that report."""
+    def hooks(self) -> Hooks:
+        """Ultralytics callbacks."""
         return [("on_pretrain_routine_start", self._setup_start), ("on_pretrain_routine_end", self._setup_end)]
 
-    def _setup_start(self, trainer: Any) -> None:
+    def _setup_start(self, trainer: Trainer) -> None:
         trainer.args.epochs = self._total
         trainer.epochs = max(self._total, self.done + 1)  # Ultralytics checks that something is left
 
-    def _setup_end(self, trainer: Any) -> None:
+    def _setup_end(self, trainer: Trainer) -> None:
         from ultralytics.utils import YAML
 
         trainer.epochs = self._total
         YAML.save(Path(trainer.save_dir) / "args.yaml", vars(trainer.args))  # it was written with the old number
         trainer.add_callback("on_train_start", self._begin)  # the last of them: whoever reports has heard of the start
 
-    def _begin(self, trainer: Any) -> None:
+    def _begin(self, trainer: Trainer) -> None:
         stopper = trainer.stopper
         if self._finish:
             self._evaluate(trainer)
@@ -66,7 +67,7 @@ class Continuation:
         if self.done - stopper.best_epoch >= stopper.patience:
             stopper.best_epoch = self.done
 
-    def _evaluate(self, trainer: Any) -> None:
+    def _evaluate(self, trainer: Trainer) -> None:
         """The end of `BaseTrainer._do_train`, for a run whose last epoch lies in an earlier process."""
         trainer.epoch = self.done - 1
         trainer.fitness = trainer.best_fitness

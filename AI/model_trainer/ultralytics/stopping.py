@@ -2,7 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+
+from AI.model_trainer.complaint import Complaint
+from AI.model_trainer.ultralytics.hooks import Hooks
+from AI.model_trainer.ultralytics.objects import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +24,11 @@ class GracefulStop:
         self._should_stop = should_stop
         self._whole_epochs = whole_epochs
         self._batches_left = 0
-        self._complained = False
+        self._complaint = Complaint(logger, "should_stop failed; the training goes on", "should_stop")
         #: True once the training was ended by the answer, rather than by itself.
         self.honoured = False
 
-    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
+    def hooks(self) -> Hooks:
         """Ultralytics callbacks; none when there is nothing to ask."""
         if self._should_stop is None:
             return []
@@ -35,10 +38,10 @@ class GracefulStop:
             ("on_fit_epoch_end", self._epoch_end),
         ]
 
-    def _epoch_start(self, trainer: Any) -> None:
+    def _epoch_start(self, trainer: Trainer) -> None:
         self._batches_left = len(trainer.train_loader)
 
-    def _batch_end(self, trainer: Any) -> None:
+    def _batch_end(self, trainer: Trainer) -> None:
         self._batches_left -= 1
         at_the_end = self._batches_left <= 0 and trainer.epoch + 1 >= trainer.epochs
         too_early = self._whole_epochs and self._batches_left > 0
@@ -46,11 +49,11 @@ class GracefulStop:
             # Whoever stops a run that saves its last epoch only (save=False) would get an error instead of weights.
             trainer.args.save = self._stop(trainer) or trainer.args.save
 
-    def _epoch_end(self, trainer: Any) -> None:
+    def _epoch_end(self, trainer: Trainer) -> None:
         if trainer.last.exists():  # otherwise (save=False) the next batch is the place to ask
             self._stop(trainer)
 
-    def _stop(self, trainer: Any) -> bool:
+    def _stop(self, trainer: Trainer) -> bool:
         # trainer.stop may be True already: the last epoch, patience, the time limit. Then it is not our doing.
         if not trainer.stop and self._asked():
             self.honoured = trainer.stop = True
@@ -64,7 +67,5 @@ class GracefulStop:
         try:
             return self._should_stop is not None and bool(self._should_stop())
         except Exception:
-            if not self._complained:
-                logger.exception("should_stop failed; the training goes on", extra={"action": "should_stop"})
-            self._complained = True
+            self._complaint.make()
             return False

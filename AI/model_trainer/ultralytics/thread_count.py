@@ -4,10 +4,10 @@ Ultralytics sets torch's thread count to the host's cores minus one (at most 8) 
 when a training is set up and once more for the final evaluation. It looks at neither affinity nor container quota.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from AI.model_trainer.cpu_cores import Threads, usable_cores
+from AI.model_trainer.ultralytics.hooks import Hooks
 
 
 class ThreadCount:
@@ -19,7 +19,7 @@ class ThreadCount:
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
 
-    def hooks(self) -> list[tuple[str, Callable[[Any], None]]]:
+    def hooks(self) -> Hooks:
         """Ultralytics callbacks; none when the stock count is wanted."""
         if self._threads == "stock":
             return []

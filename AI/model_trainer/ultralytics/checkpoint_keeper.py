@@ -1,0 +1,37 @@
+"""Copies each checkpoint of a training as soon as it is written."""
+
+import logging
+from pathlib import Path
+
+from AI.model_trainer.checkpoints import Generation, keep
+from AI.model_trainer.ultralytics.hooks import Hooks, Saved, saved
+
+logger = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Copies each checkpoint of a training into `folder` as soon as it is written; the training waits for that.
+
+    A copy that fails (a full disk) is logged, and the training goes on with the copies from before.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        #: The copy of the epoch that was saved last; None where that failed, or where none are kept.
+        self.newest: Generation | None = None
+
+    @property
+    def keeps(self) -> bool:
+        return self._folder is not None
+
+    def hooks(self) -> Hooks:
+        """Ultralytics callbacks; none where no copies are wanted."""
+        return saved(self._keep) if self._folder else []
+
+    def _keep(self, fact: Saved) -> None:
+        self.newest = None
+        try:
+            if self._folder:
+                self.newest = keep(self._folder, fact.epoch, fact.last, None if fact.improved else fact.best)
+        except OSError as error:
+            logger.warning("the checkpoint of epoch %d could not be kept: %s", fact.epoch, error)
