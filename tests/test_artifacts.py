@@ -6,6 +6,8 @@ import sys
 import tracemalloc
 import zipfile
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 import httpx
@@ -190,8 +192,9 @@ def test_a_large_zip_needs_little_memory(tmp_path: Path) -> None:
 
 
 async def test_a_file_is_sent_only_under_the_conditions_that_are_named(service: Running) -> None:
-    job_id, _run = await make(service)
+    job_id, run = await make(service)
     url = f"/jobs/{job_id}/artifacts/weights/best.pt"
+    os.utime(run / "weights" / "best.pt", (1e9, 1e9))
     first = await service.http.get(url)
     etag, modified = first.headers["etag"], first.headers["last-modified"]
     before, after = "Thu, 01 Jan 1998 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
@@ -214,6 +217,20 @@ async def test_a_file_is_sent_only_under_the_conditions_that_are_named(service: 
         assert response.status_code == expected, headers
         if expected == 412:
             assert response.json()["code"] == "precondition_failed"
+
+
+async def test_a_file_that_was_changed_just_now_has_no_time_yet(service: Running) -> None:
+    """It may change once more within the second that its time would have."""
+    job_id, run = await make(service)
+    url, file = f"/jobs/{job_id}/artifacts/weights/best.pt", run / "weights" / "best.pt"
+    file.touch()
+    first = await service.http.get(url)
+    assert "last-modified" not in first.headers
+    second = format_datetime(datetime.fromtimestamp(file.stat().st_mtime, UTC), usegmt=True)
+    file.write_bytes(b"changed within the same second")
+    assert (await service.http.get(url, headers={"If-Modified-Since": second})).content == file.read_bytes()
+    before = "Thu, 01 Jan 1998 00:00:00 GMT"
+    assert (await service.http.get(url, headers={"If-Unmodified-Since": before})).status_code == 412
 
 
 async def test_a_range_that_cannot_be_served_is_a_problem_and_head_has_none(service: Running) -> None:

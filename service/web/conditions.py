@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from email.utils import parsedate_to_datetime
 
 from starlette.requests import Request
@@ -11,6 +12,8 @@ from service.errors import PreconditionFailed, RangeNotSatisfiable
 
 _TAG = re.compile(r'(W/)?("[^"]*")')
 _RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})-(\d{0,18})\s*", re.ASCII)
+#: Seconds after a change for which a client is not told its time, which has whole seconds (RFC 9110, 8.8.2.2).
+FRESH_SECONDS = 2.0
 #: Headers of a 200 that its 304 has, too.
 _KEPT = ("cache-control", "content-security-policy", "etag", "last-modified", "vary", "x-content-type-options")
 
@@ -26,6 +29,9 @@ def unless_known(request: Request, response: Response) -> Response:
         return response
     sent, etag = request.headers, response.headers.get("etag")
     modified = _seconds(response.headers.get("last-modified"))
+    is_fresh = modified > time.time() - FRESH_SECONDS  # it may change again within the second that it is told by
+    if is_fresh:
+        del response.headers["last-modified"]
     if etag and "if-match" in sent:
         if not _is_among(etag, sent["if-match"], weakly=False):
             raise PreconditionFailed("the file is not (or no longer) the one that If-Match names")
@@ -35,7 +41,7 @@ def unless_known(request: Request, response: Response) -> Response:
         known = _is_among(etag, sent["if-none-match"], weakly=True)
     else:  # a time counts where no ETag is named
         since = _seconds(sent.get("if-modified-since"))
-        known = bool(modified and since) and modified <= since
+        known = bool(modified and since) and modified <= since and not is_fresh
     if not known:
         return response
     return Response(status_code=304, headers={name: value for name, value in response.headers.items() if name in _KEPT})
