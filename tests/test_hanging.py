@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from anyio import to_thread
 
@@ -14,9 +17,11 @@ from AI.model_trainer.checkpoints import Generation, generations
 from service.store.transaction import Transaction
 from service.streaming import Hub
 from service.web.metrics import Metrics
+from tests import light
 from tests.client import until
 from tests.conftest import Running
 from tests.house import House
+from tests.process import ROOT
 
 pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
 
@@ -146,3 +151,51 @@ async def test_reads_that_hang_stop_neither_the_metrics_nor_who_asks_of_a_runnin
                     assert (await service.http.post(f"/jobs/{running}/{act}")).status_code == 202
                 await until(lambda: service.state["store"].current(running) is None)
     assert {task.result().status_code for task in asked} == {200}
+
+
+#: A service whose commits hang once the file that is named first is there.
+HANGS = """
+import sys, threading
+from pathlib import Path
+from service.store import writer
+gate, commit = Path(sys.argv.pop(1)), writer.Writer._commit
+def hang(self, batch):
+    while gate.exists():
+        print("hangs", file=sys.stderr, flush=True)
+        threading.Event().wait()
+    return commit(self, batch)
+writer.Writer._commit, writer.CLOSE_SECONDS = hang, 0.5
+"""
+
+
+async def test_a_service_whose_commit_hangs_leaves_when_it_is_told(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    light.TABLE.lend(tmp_path / "data")
+    command = [sys.executable, "-c", HANGS + light.COMMAND, str(gate), "serve", "--port", "0"]
+    process = await asyncio.create_subprocess_exec(
+        *command, "--data-dir", str(tmp_path / "data"), cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        url = (await until_said(process.stderr, b"listening on ")).decode().split()[-1]
+        gate.touch()
+        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+            asked = asyncio.create_task(http.post("/demo"))
+            await until_said(process.stderr, b"hangs")
+            process.terminate()
+            said = await process.stderr.read()
+            await asyncio.gather(asked, return_exceptions=True)
+        assert b"the log's last commit hangs" in said
+        assert await process.wait() in (0, -signal.SIGTERM)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def until_said(stderr: asyncio.StreamReader, beginning: bytes) -> bytes:
+    """The next line that begins so."""
+    async for line in stderr:
+        if line.startswith(beginning):
+            return line
+    raise AssertionError(f"it never said {beginning!r}")

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 ROUND_SECONDS = 3_600.0
 RETRY_SECONDS = 60.0
 DAY_SECONDS = 86_400.0
+#: Seconds for which the end of the service waits for the file or the transaction at hand.
+CLOSE_SECONDS = 10.0
 #: What the clock may gain or lose against the machine's steady one between two looks before it counts as set, seconds.
 STEP_SECONDS = 60.0
 #: Of the jobs that have ended, one in so many (and at least one) is deleted for its age in a round.
@@ -110,7 +112,7 @@ class Retention(threading.Thread):
         self._closed = True
         self._wake.set()
         if self.is_alive():
-            self.join()
+            self.join(CLOSE_SECONDS)  # a folder that hangs is left behind
 
     def run(self) -> None:
         while not self._closed:

@@ -4,6 +4,7 @@ What is asked of the log is a command on the writer's transaction (see `writer`)
 from the newest commit. Who is told of a commit is not this file's concern: `on_commit` gets every committed change.
 """
 
+import logging
 import os
 import sqlite3
 import threading
@@ -30,6 +31,8 @@ from service.store.database import LogFile
 from service.store.tables import claim
 from service.store.transaction import Current, Transaction
 from service.store.writer import REQUEST_SECONDS, TOO_SLOW, Command, OnCommit, Writer
+
+log = logging.getLogger(__name__)
 
 #: Seconds for which an Idempotency-Key is known.
 KEY_SECONDS = 24 * 3600.0
@@ -384,8 +387,13 @@ class Store:
             raise self._file.trouble(error, "read") from error
 
     def close(self) -> None:
-        """Commit what waits and let go of the folder. May be called twice."""
-        self._writer.close()
+        """Commit what waits and let go of the folder. May be called twice.
+
+        Where a commit hangs, the folder stays taken: the log may still be written, until this process has ended.
+        """
+        if not self._writer.close():
+            log.error("the log's last commit hangs: it is left behind", extra={"action": "commit_left"})
+            return
         with self._read_lock:
             self._reading.close()
         self._writing.close()

@@ -27,6 +27,8 @@ QUEUE_SIZE = 10_000
 BATCH_SIZE = 1_000
 #: Seconds for which a request waits for its change to be written, and after which a commit is said to hang.
 REQUEST_SECONDS = 10.0
+#: Seconds for which the end of the service waits for the last commit.
+CLOSE_SECONDS = 10.0
 #: Seconds between tries to write while the disk refuses.
 RETRY_SECONDS = 0.5
 #: A writer that ends its thread takes no command any more.
@@ -112,13 +114,14 @@ class Writer(threading.Thread):
             self._filled.notify()
         return pending.done
 
-    def close(self) -> None:
-        """Commit what waits, and end. Repeatable."""
+    def close(self) -> bool:
+        """Commit what waits, and end. Repeatable. False when a commit hangs: its thread is left behind."""
         with self._lock:
             self._closing.set()
             self._filled.notify()
             self._room.notify_all()
-        self.join()
+        self.join(CLOSE_SECONDS)
+        return not self.is_alive()
 
     def run(self) -> None:
         while batch := self._take():
