@@ -98,7 +98,7 @@ def test_an_empty_log_beside_folders_of_jobs_is_damage(tmp_path: Path) -> None:
         Store(tmp_path / "data")
 
 
-@pytest.mark.timeout(120)  # a long log is read
+@pytest.mark.timeout(120)  # services start
 @pytest.mark.parametrize("how", ["serve", "uvicorn"])
 async def test_the_commands_say_it_in_a_line(tmp_path: Path, how: str) -> None:
     log = make(tmp_path / "data")

@@ -89,7 +89,6 @@ def test_the_log_as_json_has_the_job() -> None:
     assert "ValueError: a\nb" in second["exception"]
 
 
-@pytest.mark.timeout(60)  # a training of many epochs is told
 async def test_metrics_are_for_this_machine_only(service: Running) -> None:
     answer = await service.http.get("/metrics", headers={"Host": "evil.example"})
     assert answer.status_code == 403
