@@ -355,20 +355,13 @@ class Reset(Stamp):
     last_seq: int
 
 
-#: What a stream of one job shows.
-StreamEvent: TypeAlias = Annotated[Event | Reset, Discriminator("event")]
-
-
-def _types(union: object) -> frozenset[type]:
+def types_of(union: object) -> frozenset[type]:
     """The TypedDicts of a union, however it is put together."""
     if isinstance(union, TypeAliasType):
-        return _types(union.__value__)
-    members = get_args(union)
-    return (
-        frozenset().union(*map(_types, members))
-        if members
-        else frozenset({union} if isinstance(union, type) and is_typeddict(union) else ())
-    )
+        return types_of(union.__value__)
+    if isinstance(union, type) and is_typeddict(union):
+        return frozenset({union})
+    return frozenset().union(*map(types_of, get_args(union)))
 
 
 def _names(types: Iterable[type]) -> frozenset[str]:
@@ -380,15 +373,15 @@ def is_durable(kind: type) -> bool:
     return "seq" in get_type_hints(kind)
 
 
-EVENT_TYPES = _names(_types(Event))
+EVENT_TYPES = _names(types_of(Event))
 #: Types that end an attempt. Exactly one of them closes each attempt's log.
-FINAL_TYPES = _names(_types(FinalEvent))
+FINAL_TYPES = _names(types_of(FinalEvent))
 #: Types that are logged and numbered.
-DURABLE_TYPES = _names(filter(is_durable, _types(Event)))
+DURABLE_TYPES = _names(filter(is_durable, types_of(Event)))
 #: Types that are shown live but never logged; the newest one is in the job's snapshot.
 VOLATILE_TYPES = EVENT_TYPES - DURABLE_TYPES
 #: Types that a `?types=` filter never removes: without them a reader could not tell how an attempt ended.
-UNFILTERED_TYPES = _names(_types(FinalEvent | Interrupted))
+UNFILTERED_TYPES = _names(types_of(FinalEvent | Interrupted))
 
 
 class Said(NamedTuple):

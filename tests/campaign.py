@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import psutil
 
 from service.events import FINAL_TYPES
 from tests import light
 from tests.tiny import make_dataset
+from tests.vocabulary import checked
 
 ROOT = Path(__file__).parent.parent
 #: In the environment of each process of a campaign. It begins with a word that workers are not kept from.
@@ -147,6 +149,8 @@ class Campaign:
             page = answer.raise_for_status().json()
             found += page["events"]
             address = page["next"]
+        for event in found:
+            checked(orjson.dumps(event))
         if [event["seq"] for event in found] != list(range(1, len(found) + 1)):
             raise Violation(f"ids of {job_id}: {[event['seq'] for event in found]}")
         return found

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from AI.model_trainer.ultralytics import config_dir
 from service.app import worker_environment
 from service.events import Record
@@ -17,6 +15,7 @@ from service.runner import Runner
 from service.store.store import Store
 from service.workers.launcher import Launcher
 from tests import light
+from tests.vocabulary import checked
 
 
 class House:
@@ -62,7 +61,7 @@ class House:
         while page := self.store.read(job_id, len(records), 10_000):
             records += page
         assert [record.seq for record in records] == list(range(1, len(records) + 1))
-        return [orjson.loads(record.data) for record in records]
+        return [checked(record.data) for record in records]
 
     def lines(self, job_id: str) -> list[str]:
         return [line for event in self.events(job_id) if event["event"] == "log" for line in event["lines"]]

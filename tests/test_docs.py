@@ -2,13 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from starlette.routing import Route
 
+from AI.model_trainer.events import BadFile, Split
+from service import events
 from service.__main__ import main
-from service.events import EVENT_TYPES
-from service.job import Job
+from service.job import Job, Snapshot
 from service.settings import Settings
 from service.web.routes import ROUTES
 
@@ -30,16 +32,56 @@ def test_every_setting_has_its_line_and_its_flag(name: str, capsys: pytest.Captu
     assert f"\n  {flag}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("event_type", sorted(EVENT_TYPES))
-def test_every_event_is_in_the_protocol(event_type: str) -> None:
-    assert f"`{event_type}`" in PROTOCOL
+def names(text: str) -> set[str]:
+    """The names in a text, but for what its brackets say of them."""
+    while re.search(r"\([^()]*\)", text):
+        text = re.sub(r"\([^()]*\)", "", text)
+    return set(re.findall(r"`(\w+)`", text))
+
+
+def section(title: str) -> str:
+    return PROTOCOL.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def footnote(name: str) -> str:
+    return re.search(rf"^\[\^{name}\]: (.*?)\n\n", PROTOCOL, re.MULTILINE | re.DOTALL)[1]  # type: ignore[index]
+
+
+def rows() -> dict[str, set[str]]:
+    """The fields of each type of event, as the table has them; the stamp is in the text above it."""
+    found: dict[str, set[str]] = {}
+    for name, fields in re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", section("Events"), re.MULTILINE):
+        told = found.setdefault(name, set())
+        told |= names(fields) | (names(footnote("five")) - {"event"} if "[^five]" in fields else set())
+    return found
+
+
+def fields_of(*kinds: Any) -> set[str]:
+    return {name for kind in kinds for name in get_type_hints(kind)}
+
+
+STAMP = fields_of(events.Numbered) | {"event"}
+
+
+def test_the_table_of_events_has_every_field_and_no_other() -> None:
+    types: dict[str, set[str]] = {}
+    for kind in (*events.types_of(events.Event), events.Reset):
+        for name in get_args(get_type_hints(kind)["event"]):
+            types.setdefault(name, set()).update(fields_of(kind) - STAMP)
+    assert types == rows()
 
 
 @pytest.mark.parametrize(
-    "field", list(Job(id="x", request={"model": 1, "hyperparameters": 1, "fit_params": 1}).snapshot())
+    ("note", "kinds"),
+    [("machine", [events.Machine, events.Gpu]), ("failure", [events.Failure]), ("split", [Split, BadFile])],
 )
-def test_every_field_of_a_snapshot_is_in_the_protocol(field: str) -> None:
-    assert f"`{field}`" in PROTOCOL.partition("## Snapshot")[2].partition("\n## ")[0]
+def test_the_notes_have_every_field_of_a_part(note: str, kinds: list[Any]) -> None:
+    assert fields_of(*kinds) <= set(re.findall(r"`(\w+)`", footnote(note)))
+
+
+def test_the_section_of_snapshots_has_every_field_and_no_other() -> None:
+    assert names(section("Snapshot")) == fields_of(Snapshot)
+    assert fields_of(Snapshot) >= SNAPSHOT.keys()
 
 
 def test_every_call_is_in_the_protocol() -> None:
