@@ -98,7 +98,7 @@ def test_a_restart_finishes_what_a_crash_interrupted(house: House, monkeypatch: 
         (folder / "last.pt").unlink()
     if crash == "in the events":
         monkeypatch.setattr(
-            house.store, "_run", lambda sql, *arguments: Store._run(house.store, sql, *arguments) or 1 / 0
+            house.store, "_ask", lambda command, **how: Store._ask(house.store, command, **how) or 1 / 0
         )
         with pytest.raises(ZeroDivisionError):
             retention._finish()

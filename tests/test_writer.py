@@ -9,6 +9,7 @@ import pytest
 
 from service.errors import StoreUnavailable
 from service.job import Job
+from service.store.commands import Place
 from service.store.store import Store
 from service.store.transaction import Transaction
 from tests import said
@@ -70,11 +71,12 @@ def test_a_commit_that_hangs_is_told_and_requests_are_refused_at_once(
     store.create(Job(id="a", request={}))
     hangs, goes_on = threading.Event(), threading.Event()
 
-    def hang(log: Transaction) -> None:
+    def hang(log: Transaction, order: tuple[str, ...]) -> None:
         hangs.set()
         goes_on.wait()
 
-    hung = store._writer.put(hang, durable=False)
+    monkeypatch.setattr(Transaction, "place", hang)
+    hung = store._writer.put(Place(()), durable=False)
     hangs.wait()
     assert store.failing == "the log takes too long to write"
     with pytest.raises(StoreUnavailable, match="too long"):

@@ -20,7 +20,8 @@ from service.events import EVENT_TYPES, Completed, Event, Numbered, Request, enc
 from service.failures import HINTS
 from service.job import Job, Status
 from service.store import listing
-from service.store.tables import claim, connect, prepare
+from service.store.data_folder import claim
+from service.store.database import connect, prepare
 
 LOST = "[an event was lost here with a damaged log.db]"
 #: Of a `queued` event, what is not the request.

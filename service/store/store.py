@@ -1,47 +1,37 @@
 """The event log and the job table: one SQLite file, one writer thread, read by anybody.
 
-What is asked of the log is a command on the writer's transaction (see `writer`); what is asked about it is read here,
+What is asked of the log is a command for its writer (see `commands`); what is asked about it is read here,
 from the newest commit. Who is told of a commit is not this file's concern: `on_commit` gets every committed change.
 """
 
 import logging
-import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import replace
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from service.errors import (
-    JobFinal,
-    JobNotFinal,
     JobNotFound,
-    JobNotRunning,
-    KeyReused,
     StoreUnavailable,
 )
-from service.events import FINAL_TYPES, NewEvent, NewQueued, Record
+from service.events import FINAL_TYPES, NewEvent, Record
 from service.job import Job
-from service.store import listing
-from service.store.database import LogFile
-from service.store.tables import claim
-from service.store.transaction import Current, Transaction
-from service.store.writer import REQUEST_SECONDS, TOO_SLOW, Command, OnCommit, Writer
+from service.store import commands, keys, listing
+from service.store.commands import Command
+from service.store.data_folder import Reserve, claim
+from service.store.log_file import LogFile
+from service.store.transaction import Current
+from service.store.writer import REQUEST_SECONDS, TOO_SLOW, OnCommit, Writer
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which an Idempotency-Key is known.
-KEY_SECONDS = 24 * 3600.0
 #: Events that are deleted in one transaction.
 PURGE_EVENTS = 5_000
 #: Bytes of events in one page; a log event can have 64 KB.
 PAGE_BYTES = 256_000
-#: Room that is kept for when the disk is full: so that the service can start, and jobs can be deleted.
-RESERVE_BYTES = 1_000_000
 
 _ENDED = "status IN ('completed', 'failed', 'cancelled')"
 
@@ -64,7 +54,7 @@ class Store:
     ) -> None:
         self._lock_file = claim(data_dir)
         self._file = LogFile(data_dir / "log.db")
-        self._reserve = data_dir / "reserve"
+        self._reserve = Reserve(data_dir)
         # Read connections are cheap and WAL lets them read during a commit; one lock keeps them to one.
         self._read_lock = threading.Lock()
         with ExitStack() as opened:
@@ -87,27 +77,15 @@ class Store:
             try:
                 return self._file.open()
             except sqlite3.OperationalError:
-                if not self._give_up_reserve():
+                if not self._reserve.give_up():
                     raise
                 return self._file.open()
         except sqlite3.Error as error:
             raise self._file.trouble(error, "opened") from error
 
     def keep_reserve(self) -> None:
-        """Keep the room of RESERVE_BYTES, where there is as much. Repeatable."""
-        try:
-            if not self._reserve.exists():
-                self._reserve.write_bytes(os.urandom(RESERVE_BYTES))  # what no file system makes smaller
-        except OSError:
-            self._give_up_reserve()
-
-    def _give_up_reserve(self) -> bool:
-        """Make room; whether there was any."""
-        try:
-            self._reserve.unlink()
-        except OSError:
-            return False
-        return True
+        """Keep room for when the disk is full, where there is as much. Repeatable."""
+        self._reserve.keep()
 
     # Changes
 
@@ -121,21 +99,12 @@ class Store:
         if self._file.damage is not None:
             raise self._file.damage
 
-        def command(log: Transaction) -> Job:
-            if key is not None and (known := _job_of_key(log.execute, key, digest)):
-                return log.job(known)
-            created = log.tell(job, 1, cast(NewQueued, {"event": "queued", **job.request}))
-            if key is not None:
-                log.execute("DELETE FROM keys WHERE created_at < ?", time.time() - KEY_SECONDS)
-                log.execute("REPLACE INTO keys VALUES (?, ?, ?, ?)", key, digest, job.id, time.time())
-            return created
-
-        return self._ask(command)
+        return self._ask(commands.Create(job, None if key is None else commands.Key(key, digest)))
 
     def replayed(self, key: str, digest: str) -> Job | None:
         """The job that was created with this key. Raises KeyReused: when its request was another one."""
         with self._read() as reading:
-            known = _job_of_key(lambda sql, *arguments: reading.execute(sql, arguments), key, digest)
+            known = keys.job_of(reading, key, digest)
         return self.job(known) if known else None
 
     def delete(self, job_id: str) -> None:
@@ -144,19 +113,12 @@ class Store:
         Raises JobNotFound, StoreUnavailable. Raises JobNotFinal.
         """
 
-        def command(log: Transaction) -> None:
-            job = log.job(job_id)
-            if not job.is_final:
-                raise JobNotFinal(f"job {job_id} is {job.status}: cancel it first")
-            log.execute("INSERT INTO deletions VALUES (?, ?)", job.number, job.id)
-            log.delete(job)
-
         try:
-            self._ask(command)
+            self._ask(commands.Delete(job_id))
         except StoreUnavailable:  # on a full disk this is what helps: it has room of its own
-            if not self._give_up_reserve():
+            if not self._reserve.give_up():
                 raise
-            self._ask(command, though_failing=True)
+            self._ask(commands.Delete(job_id), though_failing=True)
 
     def ids(self) -> set[str]:
         """The jobs that there are, and those that were deleted and of which something is left."""
@@ -173,8 +135,8 @@ class Store:
         """
         highest = self._query("SELECT max(seq) FROM events WHERE job = ?", number)[0][0] or 0
         for last in range(PURGE_EVENTS, highest + PURGE_EVENTS, PURGE_EVENTS):
-            self._run("DELETE FROM events WHERE job = ? AND seq <= ?", number, last)
-        self._run("DELETE FROM deletions WHERE number = ?", number)
+            self._ask(commands.Purge(number, last))
+        self._ask(commands.Forget(number))
 
     def ended_before(self, when: float) -> list[str]:
         """Jobs that have ended before a time (Unix seconds), those first that have ended first."""
@@ -217,13 +179,7 @@ class Store:
         Raises JobFinal: when the job has completed or failed.
         """
 
-        def command(log: Transaction) -> Job:
-            job = log.job(job_id)
-            if job.is_final and job.status != "cancelled":
-                raise JobFinal(f"job {job_id} is {job.status}")
-            return log.note(replace(job, cancel_requested=True))
-
-        return self._ask(command)
+        return self._ask(commands.RequestCancel(job_id))
 
     def request_stop(self, job_id: str) -> Job:
         """Note that the job is to end after its epoch; returns it once a restart would honour that. Repeatable.
@@ -231,28 +187,14 @@ class Store:
         Raises JobNotFound, StoreUnavailable. Raises JobNotRunning: when the job waits or has ended.
         """
 
-        def command(log: Transaction) -> Job:
-            job = log.job(job_id)
-            if job.status != "running":
-                raise JobNotRunning(f"job {job_id} is {job.status}")
-            return log.note(replace(job, stop_requested=True))
-
-        return self._ask(command)
+        return self._ask(commands.RequestStop(job_id))
 
     def leave(self, job_ids: Iterable[str], seconds: float) -> None:
         """Note of running jobs that the service leaves them because it was told to; waits so many seconds at most.
 
         Raises StoreUnavailable: when that is not on the disk by then.
         """
-        left = tuple(job_ids)
-
-        def command(log: Transaction) -> None:
-            for job_id in left:
-                with suppress(JobNotFound):  # it has just ended, and somebody has deleted it
-                    if not ((job := log.job(job_id)).left or job.is_final):
-                        log.note(replace(job, left=True))
-
-        self._ask(command, seconds=seconds)
+        self._ask(commands.Leave(tuple(job_ids)), seconds=seconds)
 
     def resume(self, job_id: str, epochs: int | None, after: int | None) -> Job:
         """Log the next attempt of a job that has ended; returns it once its `queued` is on the disk.
@@ -263,11 +205,7 @@ class Store:
         if self._file.damage is not None:
             raise self._file.damage
 
-        def command(log: Transaction) -> Job:
-            job = log.job(job_id)
-            return log.tell(job, job.attempt + 1, job.going_on_after(after).resume(epochs))
-
-        return self._ask(command)
+        return self._ask(commands.Resume(job_id, epochs, after))
 
     def append(self, job_id: str, attempt: int, event: NewEvent, said_at: float | None = None) -> "Future[Job]":
         """Queue an event, said at a time (Unix seconds; None: now); waits only while the writer's queue is full.
@@ -275,12 +213,8 @@ class Store:
         The future holds the job once the event is committed, or LogRefused where the log does not take it.
         """
 
-        def command(log: Transaction) -> Job:
-            job = log.job(job_id)
-            job.check(attempt, event["event"])
-            return log.tell(job, attempt, job.settle(event), said_at)
-
-        return self._writer.put(command, durable=event["event"] in FINAL_TYPES)
+        durable = event["event"] in FINAL_TYPES
+        return self._writer.put(commands.Append(job_id, attempt, event, said_at), durable=durable)
 
     def place(self, order: Iterable[str]) -> None:
         """Tell the jobs that wait where they stand: the first of these runs next.
@@ -288,8 +222,7 @@ class Store:
         Nothing is written: each start of a job moves them all, and a restart tells them anew.
         Never waits. Raises StoreUnavailable: when the writer has no room; then they are told with the next order.
         """
-        places = tuple(order)
-        self._writer.put(lambda log: log.place(places), durable=False, seconds=0)
+        self._writer.put(commands.Place(tuple(order)), durable=False, seconds=0)
 
     def _ask(self, command: Command[T], *, though_failing: bool = False, seconds: float = REQUEST_SECONDS) -> T:
         """What a request waits for. Raises StoreUnavailable: when it cannot be written in time; then it is not."""
@@ -302,14 +235,6 @@ class Store:
             if done.cancel():  # so it will not happen later either
                 raise StoreUnavailable(TOO_SLOW) from None
             return done.result()
-
-    def _run(self, sql: str, *arguments: Any) -> None:
-        """Have the writer execute a statement that changes no job."""
-
-        def command(log: Transaction) -> None:
-            log.execute(sql, *arguments)
-
-        self._ask(command)
 
     # Reading
 
@@ -398,14 +323,3 @@ class Store:
             self._reading.close()
         self._writing.close()
         self._lock_file.close()
-
-
-def _job_of_key(execute: Callable[..., sqlite3.Cursor], key: str, digest: str) -> str | None:
-    """The job that was created with a key. Raises KeyReused: when its request was another one."""
-    sql = "SELECT digest, job FROM keys JOIN jobs ON jobs.id = keys.job WHERE key = ? AND created_at > ?"
-    row = execute(sql, key, time.time() - KEY_SECONDS).fetchone()
-    if row is None:
-        return None
-    if row[0] != digest:
-        raise KeyReused(f"the Idempotency-Key {key!r} was used before, with another request")
-    return str(row[1])

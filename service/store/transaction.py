@@ -9,15 +9,15 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import orjson
 
 from service.errors import JobNotFound
 from service.events import VOLATILE_TYPES, Event, NewEvent, NewQueuePosition, Record, encode
 from service.job import Job
-from service.store import listing
-from service.store.database import LogFile
+from service.store import keys, listing
+from service.store.log_file import LogFile
 
 
 class Change(NamedTuple):
@@ -88,7 +88,7 @@ class Transaction:
         self._places: tuple[str, ...] | None = None
         self.changes: list[Change] = []
 
-    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+    def _execute(self, sql: str, *arguments: str | bytes | int) -> sqlite3.Cursor:
         return self._connection.execute(sql, arguments)
 
     def job(self, job_id: str) -> Job:
@@ -101,7 +101,7 @@ class Transaction:
         return job
 
     def _read(self, job_id: str) -> Job | None:
-        row = self.execute("SELECT state FROM jobs WHERE id = ?", job_id).fetchone()
+        row = self._execute("SELECT state FROM jobs WHERE id = ?", job_id).fetchone()
         return self._file.job(row[0]) if row else None
 
     def tell(self, job: Job, attempt: int, event: NewEvent, said_at: float | None = None) -> Job:
@@ -114,11 +114,11 @@ class Transaction:
             after = replace(after, queue_number=self._current.next_queue_number())
         if not job.number:
             insert = "INSERT INTO jobs (id, status, state, search) VALUES (?, '', '', ?)"
-            row = self.execute(insert, job.id, listing.text(job))
+            row = self._execute(insert, job.id, listing.text(job))
             after = replace(after, number=row.lastrowid or 0)
             self._before[job.id] = None
         if seq is not None:
-            self.execute("INSERT INTO events VALUES (?, ?, ?, ?)", after.number, seq, event["event"], data)
+            self._execute("INSERT INTO events VALUES (?, ?, ?, ?)", after.number, seq, event["event"], data)
         return self._change(after, Record(seq, event["event"], data))
 
     def note(self, job: Job) -> Job:
@@ -126,8 +126,26 @@ class Transaction:
         return self._change(replace(job, updated_at=time.time()), None)
 
     def delete(self, job: Job) -> None:
-        self.execute("DELETE FROM jobs WHERE number = ?", job.number)
+        """Forget the job; that something of it is left to be deleted is kept."""
+        self._execute("INSERT INTO deletions VALUES (?, ?)", job.number, job.id)
+        self._execute("DELETE FROM jobs WHERE number = ?", job.number)
         self.note(replace(job, deleted=True))
+
+    def purge(self, number: int, last: int) -> None:
+        """Delete the events of a deleted job, up to number `last`."""
+        self._execute("DELETE FROM events WHERE job = ? AND seq <= ?", number, last)
+
+    def forget(self, number: int) -> None:
+        """Nothing is left of a deleted job."""
+        self._execute("DELETE FROM deletions WHERE number = ?", number)
+
+    def job_of_key(self, key: str, digest: str) -> str | None:
+        """The job that was created with an Idempotency-Key. Raises KeyReused."""
+        return keys.job_of(self._connection, key, digest)
+
+    def keep_key(self, key: str, digest: str, job_id: str) -> None:
+        """The job was created with this key."""
+        keys.keep(self._connection, key, digest, job_id)
 
     def place(self, order: tuple[str, ...]) -> None:
         """Tell the jobs whose place in the queue is another one than before. Nothing of it is written."""
@@ -150,7 +168,7 @@ class Transaction:
     def write_jobs(self) -> None:
         """Write the rows of the jobs that were changed: once each, however many events they had."""
         for job in (self._after[job_id] for job_id in self._stored):
-            self.execute(
+            self._execute(
                 "UPDATE jobs SET status = ?, state = ? WHERE number = ?", job.status, job.to_json(), job.number
             )
 

@@ -1,7 +1,6 @@
 """The log's one writer: it takes commands from any thread, commits them in batches, and announces what they did.
 
-A command is a function on a transaction. It raises before it has written anything, and then the others of its batch go
-on; or it returns what its asker gets once all of the batch is on the disk. Nobody sees what a restart would forget.
+What a command does is said in `commands`. Nobody sees what a restart would forget.
 """
 
 import logging
@@ -12,11 +11,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 from service.errors import StoreUnavailable
-from service.store.database import LogFile
-from service.store.tables import SCHEMA_VERSION
+from service.job import Job
+from service.store.commands import Command, apply
+from service.store.database import SCHEMA_VERSION
+from service.store.log_file import LogFile
 from service.store.transaction import Change, Current, Transaction
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,6 @@ CLOSING = "the service is shutting down"
 TOO_SLOW = "the log takes too long to write"
 
 T = TypeVar("T")
-#: What is done to the log, and what its asker gets; see above.
-Command = Callable[[Transaction], T]
 #: Told of every commit, in order, on the writer's thread; it must return quickly and not raise.
 OnCommit = Callable[[Sequence[Change]], None]
 
@@ -46,12 +45,12 @@ OnCommit = Callable[[Sequence[Change]], None]
 class _Pending:
     """A command that waits for the writer."""
 
-    command: Command[Any]
+    command: Command[object]
     #: Somebody is told that this happened: it must survive a power cut, not only a crash.
     durable: bool
     #: A request waits for it and can be refused; otherwise it is kept until the disk takes it.
     request: bool
-    done: "Future[Any]" = field(default_factory=Future)
+    done: "Future[Job | None]" = field(default_factory=Future)
 
 
 class Writer(threading.Thread):
@@ -112,7 +111,7 @@ class Writer(threading.Thread):
                 raise StoreUnavailable(CLOSING)
             self._queue.append(pending)
             self._filled.notify()
-        return pending.done
+        return cast("Future[T]", pending.done)
 
     def close(self) -> bool:
         """Commit what waits, and end. Repeatable. False when a commit hangs: its thread is left behind."""
@@ -200,10 +199,10 @@ class Writer(threading.Thread):
             log.exception("announcing a commit failed", extra={"action": "announce_failed"})
 
 
-def _try(command: Command[T], transaction: Transaction) -> tuple[T | None, Exception | None]:
+def _try(command: Command[object], transaction: Transaction) -> tuple[Job | None, Exception | None]:
     """What a command returned, or why it was refused (or could not be written as JSON): the others go on."""
     try:
-        return command(transaction), None
+        return apply(command, transaction), None
     except sqlite3.Error:
         raise
     except Exception as error:
