@@ -39,7 +39,7 @@ def test_a_classification_dataset_is_a_folder(classes: Path) -> None:
 
 def test_a_classification_folder_without_its_parts_is_refused(classes: Path, folder: Path) -> None:
     assert "is a file: a classification model trains on a folder" in refusal(write(folder, good()), "classify")
-    assert "is not there: a classification model trains on a folder" in refusal(f"{classes}/none", "classify")
+    assert "does not exist: a classification model trains on a folder" in refusal(f"{classes}/none", "classify")
     (classes / "val" / "bird").mkdir()
     assert description.read(str(classes), "classify") is None, "Ultralytics leaves out what train does not have"
     for image in (classes / "val").rglob("*.jpg"):
@@ -208,12 +208,12 @@ def test_files_that_are_no_datasets_are_refused(folder: Path) -> None:
         ("0 0.1 0.1 0.9 0.1 0.9 0.9\n", None),
         ("", None),
         ("\n 1.0 0.5 0.5 0.2 0.2 \n", None),
-        ("2 0.5 0.5 0.2 0.2\n", "line 1 is of class 2, the dataset has 2 classes from 0"),
+        ("2 0.5 0.5 0.2 0.2\n", "line 1 is of class 2, but the dataset has 2 classes, numbered from 0"),
         ("-1 0.5 0.5 0.2 0.2\n", "line 1 is of class -1"),
         ("nan 0.5 0.5 0.2 0.2\n", "line 1 is of class nan"),
         ("0 0.5 0.5 0.2 0.2\n0 0.5\n", "line 2 must have four numbers or more"),
-        ("root:x:0:0:root:/root:/bin/sh\n", "line 1 must be a class and numbers"),
-        ("\ud800", "it is no text"),
+        ("root:x:0:0:root:/root:/bin/sh\n", "line 1 must be a class number and coordinates"),
+        ("\ud800", "it cannot be read as UTF-8 text"),
     ],
 )
 def test_a_sample_of_the_labels_is_read(folder: Path, text: str, detail: str | None) -> None:

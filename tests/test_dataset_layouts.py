@@ -77,7 +77,10 @@ def test_a_split_that_is_not_read_need_not_be_there(folder: Path) -> None:
     with pytest.raises(InvalidPayload) as caught:
         description.read(data, "detect", arguments={"split": "test"}, split_pointer="/hyperparameters/split")
     assert caught.value.faults[0].pointer == "/hyperparameters/split"
-    assert caught.value.faults[0].detail == f"{data} names no test images: add `test:` to it, or leave split out"
+    assert (
+        caught.value.faults[0].detail
+        == f"{data} names no test images: add `test:` to it, or leave out the argument split"
+    )
     clean = described(write(folder, good(test="images/test", val="images/nothing")), split="test")
     assert clean["val"] == clean["train"], "Ultralytics wants the key, and does not read it"
 
@@ -99,7 +102,7 @@ def test_a_list_may_name_some_images_that_are_gone(folder: Path) -> None:
     described(write(folder, good(train="train.txt")))
     (folder / "train.txt").write_text("/elsewhere/0.jpg\n/elsewhere/1.jpg\n")
     found = refusal(write(folder, good(train="train.txt")), "detect")
-    assert found == "train: no image that train.txt lists is there; the first is looked for at /elsewhere/0.jpg"
+    assert found == "train: none of the images that train.txt lists exists; the first is looked for at /elsewhere/0.jpg"
 
 
 def test_a_folder_is_read_by_the_yaml_in_it(export: Path) -> None:
@@ -214,19 +217,19 @@ def test_masks_of_any_name_are_looked_at(folder: Path, outside: Path) -> None:
     [
         ("detect", codecs.BOM_UTF8.decode() + BOX, None),
         ("detect", "0 320 240 64 48\n", "line 1 must have its coordinates as fractions of the image, from 0 to 1"),
-        ("detect", "0 0.5 0.5 0.2 0.2 0.9\n", "line 1 has 6 numbers, a box has 5: class, x, y, width, height"),
-        ("detect", "0 0.1 0.1 0.9 0.1 0.9 0.9\n" + BOX, "line 2 is a box, others are polygons"),
+        ("detect", "0 0.5 0.5 0.2 0.2 0.9\n", "line 1 has 6 numbers, but a box has 5: class, x, y, width, height"),
+        ("detect", "0 0.1 0.1 0.9 0.1 0.9 0.9\n" + BOX, "line 2 is a box, but other lines are polygons"),
         ("detect", "0 0.1 0.1 0.9 0.1 0.9 0.9 0.1\n", "line 1 must have pairs of numbers after its class"),
-        ("detect", "0.5 0.5 0.5 0.2 0.2\n", "line 1 is of class 0.5, classes are whole numbers"),
+        ("detect", "0.5 0.5 0.5 0.2 0.2\n", "line 1 is of class 0.5, but classes are whole numbers"),
         ("detect", "0 nan 0.5 0.2 0.2\n", "line 1 must have its coordinates as fractions"),
         ("detect", "0 0.5 0.5 -0.005 0.2\n", "line 1 must have its coordinates as fractions"),
         ("detect", "0 1.01 1.01 0.2 0.2\n0 -0.01 0 0 0\n", None),
         ("segment", "0 -0.1 0.1 0.8 0.1 0.9 0.9\n", None),
         ("segment", "0 3 1 9 1 9 9\n", "line 1 must have its coordinates as fractions"),
-        ("segment", BOX, "has boxes, the task segment needs polygons: train a detect model, or label the outlines"),
-        ("obb", BOX, "has boxes, the task obb needs four corners"),
+        ("segment", BOX, "has boxes, but the task segment needs polygons: train a detect model, or label the outlines"),
+        ("obb", BOX, "has boxes, but the task obb needs four corners"),
         ("obb", "0 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n", None),
-        ("pose", BOX, "line 1 has 5 numbers, a pose with kpt_shape [2, 3] has 11"),
+        ("pose", BOX, "line 1 has 5 numbers, but a pose with kpt_shape [2, 3] has 11"),
         ("pose", "0 1.5 0.5 0.2 0.2 0.5 0.5 2 0.6 0.6 2\n", None),
         ("pose", "0 0.5 0.5 0.2 0.2 5 0.5 2 0.6 0.6 2\n", "line 1 must have its coordinates as fractions"),
     ],
@@ -279,11 +282,11 @@ def test_a_split_without_any_label_is_refused_and_one_to_evaluate_on_is_not(fold
     assert refusal(data, "detect") == f"{wanted} (there is {folder}/Labels: rename it, case matters)"
     (folder / "Labels").rename(folder / "other")
     (folder / "_annotations.coco.json").touch()
-    assert "convert_coco makes .txt of it" in refusal(data, "detect")
+    assert "convert it with ultralytics.data.converter.convert_coco" in refusal(data, "detect")
     (folder / "images" / "train" / "a.xml").touch()
-    assert "Pascal VOC's: convert them" in refusal(data, "detect")
+    assert "in Pascal VOC format: convert them" in refusal(data, "detect")
     (folder / "images").rename(folder / "Images")
-    assert "in a folder `images`, with a small i" in refusal(
+    assert "rename the folder to `images`, in lower case" in refusal(
         write(folder, good(train="Images/train", val="Images/val")), "detect"
     )
 
@@ -298,7 +301,10 @@ def test_a_split_without_any_label_is_refused_and_one_to_evaluate_on_is_not(fold
         ({"train": "D:/set/images"}, "train: 'D:/set/images' is a Windows path: write it with /"),
         ({"train": "..\\images\\train"}, "train: '..\\\\images\\\\train' is a Windows path"),
         ({"path": "/content/set"}, "path: there is no folder /content/set: remove `path:`, so that"),
-        ({"train": "/content/set/images"}, "train: there is no /content/set/images: write it as it is on this machine"),
+        (
+            {"train": "/content/set/images"},
+            "train: there is no /content/set/images: give the path on the machine of the service",
+        ),
         ({"train": "Images/train"}, "/images: case matters"),
     ],
 )
@@ -310,11 +316,11 @@ def test_a_path_of_another_machine_is_told_with_a_remedy(folder: Path, changes: 
     ("name", "detail"),
     [
         ("_annotations.coco.json", "convert it with ultralytics.data.converter.convert_coco"),
-        ("a.xml", "Pascal VOC's"),
-        ("obj.data", "Darknet's: write a data.yaml"),
-        ("set.ndjson", "none are downloaded here: convert it"),
-        ("train.txt", "is a list: write a data.yaml"),
-        ("set.tar", "unpack it and name its data.yaml, or pack it as .zip"),
+        ("a.xml", "in Pascal VOC format: convert"),
+        ("obj.data", "Darknet's format: write a data.yaml"),
+        ("set.ndjson", "which this service does not download: convert it"),
+        ("train.txt", "is a list of images: write a data.yaml"),
+        ("set.tar", "unpack it and give its data.yaml, or pack it as .zip"),
     ],
 )
 def test_a_dataset_of_another_kind_is_named_with_a_remedy(folder: Path, name: str, detail: str) -> None:

@@ -249,24 +249,29 @@ MODELS: list[tuple[str, ...]] = [
 ]
 
 COCO = (
-    "coco.json is JSON, perhaps COCO's: convert it with ultralytics.data.converter.convert_coco, then name a data.yaml"
+    "coco.json is JSON, perhaps in COCO format: convert it with ultralytics.data.converter.convert_coco,"
+    " then give a data.yaml"
 )
-WINDOWS = "'C:\\\\Users\\\\a\\\\data.yaml' is a Windows path: the service runs on another system"
-TAR = "data.tar.gz is an archive of a kind that is not read here: unpack it and name its data.yaml, or pack it as .zip"
+WINDOWS = "'C:\\\\Users\\\\a\\\\data.yaml' is a Windows path: give the path on the machine of the service"
+TAR = "data.tar.gz is an archive that this service cannot read: unpack it and give its data.yaml, or pack it as .zip"
+
+SCRIPT = (
+    "coco.yaml is downloaded by a script, which this service does not run: download it yourself and give its data.yaml"
+)
+ABSENT = (
+    "coco8.yaml is not in the data folder: start the service with --allow-downloads, or put coco8.zip into {datasets}"
+)
 
 #: A dataset's path, what is wrong with it, and what is suggested.
 DATA: list[tuple[Any, ...]] = [
     (3, "must be string, got 3"),
     (None, "must be string, got null"),
     (["/a.yaml", "/b.yaml"], 'must be string, got ["/a.yaml","/b.yaml"]'),
-    ("", "must be the path of a dataset"),
+    ("", "must be the path of a dataset, got ''"),
     ("relative.yaml", "must be an absolute path, or a name that Ultralytics knows, got 'relative.yaml'"),
     ("../../etc/passwd", "must be an absolute path, or a name that Ultralytics knows, got '../../etc/passwd'"),
-    ("coco.yaml", "coco.yaml is downloaded by a script, which this service does not run: name the data.yaml of a copy"),
-    (
-        "coco8.yaml",
-        "coco8.yaml is not in the data folder: start with --allow-downloads, or put coco8.zip into {datasets}",
-    ),
+    ("coco.yaml", SCRIPT),
+    ("coco8.yaml", ABSENT),
     ("https://host/data.zip", "must not be an address"),
     ("ul://user/datasets/x", "must not be an address"),
     ("/etc/passwd", "must be a .yaml file, got 'passwd'"),
@@ -276,8 +281,8 @@ DATA: list[tuple[Any, ...]] = [
     ("/a/coco.json", COCO),
     ("C:\\Users\\a\\data.yaml", WINDOWS),
     ("/a/data.tar.gz", TAR),
-    ("/a\0.yaml", "must be a path; the service downloads no datasets"),
-    ("/a\r\nX-Evil: 1.yaml", "must be a path; the service downloads no datasets"),
+    ("/a\0.yaml", "must be a path without control characters, got '/a\\x00.yaml'"),
+    ("/a\r\nX-Evil: 1.yaml", "must be a path without control characters, got '/a\\r\\nX-Evil: 1.yaml'"),
     ("{here}/pipe.yaml", "{here}/pipe.yaml cannot be read: not a regular file"),
     ("{here}/loop.yaml", "there is no file {here}/loop.yaml"),
     ("{here}/empty.yaml", "{here}/empty.yaml is not a mapping: expected the keys path, train, val and names"),

@@ -111,7 +111,7 @@ async def test_a_zip_of_another_dataset_fails_in_one_sentence(service: Running, 
         packed.writestr("data.yaml", "train: /etc\nval: images\nnames: [a]\n")
     _, events = await train(service, archive, tiny_model(tmp_path))
     assert (events[-1]["event"], events[-1]["reason"]) == ("failed", "invalid_data")
-    assert events[-1]["error"] == "/etc is outside of what was unpacked"
+    assert events[-1]["error"] == "/etc is outside of the unpacked archive"
 
 
 async def test_classes_without_a_split_train_from_links(service: Running, tmp_path: Path) -> None:

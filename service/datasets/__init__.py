@@ -1,4 +1,4 @@
-"""Datasets as strangers made them: read as data, within bounds, and written anew as the clean copy a training sees.
+"""Datasets of strangers: read as data within bounds, and written anew as the clean copy that a training sees.
 
-Nothing of a dataset is run or fetched here, and no path leaves the roots that are allowed.
+Nothing in a dataset is executed, and nothing is downloaded. Every path must lie in one of the allowed roots.
 """

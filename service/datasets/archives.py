@@ -1,4 +1,4 @@
-"""A zip as a dataset: looked at before a job exists, unpacked by the job's worker into the service's own folder."""
+"""A dataset in a zip. It is checked before a job exists; the job's worker unpacks it into the service's own folder."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from AI.model_trainer import archives
 from AI.model_trainer.errors import BadArchive
 from service.errors import UnfitDataset
 
-#: Bytes of an archive's table of contents that are read before a job exists; a worker reads a longer one.
+#: Longest table of contents that is read before a job exists, in bytes. A longer one is left to the worker.
 MAX_DIRECTORY = 20_000_000
 
 
@@ -22,5 +22,5 @@ def check(source: Path, task: str | None) -> None:
         raise UnfitDataset(str(error)) from None
     if task not in ("classify", None) and not any(name.endswith((".yaml", ".yml")) for name in names):
         raise UnfitDataset(
-            f"{source.name} has no .yaml in it that describes the dataset: add a data.yaml and pack it anew"
+            f"{source.name} has no .yaml in it that describes the dataset: add a data.yaml and pack it again"
         )

@@ -1,8 +1,8 @@
-"""Datasets, read by the service itself: Ultralytics would run what a dataset's YAML tells it to.
+"""The clean copy of a dataset's YAML, which is all that a training sees of it.
 
-A dataset YAML may hold shell commands and Python (`download:`), and relative paths that Ultralytics looks for in
-several places. So the service reads and checks it, and lets a training see only a clean copy of known keys and
-absolute paths.
+A dataset's YAML may hold shell commands and Python (`download:`), which Ultralytics would run, and relative paths,
+which Ultralytics looks for in several places. So the service reads and checks the YAML itself. The clean copy holds
+only known keys and absolute paths.
 """
 
 import difflib
@@ -18,13 +18,13 @@ import yaml
 
 from service.datasets import archives, class_folders, keys, labels, remedies, safe_yaml, splits
 from service.datasets.files import Survey
-from service.datasets.values import Content
+from service.datasets.values import Content, shown
 from service.errors import Fault, InvalidPayload, UnfitDataset, UnreadSplit
 
 POINTER = "/fit_params/data"
-#: What a training sees, in its job's folder: a clean copy, or a folder of links.
+#: Names in the job's folder of what a training sees: a clean copy, or a folder of links.
 COPY, LINKED = "data.yaml", "dataset"
-#: Folders below one that are looked through for its YAML.
+#: Most folders that are searched for a dataset's YAML.
 MAX_FOLDERS = 1_000
 
 
@@ -85,26 +85,25 @@ def read(
     split_pointer: str = POINTER,
     is_unpacked: bool = False,
 ) -> Dataset | None:
-    """The dataset's clean description.
+    """What a training may see of the dataset at the path `data`.
 
-    None for one that a training can see as it is (a classification dataset is a folder and has no description), and
-    for an archive, which the worker unpacks and reads then.
-    `task` is Ultralytics' name of it, None when that is not known before the weights are loaded. Every path must lie in
-    one of `roots`, links resolved; without any, the file system's permissions alone decide. `arguments` are the
-    training's: `split`, `single_cls` and `fraction` say what of the dataset it reads. What was unpacked from an archive
-    counts from its YAML's own folder, whatever its `path` says: it is a path of the machine that packed it.
+    None for a folder of classes that a training can see as it is, and for an archive, which the worker unpacks first.
+    `task` is Ultralytics' name of the task. It is None when only the weights know it. Every path must lie in one of
+    `roots` after its links are resolved; without roots, only the file system's permissions decide. `arguments` are the
+    training's; `split`, `single_cls` and `fraction` say which part of the dataset it reads. In an unpacked archive the
+    YAML's `path` is ignored, because it is a path of the machine that packed it; splits count from the YAML's folder.
     Raises InvalidPayload: when there is no such dataset, or training on it could not work.
     """
     with _refusing(split_pointer):
         source = _path(data)
-        survey = Survey(roots, task, "what was unpacked") if is_unpacked else Survey(roots, task)
+        survey = Survey(roots, task, "the unpacked archive") if is_unpacked else Survey(roots, task)
         survey.check(str(source))
         if is_archive(source):
             archives.check(source, task)
             return None
         described = _yaml_of(source, task, survey)
         if described is None:
-            survey.images(str(source), 0)  # first: what a refusal names may lie outside of the roots
+            survey.images(str(source), 0)  # before a refusal could name a file outside of the roots
             links = class_folders.find(source)
             return Dataset(links=links) if links else None
         survey.check(str(described))
@@ -113,7 +112,7 @@ def read(
 
 
 def is_archive(source: str | Path) -> bool:
-    """By its name; a folder may have any name."""
+    """Whether a path is a zip by its name. A folder never is one."""
     return Path(source).suffix.lower() == ".zip" and not os.path.isdir(source)
 
 
@@ -121,8 +120,8 @@ def _yaml_of(source: Path, task: str | None, survey: Survey) -> Path | None:
     """The YAML that describes a dataset; None for a folder of classes."""
     if task == "classify":
         if not source.is_dir():
-            is_there = "is a file" if source.exists() else "is not there"
-            raise UnfitDataset(f"{source} {is_there}: a classification model trains on a folder, with train/ and val/")
+            is_there = "is a file" if source.exists() else "does not exist"
+            raise UnfitDataset(f"{source} {is_there}: a classification model trains on a folder with train/ and val/")
         return None
     if source.is_dir():
         return _yaml_in(source, task, survey)
@@ -134,9 +133,9 @@ def _yaml_of(source: Path, task: str | None, survey: Survey) -> Path | None:
 
 
 def _yaml_in(folder: Path, task: str | None, survey: Survey) -> Path | None:
-    """The one YAML in a folder, as `find_dataset_yaml` of Ultralytics' data/utils.py looks for it."""
+    """The one YAML in a folder, found as `find_dataset_yaml` of Ultralytics' data/utils.py finds it."""
     found = next(filter(None, (_yamls(folder, suffix, survey) for suffix in (".yaml", ".yml"))), [])
-    if not found and task is None:  # weights of any kind
+    if not found and task is None:  # the weights may be of a classification model
         return None
     if not found:
         raise UnfitDataset(f"{folder} has no .yaml in it: only a classification model trains on a folder without one")
@@ -144,12 +143,14 @@ def _yaml_in(folder: Path, task: str | None, survey: Survey) -> Path | None:
         found = [path for path in found if path.stem == folder.stem] or found
     if len(found) > 1:
         names = ", ".join(path.name for path in found[:3])
-        raise UnfitDataset(f"{folder} has {len(found)} YAML files ({names}): name the one that describes the dataset")
+        raise UnfitDataset(
+            f"{folder} has {len(found)} YAML files ({names}): give the path of the one that describes the dataset"
+        )
     return found[0]
 
 
 def _yamls(folder: Path, suffix: str, survey: Survey) -> list[Path]:
-    """Those in the folder itself, else those below it."""
+    """The YAML files in the folder itself. Where it has none, those in the folders below it."""
     found: list[Path] = []
     for place, _, names in islice(os.walk(folder), MAX_FOLDERS):
         found += [Path(place, name) for name in sorted(names) if name.endswith(suffix)]
@@ -159,10 +160,10 @@ def _yamls(folder: Path, suffix: str, survey: Survey) -> list[Path]:
 
 
 def named(name: str, addresses: Mapping[str, str | None], folder: Path, downloads: bool) -> str | None:
-    """The path of the dataset that a payload names, None when a worker will have to get it first.
+    """The path of the dataset that a payload names; None when the worker must download or unpack it first.
 
-    `addresses` has the datasets that Ultralytics knows by name, `folder` those that were got.
-    Raises InvalidPayload: when a name is not known, or its dataset is not there and will not be.
+    `addresses` are the datasets that Ultralytics knows, name → address. `folder` holds those that were downloaded.
+    Raises InvalidPayload: when a name is not known, or its dataset is missing and may not be downloaded.
     """
     if name not in addresses:
         near = difflib.get_close_matches(f"{name.removesuffix('.yaml')}.yaml", addresses, 1, cutoff=0.8)
@@ -172,7 +173,8 @@ def named(name: str, addresses: Mapping[str, str | None], folder: Path, download
     address = addresses[name]
     if address is None:
         raise _invalid(
-            f"{name} is downloaded by a script, which this service does not run: name the data.yaml of a copy"
+            f"{name} is downloaded by a script, which this service does not run:"
+            " download it yourself and give its data.yaml"
         )
     found = folder / Path(name).stem / "data.yaml"
     if found.is_file():
@@ -180,7 +182,8 @@ def named(name: str, addresses: Mapping[str, str | None], folder: Path, download
     archive = address.rpartition("/")[2]
     if not downloads and not (folder / archive).is_file():
         raise _invalid(
-            f"{name} is not in the data folder: start with --allow-downloads, or put {archive} into {folder}"
+            f"{name} is not in the data folder: start the service with --allow-downloads,"
+            f" or put {archive} into {folder}"
         )
     return None
 
@@ -216,7 +219,7 @@ def _read(source: Path, content: Content, task: str | None, survey: Survey, use:
 
 
 def _is_labelled_by_images(root: Path, masks: str | None, task: str | None) -> bool:
-    """Whether a training would read masks or depths and no text; weights may be for either."""
+    """Whether a training would read masks or depth images instead of label files. Without a task it might."""
     has_masks = masks is not None or (root / "masks").is_dir()
     return task == "depth" or (task in ("semantic", None) and (has_masks or (root / "depth").is_dir()))
 
@@ -227,7 +230,7 @@ def _expected(checked: keys.Keys, task: str | None, use: _Use) -> labels.Expecte
 
 
 def write(clean: Dataset, folder: Path) -> Path:
-    """Write what a training sees into the job's folder: the clean copy, or the links to a split's images."""
+    """Write what a training sees into the job's folder: the clean copy or the links. Returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     if clean.description is None:
         return class_folders.write(clean.links, folder / LINKED)
@@ -243,7 +246,7 @@ def write(clean: Dataset, folder: Path) -> Path:
 
 
 def written(folder: Path) -> Path | None:
-    """What `write` has put into a job's folder, if anything."""
+    """The path of what `write` has put into a job's folder, if it has."""
     return next((folder / name for name in (COPY, LINKED) if (folder / name).exists()), None)
 
 
@@ -251,7 +254,7 @@ def _write(path: Path, text: str) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())  # the job that needs it is on the disk before it is acknowledged
+        os.fsync(file.fileno())  # the POST is answered only when all that the job needs is on the disk
 
 
 def _load(source: Path, left_out: Sequence[str]) -> Content:
@@ -264,11 +267,13 @@ def _load(source: Path, left_out: Sequence[str]) -> Content:
 
 def _path(data: object) -> Path:
     if not isinstance(data, str) or not data:
-        raise UnfitDataset("must be the path of a dataset")
-    if "://" in data or not safe_yaml.is_plain(data):
-        raise UnfitDataset("must be a path; the service downloads no datasets")
+        raise UnfitDataset(f"must be the path of a dataset, got {shown(data)}")
+    if "://" in data:
+        raise UnfitDataset("must be a path, not an address: download the dataset and give the path of its data.yaml")
+    if not safe_yaml.is_plain(data):
+        raise UnfitDataset(f"must be a path without control characters, got {shown(data)}")
     if remedies.is_of_windows(data):
-        raise UnfitDataset(f"{data[:200]!r} is a Windows path: the service runs on another system")
+        raise UnfitDataset(f"{data[:200]!r} is a Windows path: give the path on the machine of the service")
     source = Path(data)
     if not source.is_absolute():
         raise UnfitDataset(f"must be an absolute path, or a name that Ultralytics knows, got {data!r}")

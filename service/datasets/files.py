@@ -1,7 +1,7 @@
-"""The images and labels of a dataset on the disk: which there are, where their links lead, whether they can be read.
+"""The images and labels of a dataset on the disk: which exist, where their links lead, whether they can be read.
 
-Ultralytics opens whatever has an image's name, and the label beside it: a pipe would hold a training for ever, a link
-would show it (and its log) another's file, a file of gigabytes would fill the memory.
+Ultralytics opens every file that has an image's name, and the label that belongs to it. A pipe would block a training
+for ever. A link could show another user's file to the training and its log. A file of gigabytes would fill the memory.
 """
 
 import os
@@ -17,32 +17,32 @@ IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpeg2000", ".jpg", ".mpo", ".png", ".tif", ".tiff"}
     | {".webp"}
 )  # ultralytics.data.utils.IMG_FORMATS of 8.4
-#: Names of the files that a training opens: torchvision takes pictures of more kinds, by the end of their names alone.
+#: How the names of files that a training opens may end. torchvision takes more kinds of pictures than Ultralytics.
 _READ = (*IMAGE_SUFFIXES, ".ppm", ".pgm", ".npy", ".txt")
-#: Task → the folders that stand in for `images` in the paths of what belongs to an image; None: it is not known.
+#: Task → the folders beside `images` in which the labels, masks or depths of an image lie. None: an unknown task.
 _BESIDE: dict[str | None, tuple[str, ...]] = {
     "semantic": ("labels", "masks"),
     "depth": ("labels", "depth"),
     None: ("labels", "masks", "depth"),
 }
-#: Sizes of one image, compressed, and of one image's labels, in bytes: beyond any camera and any annotator.
+#: Most bytes of one image file, and of one label file: far more than a camera or an annotator makes.
 MAX_IMAGE_BYTES = 500_000_000
 MAX_LABEL_BYTES = 50_000_000
-#: Seconds that looking at a dataset may take; half a million images with their labels take about ten on two busy cores.
+#: Seconds that a look at a dataset may take. 500,000 images with labels take about ten on two busy cores.
 SECONDS = 20.0
 
 
 class UnsoundFiles(UnfitDataset):
-    """Raised when a dataset's files are not such that a training may look at them; the message says which and why."""
+    """Raised when a training may not open a file of a dataset. The message says which file, and why."""
 
 
 class Survey:
-    """One look at a dataset's files: `roots` are the folders that all of them must lie in, links resolved.
+    """One look at a dataset's files. All of them must lie in `roots` after their links are resolved.
 
-    Without roots the file system's permissions alone decide. A dataset that takes longer than SECONDS to look at is
-    taken at its word then; with roots it is refused. `task` says what lies beside the images: None is for any. `inside`
-    is what the roots are called.
-    Raises UnsoundFiles in every method.
+    Without roots, only the file system's permissions decide. When the look takes longer than SECONDS, the rest is taken
+    unchecked without roots, and the dataset is refused with roots. `task` says what lies beside the images; None is for
+    any task. `inside` is what an error calls the roots.
+    Every method may raise UnsoundFiles.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class Survey:
         self._deadline = time.monotonic() + SECONDS
 
     def check(self, path: str) -> os.stat_result | None:
-        """What a path leads to, None when that is not there: it must lie in a root, whatever links are on the way.
+        """The status of what a path leads to; None when nothing is there. With links resolved, it must lie in a root.
 
-        The path is absolute and without `..`, and it is used as it is: the folder above a link is not where it seems.
+        The path is absolute and has no `..`: behind a link, `..` would lead to the folder above the link's target.
         """
         folder, _, name = path.rpartition(os.sep)
         if folder not in self._real:
@@ -69,29 +69,29 @@ class Survey:
             if stat.S_ISLNK(status.st_mode):
                 real = os.path.realpath(real)
                 status = os.stat(real)
-        except OSError:  # not there, or not for us: Ultralytics will say so
+        except OSError:  # missing or unreadable: Ultralytics will say so
             status = None
         if self._roots and not any(_is_inside(real, root) for root in self._roots):
             raise UnsoundFiles(f"{path} is outside of {self._inside}")
         return status
 
     def look_beside(self, folder: str) -> None:
-        """Have `folder`, too, stand in for `images` in the paths of what belongs to an image."""
+        """Look also into `folder` beside `images` for what belongs to an image."""
         self._beside.append(folder)
 
     def images(self, folder: str, count: int) -> list[str]:
-        """The first `count` images in a folder and those below it, all of which are looked at; so are their labels."""
+        """The first `count` images in a folder and the folders below it. All images and their labels are checked."""
         image = os.path.join(folder, "x.jpg")
         places = [folder, *(os.path.dirname(label_of(image, beside)) for beside in self._beside)]
         seen: set[tuple[int, int]] = set()
         files = chain.from_iterable(self._files(place, seen) for place in places)
         found = list(islice(filter(is_image, files), count))
-        for _ in files:  # looked at, no more
+        for _ in files:  # going through them checks them
             pass
         return found
 
     def listed(self, paths: Sequence[str], count: int) -> list[str]:
-        """The first `count` images among those of a list, each of which is looked at, and its labels."""
+        """The first `count` images of a list that exist. All images of the list and their labels are checked."""
         found: list[str] = []
         for path in paths:
             if self.is_late():
@@ -114,7 +114,7 @@ class Survey:
         return status is not None
 
     def _look_at_mask(self, stem: str) -> None:
-        """Look at what Ultralytics may take for a mask or a depth: the first that is there."""
+        """Check the files that Ultralytics may take for a mask or a depth image; it takes the first that exists."""
         folder = os.path.dirname(stem)
         if folder not in self._is_folder:
             self._is_folder[folder] = os.path.isdir(folder)
@@ -125,7 +125,7 @@ class Survey:
                 return
 
     def _files(self, folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:
-        """Files in a folder and those below it; each folder (device, inode) once: links may make circles."""
+        """The files in a folder and below it. Each folder (device, inode) is read once: links may make circles."""
         waiting = [folder]
         while waiting:
             current = waiting.pop()
@@ -155,20 +155,23 @@ class Survey:
                 yield entry.path
 
     def is_late(self) -> bool:
-        """Whether the time is over: what was not found is not looked for any longer."""
+        """Whether the time is over. With roots, raises UnsoundFiles then."""
         late = time.monotonic() > self._deadline
         if late and self._roots:
-            raise UnsoundFiles(f"its files cannot all be checked within {SECONDS:g} seconds")
+            raise UnsoundFiles(
+                f"its files cannot all be checked within {SECONDS:g} seconds:"
+                " use fewer files, or start the service without --data-root"
+            )
         return late
 
 
 def is_image(name: str) -> bool:
-    """By what stands behind its last point, as Ultralytics does."""
+    """Whether Ultralytics takes a file for an image, by what follows the last dot of its name."""
     return f".{name.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES
 
 
 def label_of(image: str, beside: str = "labels") -> str:
-    """Where Ultralytics looks for an image's labels (`img2label_paths`): the last `/images/` is `/labels/`."""
+    """Where Ultralytics looks for an image's label (`img2label_paths`): the last `/images/` becomes `/labels/`."""
     before, images, after = image.rpartition(f"{os.sep}images{os.sep}")
     path = f"{before}{os.sep}{beside}{os.sep}{after}" if images else image
     return path.rpartition(".")[0] + ".txt"
@@ -177,9 +180,11 @@ def label_of(image: str, beside: str = "labels") -> str:
 def _check_file(path: str, status: os.stat_result) -> None:
     limit = MAX_LABEL_BYTES if path.endswith(".txt") else MAX_IMAGE_BYTES
     if not stat.S_ISREG(status.st_mode):
-        raise UnsoundFiles(f"{path} is not a regular file")
+        raise UnsoundFiles(f"{path} is not a regular file: remove it from the dataset")
     if status.st_size > limit:
-        raise UnsoundFiles(f"{path} has {status.st_size} bytes, more than the {limit} that are read")
+        raise UnsoundFiles(
+            f"{path} has {status.st_size} bytes, more than the limit of {limit}: remove it or make it smaller"
+        )
 
 
 def _status(entry: "os.DirEntry[str]") -> os.stat_result | None:

@@ -1,4 +1,4 @@
-"""Names that a JSON text gives twice in one object: a parser keeps the last of them and says nothing."""
+"""Names that come twice in one object of a JSON text. A parser keeps the last one and does not complain."""
 
 import json
 from collections import Counter
@@ -8,14 +8,14 @@ Path = tuple[str | int, ...]
 
 
 class _Object(dict[str, object]):
-    """An object as it was parsed, and the names that came again."""
+    """An object as it was parsed, and the names that came more than once."""
 
     again: Sequence[str] = ()
 
 
 def twice(text: bytes) -> list[Path]:
-    """The paths of the names that come twice. The text has been found to be JSON, and not to be deep."""
-    # Numbers are not looked at: an integer of a million digits would take its time.
+    """The paths of the names that come more than once. `text` must be valid JSON, and not nested deeply."""
+    # Numbers are not parsed: an integer of a million digits would take long.
     content = json.loads(text, object_pairs_hook=_object, parse_int=len, parse_float=len)
     return list(_found(content, ()))
 

@@ -20,7 +20,7 @@ MAX_CLASSES = 100_000
 MAX_NAME_CHARACTERS = 1_024
 MAX_KEYPOINTS = 1_000
 MAX_CHANNELS = 1_000
-#: The keys under which a split's places are looked for, in this order. Ultralytics takes the first two.
+#: Split → the keys that may name its places; the first that is there counts. Ultralytics knows the first two.
 SPLITS: Mapping[str, tuple[str, ...]] = {
     "train": ("train",),
     "val": ("val", "validation", "valid"),
@@ -107,26 +107,26 @@ def names(content: Content) -> dict[int, str]:
     number = _count_of_classes(content)
     found = _named(content.get("names"), number)
     if not found or len(found) > MAX_CLASSES:
-        raise UnfitDataset("names must list the classes")
+        raise UnfitDataset(f"names must list the classes, 1 to {MAX_CLASSES}, got {shown(content.get('names'))}")
     try:
         texts = {whole(key): str(name) for key, name in found.items()}
     except (ValueError, OverflowError):
         texts = {}
     if texts.keys() != set(range(len(found))):
-        raise UnfitDataset(f"names must be numbered 0 to {len(found) - 1}")
+        raise UnfitDataset(f"names must be numbered 0 to {len(found) - 1} without gaps")
     if number is not None and number != len(found):
-        raise UnfitDataset(f"nc is {number}, but names lists {len(found)} classes")
+        raise UnfitDataset(f"nc is {number}, but names lists {len(found)} classes: correct nc or remove it")
     for text in texts.values():
         if len(text) > MAX_NAME_CHARACTERS or not is_plain(text, line_ends=True):
             raise UnfitDataset(
-                f"names must be texts of at most {MAX_NAME_CHARACTERS} characters, none of them a control character,"
+                f"names must have at most {MAX_NAME_CHARACTERS} characters each and no control characters,"
                 f" got {shown(text)}"
             )
     return {index: texts[index] for index in range(len(texts))}
 
 
 def _named(value: Value, number: int | None) -> dict[Key, Value]:
-    """The names as they are written; made up from `nc` where there are none. Empty: there are no classes."""
+    """The names as written, or `class_0`, `class_1`, … when only `nc` is there. Empty: there are no classes."""
     if isinstance(value, dict):
         return value
     if isinstance(value, list):
@@ -154,7 +154,7 @@ def _channels(content: Content) -> int | None:
         return None
     value = content["channels"]
     if not _is_count(value, MAX_CHANNELS):
-        raise UnfitDataset(f"channels must be a number from 1 to {MAX_CHANNELS}, got {shown(value)}")
+        raise UnfitDataset(f"channels must be a whole number from 1 to {MAX_CHANNELS}, got {shown(value)}")
     return value
 
 
@@ -175,7 +175,7 @@ def _flip_idx(value: Value, shape: tuple[int, int] | None) -> tuple[int, ...] | 
         return None
     count = shape[0]
     if not isinstance(value, list) or len(value) not in (0, count) or not all(_is_index(item, count) for item in value):
-        raise UnfitDataset(f"flip_idx must be {count} numbers from 0 to {count - 1}, got {shown(value)}")
+        raise UnfitDataset(f"flip_idx must list {count} keypoint numbers from 0 to {count - 1}, got {shown(value)}")
     return tuple(map(whole, value))
 
 
@@ -186,7 +186,7 @@ def _kpt_oks_sigmas(value: Value, shape: tuple[int, int] | None) -> tuple[float,
         sigmas = tuple(item for item in value if _is_positive(item))
         if len(sigmas) == len(value) == shape[0]:
             return sigmas
-    raise UnfitDataset(f"kpt_oks_sigmas must be {shape[0]} numbers above 0, got {shown(value)}")
+    raise UnfitDataset(f"kpt_oks_sigmas must list {shape[0]} numbers above 0, got {shown(value)}")
 
 
 def _kpt_names(value: Value, task: str | None) -> Value:
@@ -194,7 +194,7 @@ def _kpt_names(value: Value, task: str | None) -> Value:
     if not value or task not in ("pose", None):
         return None
     if not isinstance(value, dict | list) or not _is_data(value):
-        raise UnfitDataset(f"kpt_names must list texts, got {shown(value)}")
+        raise UnfitDataset(f"kpt_names must list the names of the keypoints, got {shown(value)}")
     return value
 
 
@@ -208,15 +208,12 @@ def _depth(key: str, content: Content, task: str | None) -> float | None:
 
 
 def masks_dir(content: Content, task: str | None) -> str | None:
-    """The folder that stands for `images` in the paths of the masks: it may not lead out of the dataset.
-
-    Raises UnfitDataset.
-    """
+    """The folder beside `images` in which the masks lie. It may not lead out of the dataset. Raises UnfitDataset."""
     value = content.get("masks_dir")
     if not value or task not in ("semantic", None):
         return None
     if not isinstance(value, str) or not is_plain(value) or ".." in PurePosixPath(value).parts:
-        raise UnfitDataset(f"masks_dir must be the name of a folder, got {shown(value)}")
+        raise UnfitDataset(f"masks_dir must be a folder inside the dataset, without .., got {shown(value)}")
     return value
 
 
@@ -229,7 +226,7 @@ def _label_mapping(value: Value, task: str | None) -> dict[int, int] | None:
         with suppress(ValueError, OverflowError):
             mapping = {whole(key): _class_of_mask(number) for key, number in value.items()}
     if not all(0 <= number <= 255 and abs(key) <= 2**31 for key, number in mapping.items()):
-        raise UnfitDataset(f"label_mapping must map numbers to classes from 0 to 255, got {shown(value)}")
+        raise UnfitDataset(f"label_mapping must map mask values to classes from 0 to 255, got {shown(value)}")
     return mapping
 
 
@@ -254,7 +251,7 @@ def _is_positive(value: Value) -> TypeGuard[int | float]:
 
 
 def _is_data(value: Value) -> bool:
-    """Whether there is nothing in it but texts, numbers, lists and dicts."""
+    """Whether a value holds only texts, numbers, lists and dicts."""
     if isinstance(value, dict):
         return all(_is_data(item) for pair in value.items() for item in pair)
     if isinstance(value, list):

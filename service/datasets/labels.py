@@ -1,7 +1,8 @@
-"""What a look at a split's labels tells before a job exists: only what is certain, the training says the rest.
+"""A look at a split's labels before a job exists. It reports only faults that are certain to stop a training.
 
-Ultralytics trains when any image of a split is usable. So a dataset is refused when none can be: no label at all, every
-image with a label that Ultralytics will not take (`verify_image_label` of its data/utils.py), or boxes for masks.
+Ultralytics trains when one image of a split is usable. So a dataset is refused only when none is: no image has a label,
+or Ultralytics takes none of the labels (`verify_image_label` of its data/utils.py), or the task needs outlines and the
+labels are boxes.
 """
 
 import os
@@ -15,11 +16,11 @@ from service.datasets.safe_yaml import read_bytes
 from service.datasets.splits import Split
 from service.errors import UnfitDataset
 
-#: Lines of one image's labels that are read; and bytes, which take some fifty times their room as numbers. Labels that
-#: have more are left to the training, which has a process of its own.
+#: Most lines of a label file that are read, and most bytes: as numbers they take about fifty times their size in
+#: memory. What is beyond is left to the training, which has a process of its own.
 MAX_LABEL_LINES = 10_000
 MAX_READ_BYTES = 2_000_000
-#: Labels with nothing but boxes after which no polygon is expected any more.
+#: After so many labels that hold only boxes, no polygon is expected any more.
 ENOUGH = 16
 #: Coordinates are fractions. Ultralytics takes up to 1.01, in 32 bits.
 _HIGHEST, _LOWEST = 1.010001, -0.010001
@@ -31,9 +32,9 @@ _OUTLINED = {"segment": "polygons", "obb": "four corners"}
 class Expected:
     """What the labels are for."""
 
-    #: None: of any kind.
+    #: None: any task.
     task: str | None
-    #: How many; one that takes them all for one class has as many as it likes.
+    #: Number of classes; infinite when the training takes all for one (`single_cls`).
     classes: float
     #: [keypoints, coordinates of each], or [0, 0].
     kpt_shape: tuple[int, int] = (0, 0)
@@ -42,7 +43,7 @@ class Expected:
 
     @property
     def columns(self) -> int:
-        """Numbers in the row of a pose."""
+        """Numbers in a line of a pose label: class, box and keypoints."""
         return 5 + self.kpt_shape[0] * self.kpt_shape[1]
 
 
@@ -55,12 +56,12 @@ class _Kind(Enum):
 
 
 class _Unusable(ValueError):
-    """Raised when Ultralytics will not take a label; the message tells nothing of what is in it: it may be anything."""
+    """Raised when Ultralytics will not take a label. The message quotes nothing of the file: it may be a secret."""
 
 
 @dataclass
 class _Look:
-    """What was seen so far."""
+    """What was seen so far: images without a label, labels with only boxes, faults of labels."""
 
     missing: list[str] = field(default_factory=list)
     boxes: list[str] = field(default_factory=list)
@@ -85,7 +86,7 @@ def check(split: Split, expected: Expected, survey: Survey) -> None:
         if kind is _Kind.BOXES and expected.task in _OUTLINED:
             look.boxes.append(label)
         elif kind is not _Kind.EMPTY:
-            return  # there are labels, and here is an image to train on
+            return  # one usable label is enough to train on
     if not survey.is_late():
         _judge(split, look, expected, survey)
 
@@ -95,7 +96,7 @@ def _judge(split: Split, look: _Look, expected: Expected, survey: Survey) -> Non
     if look.boxes and (split.is_whole or (len(look.boxes) >= ENOUGH and not expected.is_sampled)):
         wanted = _OUTLINED[str(expected.task)]
         raise UnfitDataset(
-            f"{name}: {look.boxes[0]} has boxes, the task {expected.task} needs {wanted}:"
+            f"{name}: {look.boxes[0]} has boxes, but the task {expected.task} needs {wanted}:"
             " train a detect model, or label the outlines"
         )
     if split.is_whole and count and len(look.faults) == count:
@@ -124,13 +125,13 @@ def _kind(path: str, expected: Expected) -> _Kind:
 
 
 def _text(path: Path) -> str | None:
-    """What is in a label; None where it is too long to be read here. Raises _Unusable."""
+    """The text of a label file; None when it is longer than MAX_READ_BYTES. Raises _Unusable."""
     try:
         if path.stat().st_size > MAX_READ_BYTES:
             return None
         return read_bytes(path, MAX_READ_BYTES).decode("utf-8-sig")
     except (OSError, ValueError):
-        raise _Unusable("it is no text") from None
+        raise _Unusable("it cannot be read as UTF-8 text") from None
 
 
 def _rows(text: str) -> list[list[float]]:
@@ -140,7 +141,7 @@ def _rows(text: str) -> list[list[float]]:
         try:
             rows.append([float(word) for word in line])
         except ValueError:
-            raise _Unusable(f"line {number} must be a class and numbers") from None
+            raise _Unusable(f"line {number} must be a class number and coordinates") from None
     return rows
 
 
@@ -149,22 +150,22 @@ def _check_poses(rows: list[list[float]], expected: Expected) -> None:
         if len(row) != expected.columns:
             shape = list(expected.kpt_shape)
             raise _Unusable(
-                f"line {number} has {len(row)} numbers, a pose with kpt_shape {shape} has {expected.columns}"
+                f"line {number} has {len(row)} numbers, but a pose with kpt_shape {shape} has {expected.columns}"
             )
 
 
 def _check_shapes(rows: list[list[float]], expected: Expected) -> None:
-    """How many numbers the rows have: boxes have five, polygons more."""
+    """Check how many numbers each row has: a box has five, a polygon has more."""
     has_polygons = any(len(row) > 6 for row in rows)
     for number, row in enumerate(rows, 1):
         if has_polygons and len(row) == 5:
-            raise _Unusable(f"line {number} is a box, others are polygons")
+            raise _Unusable(f"line {number} is a box, but other lines are polygons: use one kind in a file")
         if has_polygons and len(row) % 2 == 0 and expected.task is not None:
             raise _Unusable(f"line {number} must have pairs of numbers after its class")
         if not has_polygons and len(row) < 5:
             raise _Unusable(f"line {number} must have four numbers or more after its class")
         if len(row) == 6 and expected.task is not None:
-            raise _Unusable(f"line {number} has 6 numbers, a box has 5: class, x, y, width, height")
+            raise _Unusable(f"line {number} has 6 numbers, but a box has 5: class, x, y, width, height")
 
 
 def _check_values(rows: list[list[float]], expected: Expected) -> None:
@@ -172,17 +173,20 @@ def _check_values(rows: list[list[float]], expected: Expected) -> None:
         if not 0 <= kind < expected.classes:
             if kind >= 0:
                 raise _Unusable(
-                    f"line {number} is of class {kind:g}, the dataset has {expected.classes} classes from 0"
+                    f"line {number} is of class {kind:g},"
+                    f" but the dataset has {expected.classes} classes, numbered from 0"
                 )
-            raise _Unusable(f"line {number} is of class {kind:g}, classes are numbered from 0")
+            raise _Unusable(f"line {number} is of class {kind:g}, but classes are numbered from 0")
         if kind % 1:
-            raise _Unusable(f"line {number} is of class {kind:g}, classes are whole numbers")
+            raise _Unusable(f"line {number} is of class {kind:g}, but classes are whole numbers")
         if expected.task is not None and not _are_fractions(numbers, expected):
-            raise _Unusable(f"line {number} must have its coordinates as fractions of the image, from 0 to 1")
+            raise _Unusable(
+                f"line {number} must have its coordinates as fractions of the image, from 0 to 1, not in pixels"
+            )
 
 
 def _are_fractions(numbers: list[float], expected: Expected) -> bool:
-    """Whether Ultralytics takes the coordinates, which of a polygon it does by the box around it."""
+    """Whether Ultralytics takes the coordinates. Of a polygon, it checks the box around it."""
     if expected.task == "pose":
         step = expected.kpt_shape[1]
         points = [number for at, number in enumerate(numbers[4:]) if step == 2 or at % 3 != 2]

@@ -1,7 +1,7 @@
-"""YAML files of strangers: data only, and read within bounds of memory and time.
+"""YAML files of strangers, read as data within bounds of memory and time.
 
-A YAML file of a kilobyte can stand for gigabytes (aliases of aliases), hang the reader (a pipe, numbers of a million
-digits) or name Python objects to be made. None of that is read here. An alias counts as what it stands for.
+A YAML file of a kilobyte can stand for gigabytes (aliases of aliases), block the reader (a pipe, a number of a million
+digits), or ask for Python objects to be made. Such a file is refused. An alias counts as all that it stands for.
 """
 
 import codecs
@@ -17,7 +17,7 @@ import yaml
 
 from service.datasets.values import Value
 
-#: A dataset of 10,000 classes has 300,000 bytes, 20,000 values, 2 levels. Python writes no number of over 4,300 digits.
+#: For comparison: a dataset of 10,000 classes has 300,000 bytes, 20,000 values and 2 levels.
 MAX_BYTES = 1_000_000
 MAX_VALUES = 250_000
 MAX_LEVELS = 32
@@ -28,32 +28,32 @@ _LINE_ENDS = str.maketrans("", "", "\t\n\r\x85\u2028\u2029")
 #: What Ultralytics strips from a YAML file that cannot be parsed as it is (`ultralytics.utils.YAML.load`).
 _STRIPPED = re.compile(r"[^\x09\x0A\x0D\x20-\x7E\x85\xA0-\uD7FF\uE000-\uFFFD\U00010000-\U0010ffff]+")
 
-#: libyaml's is ten times as fast; wheels of PyYAML have it, other builds may not.
+#: libyaml's loader is ten times as fast. Wheels of PyYAML have it, other builds may not.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class UnreadableYaml(ValueError):
-    """Raised when a file is no YAML of the kind that is read here; the message begins with its path."""
+    """Raised when a file is not YAML, or exceeds a bound. The message begins with its path."""
 
 
 def read(path: Path) -> Value:
-    """What the file holds: nothing but dicts, lists, texts, numbers, dates. Raises UnreadableYaml."""
-    with _told(path):
+    """The value that the file holds. It is data only, no Python objects. Raises UnreadableYaml."""
+    with _explained(path):
         return _parsed(read_bytes(path, MAX_BYTES).decode())
 
 
 def read_dataset(path: Path) -> Value:
-    """The same of a file that people wrote with any editor, as Ultralytics reads a dataset's. Raises UnreadableYaml.
+    """Like `read`, but as tolerant of odd editors as Ultralytics is with a dataset's YAML. Raises UnreadableYaml.
 
-    Bytes that are no UTF-8 are left out, and control characters where the file cannot be parsed with them. UTF-16 is
-    read as such. Only for what is not read again: another reader might find something else in it.
+    Bytes that are not UTF-8 are dropped. Control characters are dropped when the file cannot be parsed with them.
+    UTF-16 is recognised. Use it only for a file that nothing reads later: another reader might find another meaning.
     """
-    with _told(path):
+    with _explained(path):
         return parse_dataset(read_bytes(path, MAX_BYTES))
 
 
 def parse_dataset(content: bytes) -> Value:
-    """`read_dataset` of bytes. Raises ValueError or yaml.YAMLError."""
+    """Like `read_dataset`, from bytes. Raises ValueError or yaml.YAMLError."""
     is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = content.decode("utf-16" if is_wide else "utf-8", "ignore")
     try:
@@ -66,12 +66,17 @@ def parse_dataset(content: bytes) -> Value:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise UnreadableYaml(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:  # no UTF-8, no such date, 1:1:1:…
+    except (
+        yaml.YAMLError,
+        ValueError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:  # not UTF-8, an impossible date, 1:1:1:…
         raise UnreadableYaml(f"{path} cannot be read as YAML: {' '.join(str(error).split())[:300]}") from None
 
 
@@ -82,13 +87,13 @@ def _parsed(text: str) -> Value:
 
 
 def is_plain(text: str, *, line_ends: bool = False) -> bool:
-    """No control characters, none that end a line for somebody (unless `line_ends`), no halves of surrogates."""
+    """Whether a text has no control characters, no line ends (unless `line_ends`) and no lone surrogates."""
     return _WILD.search(text.translate(_LINE_ENDS) if line_ends else text) is None
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """A regular file of at most `limit` bytes; nothing is waited for. Raises OSError; ValueError: when it is longer."""
-    if not stat.S_ISREG(path.stat().st_mode):  # not even opened: some devices act on that
+    """The content of a regular file; never blocks on a pipe. Raises OSError; ValueError: when it is too long."""
+    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: opening some devices has an effect
         raise OSError(0, "not a regular file")
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -101,12 +106,12 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 @dataclass
 class _Node:
-    """What a value comes to with its aliases written out."""
+    """The size of a value when its aliases are written out."""
 
     anchor: str | None = None
     values: int = 1
     characters: int = 0
-    #: Of lists and mappings: itself, and what is nested in it.
+    #: Depth of nesting: 1 for a list of plain values.
     levels: int = 1
 
     def add(self, inner: "_Node") -> None:
@@ -116,7 +121,7 @@ class _Node:
 
 
 def _check(text: str) -> None:
-    """Raises ValueError: when a bound is exceeded. It stops there, so the rest costs nothing."""
+    """Raises ValueError: as soon as a bound is exceeded. The rest of the text is not parsed then."""
     anchors: dict[str, _Node] = {}
     open_nodes = [_Node()]
     for event in yaml.parse(text, _Loader):

@@ -1,4 +1,4 @@
-"""Datasets that lie under the data roots, for a person to choose from. `description` has the last word on each."""
+"""Datasets under the data roots, for a person to choose from. Whether one can be trained on, `description` decides."""
 
 import itertools
 import os
@@ -10,16 +10,16 @@ from typing import Literal, TypedDict
 from service.datasets import safe_yaml
 from service.datasets.keys import SPLITS
 
-#: Datasets that are listed, folders that are looked into, and how deep below a root.
+#: Most datasets that are listed, most folders that are searched, and how deep below a root.
 MAX_FOUND = 200
 MAX_FOLDERS = 10_000
 MAX_DEPTH = 4
-#: Seconds that looking takes: a folder may hold any number of files, and parsing one of a megabyte takes a second.
+#: Seconds that a search may take. A folder may hold many files, and parsing one of a megabyte takes a second.
 SECONDS = 5.0
-#: Classes that are named of each, and characters of a name.
+#: Most classes that are named for each dataset, and most characters of a name.
 MAX_NAMES = 20
 MAX_NAME_CHARACTERS = 200
-#: Where thousands of files lie and no descriptions.
+#: Folders that hold thousands of files and no YAML that describes a dataset.
 _SKIPPED = frozenset({"images", "labels", "train", "val", "test"})
 
 Kind = Literal["yaml", "folder"]
@@ -41,7 +41,7 @@ class Found(TypedDict):
 def find(roots: Sequence[Path]) -> list[Found]:
     """Each YAML and each folder that looks like a dataset.
 
-    Links are not followed and nothing hidden is entered.
+    Links are not followed, and hidden folders are skipped.
     """
     deadline = time.monotonic() + SECONDS
     found = itertools.chain.from_iterable(_below(root, deadline) for root in roots)
@@ -57,7 +57,7 @@ def _below(root: Path, deadline: float) -> Iterator[Found]:
             if classes := _classes_of_yaml(path / name):
                 title = path.name if name.startswith(("data.", "dataset.")) else Path(name).stem
                 yield _entry(path / name, title, "yaml", classes)
-        # A link's names, of files or of folders, are those of another place.
+        # A link is skipped: it would show the names of files outside of the root.
         if (
             {"train", "val"} <= set(folders)
             and not (path / "train").is_symlink()
@@ -79,10 +79,10 @@ def _entry(path: Path, name: str, kind: Kind, classes: list[str]) -> Found:
 
 
 def _classes_of_yaml(path: Path) -> list[str]:
-    """The classes of a YAML that describes a dataset; none where it describes something else."""
+    """The names of the classes in a YAML; empty when the YAML does not describe a dataset."""
     try:
         if path.is_symlink() or b"train" not in safe_yaml.read_bytes(path, safe_yaml.MAX_BYTES):
-            return []  # most are something else, and parsing takes its time
+            return []  # most YAML files are not datasets, and parsing is slow
         content = safe_yaml.read_dataset(path)
     except (OSError, ValueError):
         return []
@@ -95,7 +95,7 @@ def _classes_of_yaml(path: Path) -> list[str]:
 
 
 def _class_folders(train: Path) -> list[str]:
-    """The folders of classes; none where `train` holds images, or labels beside them, as other tasks have it."""
+    """The names of the class folders; empty when `train` has the folders `images` or `labels`, as for other tasks."""
     try:
         with os.scandir(train) as entries:
             names = sorted(entry.name for entry in itertools.islice(entries, MAX_FOLDERS) if entry.is_dir())
