@@ -15,34 +15,34 @@ from service.events import Failure, NewFailed
 
 #: Reason → what can be done about it.
 HINTS: Mapping[str, str] = {
-    "out_of_memory": "Lower batch or imgsz, take a smaller model or cache=False; or free memory on the machine.",
-    "invalid_data": "Mend the dataset: the error names the file or the split; the log has the line of each bad image.",
+    "out_of_memory": "Lower batch or imgsz, use a smaller model, set cache=False, or free memory on the machine.",
+    "invalid_data": "Correct the dataset. The error names the file or the split; the log names each bad image.",
     "weights_unavailable": "Put the weights into the folder that the error names, or train from random ones (.yaml).",
     "dataset_unavailable": "Put the dataset's archive into the folder that the error names, then start it again.",
-    "unsafe_file": "Take weights and model files that hold nothing but data: the error names what was not loaded.",
-    "nan": "Lower lr0, raise warmup_epochs, or train with amp=False; look for broken labels.",
-    "import_error": "Something that the model or an argument needs is not installed beside the service.",
-    "disk_full": "Free room in the data folder (old jobs can be deleted), or raise --max-file-bytes; then resume.",
-    "timeout": "It ran for its max_runtime_seconds: resume it, or give it more.",
-    "stalled": "It showed no progress for --stalled-seconds: look at the log and the dataset's disk; then resume.",
-    "killed": "Somebody, or the system, ended the worker; resume it. If that comes again, watch the machine's memory.",
-    "crashed": "Native code broke off; the log has its stack. Resume, or change device, amp or the library's version.",
-    "exited": "The worker left without a result; its last lines say more.",
-    "worker_lost": "The worker ended after the process that could tell how: its last lines may say more; resume it.",
-    "interrupted": "The service was lost again and again, or may not resume by itself: resume it.",
-    "internal": "A fault of the service: its log says more.",
-    "error": "The training raised; the log has the traceback.",
+    "unsafe_file": "The error names a file that was not loaded. Use weights and model files that hold only data.",
+    "nan": "Lower lr0, raise warmup_epochs, or train with amp=False. Check the labels for errors.",
+    "import_error": "Install the package that the error names into the Python environment of the service.",
+    "disk_full": "Free space in the data folder (delete old jobs), or raise --max-file-bytes. Then resume the job.",
+    "timeout": "The job ran for its max_runtime_seconds. Resume it, or start it with a higher limit.",
+    "stalled": "There was no progress for --stalled-seconds. Check the log and the dataset's disk, then resume.",
+    "killed": "A person or the system killed the worker. Resume the job. If it happens again, check the memory.",
+    "crashed": "Native code crashed; the log has its stack. Resume the job, or change device, amp or the library.",
+    "exited": "The worker exited without a result. Read its last log lines.",
+    "worker_lost": "How the worker ended is not known. Read its last log lines, then resume the job.",
+    "interrupted": "The service ended while the job ran, and does not resume it by itself. Resume the job.",
+    "internal": "This is a fault of the service. Read the service's own log.",
+    "error": "The training raised an exception. The log has the traceback.",
 }
 
-#: What an error's text has → a hint that says more than its reason's.
+#: Part of an error's text → a hint that says more than the hint of its reason.
 _SPECIAL_HINTS = {
     "Expected more than 1 value per channel when training": (
-        "A batch of one image is too little for batch norm at this size: raise imgsz or batch, or take an image more or"
-        " less, so that no image is left over for the last batch."
+        "At this size, batch norm needs more than one image in a batch. Raise imgsz or batch. Or add or remove an"
+        " image, so that the last batch does not have only one."
     )
 }
 
-#: By the class's full name, for torch is not imported here. The library's errors know their reason themselves.
+#: Full name of an error's class → reason. Names, because torch is not imported. The library's errors have a reason.
 _CLASSES = {
     "builtins.MemoryError": "out_of_memory",
     "torch.OutOfMemoryError": "out_of_memory",
@@ -55,7 +55,7 @@ _NUMBERS = {
     errno.EFBIG: "disk_full",
     errno.ENOMEM: "out_of_memory",
 }
-#: What an error's text, or a dying process's last lines, say; the first that is found counts.
+#: Reason → what an error's text, or the last lines of a dying process, may contain. The first match counts.
 _TEXTS = (
     ("disk_full", ("no space left on device", "disk quota exceeded", "file too large", "disk is full")),
     (
@@ -79,7 +79,7 @@ _PATTERNS = [(reason, re.compile("|".join(texts), re.IGNORECASE)) for reason, te
 
 
 def reason_of(error: BaseException) -> str:
-    """The reason behind an exception: its own, or that of what it was raised from."""
+    """The reason of an exception, or of the exception that caused it."""
     for link in _chain(error):
         own = link.reason if isinstance(link, TrainerError) else None
         names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(link).__mro__]
@@ -91,7 +91,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def reason_in(lines: Iterable[str]) -> str | None:
-    """The reason that a text tells of, if any."""
+    """The reason that a text contains a sign of, if any."""
     text = "\n".join(lines)
     return next((reason for reason, pattern in _PATTERNS if pattern.search(text)), None)
 

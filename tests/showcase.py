@@ -56,7 +56,8 @@ def look(spec, emit, should_stop):
 def census(dropped):
     """What is in a dataset of a hundred images to train with, and ten to validate."""
     bad = [
-        {"file": f"/sets/images/{number}.jpg", "reason": "this is no image: a Git LFS pointer"} for number in range(2)
+        {"file": f"/sets/images/{number}.jpg", "reason": "this is not an image: a Git LFS pointer"}
+        for number in range(2)
     ]
     train = {"images": 100, "labelled": 90 - dropped, "background": 10, "missing": 0, "dropped": dropped}
     val = {"images": 10, "labelled": 10, "background": 0, "missing": 0, "dropped": 0}

@@ -91,7 +91,7 @@ def test_what_is_dropped_is_counted_and_named_with_its_reason(tmp_path):
     (outside, page, far) = split["bad"]
     assert [Path(each["file"]).stem for each in split["bad"]] == ["4", "5", "6"]
     assert outside["reason"] == "Label class 2 exceeds dataset class count 2. Possible class labels are 0-1"
-    assert page["reason"] == "this is no image: an HTML page (the download was answered with one)"
+    assert page["reason"] == "this is not an image: an HTML page (the download was answered with one)"
     assert far["reason"].startswith("non-normalized or out of bounds coordinates")
     (warning,) = checked["warnings"]
     assert warning.startswith(f"train: 3 of 10 images are dropped (30%): {outside['file']}: Label class 2")
@@ -113,7 +113,7 @@ def test_a_label_cache_keeps_the_counts_and_the_reasons(tmp_path, ultralytics, m
     assert [check_dataset(data), check_dataset(classes)] == first
     assert counts(first[0]["splits"]["train"]) == MESSY
     assert counts(first[1]["splits"]["train"]) == (8, 7, 0, 0, 1, 1, 0, 7)
-    assert first[1]["splits"]["train"]["bad"][0]["reason"] == "this is no image: an empty file"
+    assert first[1]["splits"]["train"]["bad"][0]["reason"] == "this is not an image: an empty file"
 
 
 def test_only_the_classes_that_are_trained_count(tmp_path):
@@ -219,11 +219,11 @@ def test_no_image_that_can_be_used_is_refused_with_the_reasons(tmp_path, spoken)
         check_dataset(data)
     first = tmp_path / "images" / "train" / "0.png"
     assert str(refused.value).startswith(
-        f"train: none of the 8 images can be used: {first}: this is no image: a Git LFS pointer (run `git lfs pull`"
+        f"train: none of the 8 images can be used: {first}: this is not an image: a Git LFS pointer (run `git lfs pull`"
     )
     assert str(refused.value).endswith("; and 5 more")
     assert "pi_heif" not in str(refused.value) + spoken.text
-    assert f"{first}: ignoring corrupt image/label: this is no image: a Git LFS pointer" in spoken.text
+    assert f"{first}: ignoring corrupt image/label: this is not an image: a Git LFS pointer" in spoken.text
 
 
 def test_an_image_that_a_list_names_and_that_is_not_there_is_dropped(tmp_path):
@@ -241,7 +241,7 @@ def test_bytes_of_no_known_format_are_called_just_that(tmp_path):
     data = make_dataset(tmp_path)
     (tmp_path / "images" / "train" / "0.png").write_bytes(b"\x93\x01\x02\x03" * 200)
     (bad,) = check_dataset(data)["splits"]["train"]["bad"]
-    assert bad["reason"] == "this is no image: a file of no format that is known"
+    assert bad["reason"] == "this is not an image: a file of no format that is known"
 
 
 def test_labels_of_another_task_are_refused(tmp_path):

@@ -71,7 +71,7 @@ async def test_a_check_tells_what_the_training_tells_and_leaves_it_a_warm_cache(
     checked = response.json()
     split = checked["splits"]["train"]
     assert (split["images"], split["labelled"], split["dropped"], split["instances"]) == (12, 8, 4, 8)
-    assert split["bad"][0]["reason"].startswith("this is no image: an HTML page")
+    assert split["bad"][0]["reason"].startswith("this is not an image: an HTML page")
     assert checked["classes"] == [
         {"name": "red", "instances": {"train": 4, "val": 2}},
         {"name": "green", "instances": {"train": 4, "val": 2}},
@@ -126,7 +126,7 @@ async def test_faults_of_a_dataset_are_those_of_a_training(service: Running, tmp
     (error,) = (await check(service, sound)).json()["errors"]
     assert error["pointer"] == "/data"
     assert error["detail"].startswith("val: none of the 4 images can be used: ")
-    assert error["detail"].endswith(".png: this is no image: an empty file; and 1 more")
+    assert error["detail"].endswith(".png: this is not an image: an empty file; and 1 more")
     for body in ({}, {"data": ""}, {"data": "/x", "task": "paint"}, {"data": "/x", "model": "yolov8n"}, {"data": 7}):
         assert (await service.http.post("/datasets/check", json=body)).status_code == 422
 

@@ -38,7 +38,7 @@ async def test_dropped_images_are_told_above_all_else(page: Tab, shown: Running)
         ["val", "10", "10", "0", "0", "30"],
         ["circle", "21", "17"],
     ]
-    assert "/sets/images/0.jpg this is no image: a Git LFS pointer" in await page.text(".bad-files")
+    assert "/sets/images/0.jpg this is not an image: a Git LFS pointer" in await page.text(".bad-files")
     assert await page.faults() == []
 
 

@@ -76,7 +76,7 @@ async def test_what_is_in_the_dataset_is_an_event_in_the_snapshot_and_aloud(serv
     (told,) = [event for event in events if event["event"] == "dataset"]
     split = told["splits"]["train"]
     assert (split["images"], split["labelled"], split["dropped"], split["corrupt"]) == (12, 8, 4, 4)
-    assert split["bad"][0]["reason"].startswith("this is no image: an HTML page")
+    assert split["bad"][0]["reason"].startswith("this is not an image: an HTML page")
     assert [each["instances"]["train"] for each in told["classes"]] == [2, 6]
     (warning,) = told["warnings"]
     spoken = [event for event in events if event["event"] == "log" and event["level"] == "warning"]
@@ -102,7 +102,7 @@ async def test_strict_data_fails_a_training_that_would_drop_an_image(service: Ru
     final = events[-1]
     assert (final["event"], final["reason"]) == ("failed", "invalid_data")
     assert final["error"].startswith("train: 1 of 24 images are dropped: ")
-    assert final["error"].endswith("0.png: this is no image: an empty file")
+    assert final["error"].endswith("0.png: this is not an image: an empty file")
     assert not [event for event in events if event["event"] == "epoch_end"]
     assert [event["splits"]["train"]["dropped"] for event in events if event["event"] == "dataset"] == [1]
 

@@ -85,7 +85,7 @@ def _checked(source: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
     entries = [entry for entry in source.infolist() if not _CLUTTER & {*PurePosixPath(entry.filename).parts}]
     most = archive.stat().st_size * MAX_GROWTH
     if len(entries) > MAX_FILES or sum(entry.file_size for entry in entries) > most:
-        raise BadArchive(archive, f"it would grow to more than {MAX_GROWTH} times its size")
+        raise BadArchive(archive, f"its files have more than {MAX_GROWTH} times its size")
     for entry in entries:
         path = PurePosixPath(entry.filename)
         if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or _is_special(entry):

@@ -4,8 +4,8 @@
     ├── InvalidArgument      ValueError: an argument is missing, of the wrong kind, or out of range
     │   └── UnknownArgument      Ultralytics knows no argument of this name
     ├── InvalidDataset       ValueError: nothing can be trained on this dataset, or `strict_data` refuses it
-    │   └── BadArchive           the zip of a dataset holds what no dataset holds
-    ├── NothingToResume      ValueError: a checkpoint cannot be gone on from
+    │   └── BadArchive           a zip that cannot be a dataset's
+    ├── NothingToResume      ValueError: a training cannot continue from this checkpoint
     ├── Unavailable          OSError: a file is not in its folder and cannot be downloaded
     │   ├── WeightsUnavailable   weights
     │   └── DatasetUnavailable   the archive of a dataset
@@ -53,7 +53,7 @@ class InvalidDataset(TrainerError, ValueError):
 
 
 class BadArchive(InvalidDataset):
-    """Raised when an archive holds what no dataset holds: `path`; the message says what."""
+    """Raised when the archive `path` cannot be a dataset's. The message says why."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path.name} was not unpacked: {what}")
@@ -61,7 +61,7 @@ class BadArchive(InvalidDataset):
 
 
 class NothingToResume(TrainerError, ValueError):
-    """Raised when a checkpoint cannot be gone on from: it has no optimizer, or all epochs are done."""
+    """Raised when a training cannot continue from a checkpoint: it has no optimizer, or all epochs are done."""
 
 
 class Unavailable(TrainerError, OSError):
@@ -96,7 +96,7 @@ class UnsafeFile(Unsafe):
     """Raised when a file that should hold data (`path`) names code that would have been run."""
 
     def __init__(self, path: object) -> None:
-        super().__init__(f"{path} holds more than data: it was not loaded")
+        super().__init__(f"{path} holds more than data, so it was not loaded: use one that holds only data")
         self.path = path
 
 
@@ -118,8 +118,8 @@ class UntestedVersion(ForeignVersion):
     def __init__(self, installed: str, tested: Sequence[str]) -> None:
         known = " or ".join(tested)
         super().__init__(
-            f"safe=True is tested with ultralytics {known}, but {installed} is installed, which may load files in ways"
-            f" that are not closed: install ultralytics=={tested[-1]}, or train files that you trust without safe"
+            f"safe=True is tested with ultralytics {known}, but {installed} is installed, which may run"
+            f" code of the files that it loads: install ultralytics=={tested[-1]}, or use safe=False with trusted files"
         )
         self.installed = installed
         self.tested = tuple(tested)

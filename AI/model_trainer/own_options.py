@@ -57,7 +57,7 @@ class Options:
             raise InvalidArgument(f"tick_interval must be a number of seconds above 0, got {interval!r}")
         threads = self.threads
         if threads not in ("stock", "all") and not (_is_number(threads, int) and int(threads) >= 1):
-            raise InvalidArgument(f'threads must be "stock", "all" or a number from 1, got {threads!r}')
+            raise InvalidArgument(f'threads must be "stock", "all" or a number of 1 or more, got {threads!r}')
         if self.events not in ("progress", "all"):
             raise InvalidArgument(f'events must be "progress" or "all", got {self.events!r}')
         if not _is_number(self.preview, int) or not 0 <= self.preview <= MAX_PREVIEW:

@@ -42,7 +42,9 @@ def train_from_payload(payload: Arguments) -> tuple[YOLO, float]:
     what `build_model` and `train_model` raise.
     """
     if unknown := sorted(set(payload) - {"model", "hyperparameters", "fit_params"}):
-        raise InvalidArgument(f"a payload has model, hyperparameters and fit_params, not {', '.join(unknown)}")
+        raise InvalidArgument(
+            f"a payload may have only model, hyperparameters and fit_params, got also {', '.join(unknown)}"
+        )
     if missing := [part for part in ("model", "fit_params") if payload.get(part) is None]:
         raise InvalidArgument(f"the payload lacks {' and '.join(missing)}")
     hyperparameters, fit_params = payload.get("hyperparameters") or {}, payload["fit_params"]
@@ -80,7 +82,7 @@ def build_model(
 
 def _build(model: str | os.PathLike[str], hyperparameters: Arguments, options: Options) -> YOLO:
     if not str(model).strip():
-        raise InvalidArgument("model must be a name or a path, got an empty one")
+        raise InvalidArgument("model must be the name or the path of a model, got an empty text")
     translate(Options.split(hyperparameters)[1])
     path = _weights_folder(options).resolve(os.fspath(model))
     with _restriction(options):
@@ -147,7 +149,7 @@ def resume_training(
     arguments = translate(arguments)
     epochs = arguments.pop("epochs", None)
     if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"no checkpoint {os.fspath(checkpoint)!r}")
+        raise FileNotFoundError(f"there is no checkpoint {os.fspath(checkpoint)!r}")
     with _restriction(options):
         model = models.build(os.fspath(checkpoint))
     stop = GracefulStop(options.should_stop, options.stop_after_epoch)

@@ -1,7 +1,8 @@
-"""Who may call: the address a request came in on, the name it was sent to, and the page it was sent from.
+"""Who may call. It is decided by the address that a request came in on, its host name, and the page that sent it.
 
-A service on loopback is still reached by every page the user's browser has open. So a request must name a host that is
-ours (else a page could rebind its own name to us) and, where a browser says so, come from an origin that is ours.
+Every page that is open in the user's browser can reach a service on loopback. So a request must name one of our hosts;
+otherwise a page could point its own host name at this service. And if a browser says which page sent it, that must be
+one of ours.
 """
 
 import re
@@ -22,12 +23,12 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What a page can send to any site without asking first: a form's body, and text.
 FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 
-#: A name or an address, and perhaps a port: what urlsplit would take for more than that is no Host.
+#: A name or an address, and perhaps a port. This is stricter than urlsplit, which also takes user names and paths.
 _HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\da-fA-F:.]+\](:\d+)?", re.ASCII)
 
 
 class Guard:
-    """Pure ASGI middleware: answers 403 to what `check` refuses; what it lets through it does not touch."""
+    """ASGI middleware that answers what `check` refuses with a problem. It passes all other requests on unchanged."""
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
         self._app = app
@@ -50,18 +51,20 @@ def check(scope: Scope, hosts: Collection[str], origins: Collection[str]) -> Non
     changes something and has the body of a form."""
     server = scope.get("server")
     if server is not None and not is_loopback(server[0]):
-        raise Forbidden(f"the service answers on loopback only, this came in on {server[0]}")
+        raise Forbidden(
+            f"the service answers on loopback only, but the request came in on {server[0]}: use 127.0.0.1, or a proxy"
+        )
     headers = Headers(scope=scope)
     host = _host(headers)
     if _name(host) not in hosts:
-        raise Forbidden(f"host {host!r} is not allowed; name it with --allowed-host")
+        raise Forbidden(f"the host {host!r} is not allowed: start the service with --allowed-host to allow it")
     origin = headers.get("origin")
     if origin is None:
         _check_site(scope, headers, origins)
     elif origin not in origins and origin != f"{scope.get('scheme', 'http')}://{host}" and not _is_of_the_page(scope):
         raise Forbidden(
-            f"a page of {origin!r} may not call this service, which was asked for as {host!r}: --allowed-origin names"
-            " other pages; a proxy must pass Host and X-Forwarded-Proto on"
+            f"a page of {origin!r} may not call this service at the host {host!r}: allow its origin with"
+            " --allowed-origin; a proxy must pass on Host and X-Forwarded-Proto"
         )
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if scope["method"] not in SAFE_METHODS and media_type in FORM_TYPES:
@@ -71,19 +74,19 @@ def check(scope: Scope, hosts: Collection[str], origins: Collection[str]) -> Non
 def _host(headers: Headers) -> str:
     found = headers.getlist("host")
     if len(found) != 1:
-        raise InvalidHost(f"a request names one Host, got {len(found)}")
+        raise InvalidHost(f"a request must have exactly one Host header, got {len(found)}")
     return found[0]
 
 
 def _check_site(scope: Scope, headers: Headers, origins: Collection[str]) -> None:
-    """A browser that sends no Origin (an image, a script, a link) still says whether another site caused it."""
+    """Check a request without Origin (an image, a script, a link). Browsers say whether another site caused it."""
     if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
         return
     is_safe = scope["method"] in SAFE_METHODS
     follows_link = headers.get("sec-fetch-mode") == "navigate"
-    # An allowed page's picture has no Origin either, but the page it is in.
+    # A picture in an allowed page has no Origin, but a Referer with the page's address.
     if not (is_safe and (follows_link or _origin(headers.get("referer", "")) in origins)):
-        raise Forbidden("a page of another site may not call this service; --allowed-origin names those that may")
+        raise Forbidden("a page of another site may not call this service: allow its origin with --allowed-origin")
 
 
 def _origin(address: str) -> str | None:
@@ -95,7 +98,7 @@ def _origin(address: str) -> str | None:
 
 
 def _is_of_the_page(scope: Scope) -> bool:
-    """A file of the page, the same for everybody: behind a proxy that changes Host the page must say what is wrong."""
+    """Whether it asks for a file of the page: that is let through, so that the page can say what is wrong."""
     return scope["method"] in SAFE_METHODS and scope["path"].startswith(PAGE_FILES)
 
 

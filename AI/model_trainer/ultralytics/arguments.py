@@ -61,9 +61,7 @@ def translate(arguments: Mapping[str, Any]) -> dict[str, Any]:
     from ultralytics.cfg import DEFAULT_CFG_DICT, _handle_deprecation
 
     if chosen := sorted(set(arguments) & set(_CHOSEN)):
-        raise InvalidArgument(
-            f"{chosen[0]} is no training argument here: build_model chooses the model, and it is trained"
-        )
+        raise InvalidArgument(f"{chosen[0]} is not a training argument here: give the model to build_model instead")
     # Paths: they are stored in checkpoints, and Ultralytics' safe loading refuses Path objects.
     translated = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in arguments.items()}
     translated = _handle_deprecation(translated)

@@ -61,7 +61,7 @@ class Scan:
         if not os.path.lexists(file):
             return "there is no such file"
         if imposter := unmask(file):
-            return f"this is no image: {imposter}"
+            return f"this is not an image: {imposter}"
         said = next(filter(None, (_said_of(file, message) for message in self.messages)), "")
         return _LEAD.sub("", said or _verify(file))[:MAX_REASON]
 
@@ -147,7 +147,7 @@ def _in_words(stock: Any) -> Any:
             return stock(im_file)
         except ModuleNotFoundError as error:  # the plugin in which Pillow was to find a format that it does not know
             what = unmask(im_file) or "a file of no format that is known"
-            raise ValueError(f"this is no image: {what}") from error
+            raise ValueError(f"this is not an image: {what}") from error
 
     return check_image
 

@@ -33,7 +33,9 @@ class Continuation:
     def __init__(self, model: "YOLO", epochs: int | None, finish: bool, stop: GracefulStop) -> None:
         state = model.ckpt or {}
         if state.get("epoch", -1) < 0 or state.get("optimizer") is None:
-            raise NothingToResume("the checkpoint is the result of a finished training: it has no optimizer state")
+            raise NothingToResume(
+                "the checkpoint of a finished training has no optimizer state: start a new training from it"
+            )
         #: Epochs that are done.
         self.done: int = state["epoch"] + 1
         #: Arguments that the run was begun with.
