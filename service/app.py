@@ -37,6 +37,7 @@ from service.web.routes import ROUTES, State
 from service.workers import gpus, limits
 from service.workers.environment import worker_environment
 from service.workers.launcher import Launcher
+from service.workers.terms import Terms
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ PRELOAD = ("service.workers.tether", "AI.model_trainer.ultralytics.preload", "se
 #: Seconds that open responses get when the service leaves; then their connections are cut. Uvicorn by itself waits
 #: for as long as a reader takes to take nothing.
 LEAVE_SECONDS = 4.0
-#: Seconds for which the first request waits until what the last life left is settled.
+#: Seconds for which the first request waits until the jobs of the previous run are recovered.
 START_SECONDS = 5.0
 
 
@@ -203,20 +204,23 @@ def _open_files(settings: Settings) -> tuple[int | None, descriptors.Room]:
 
 
 def _make_runner(settings: Settings, store: Store, launcher: Launcher, open_files: int | None) -> Runner:
+    terms = Terms(
+        data_dir=settings.folder,
+        program=settings.program,
+        threads=settings.threads,
+        offline=settings.offline,
+        limits=limits_of(settings, open_files),
+        max_log_bytes=settings.max_log_bytes,
+        grace_seconds=settings.cancel_grace_seconds,
+        stalled_seconds=settings.stalled_seconds,
+    )
     return Runner(
         store,
         launcher,
-        data_dir=settings.folder,
+        terms,
         devices=gpus.slots(settings.slots),
-        threads=settings.threads,
-        program=settings.program,
-        max_log_bytes=settings.max_log_bytes,
-        offline=settings.offline,
         auto_resume=settings.auto_resume,
-        grace_seconds=settings.cancel_grace_seconds,
         max_waiting=settings.max_waiting,
-        stalled_seconds=settings.stalled_seconds,
-        limits=limits_of(settings, open_files),
     )
 
 
@@ -226,7 +230,7 @@ async def _start(runner: Runner) -> None:
     def told(task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()):  # asked for here: nobody waits for it any more
             log.error(
-                "the jobs of the previous run could not be recovered: %s", error, extra={"action": "settling_failed"}
+                "the jobs of the previous run could not be recovered: %s", error, extra={"action": "recovery_failed"}
             )
 
     starting = asyncio.create_task(to_thread.run_sync(runner.start))

@@ -4,14 +4,14 @@ import time
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
-from typing import Literal, NotRequired, Self, TypeAlias
+from typing import Literal, NotRequired, TypeAlias
 
 from pydantic import SkipValidation, TypeAdapter
 from typing_extensions import TypedDict
 
 from AI.model_trainer.events import Census, Numbers, Split
 from service import events
-from service.errors import LogClosed, NothingToResume, StaleAttempt
+from service.errors import LogClosed, StaleAttempt
 from service.events import (
     FINAL_TYPES,
     EpochEnd,
@@ -20,7 +20,6 @@ from service.events import (
     FinalEvent,
     Interrupted,
     NewEvent,
-    NewQueued,
     Progress,
     Queued,
     Request,
@@ -29,6 +28,7 @@ from service.events import (
     TrainEnd,
     encode,
 )
+from service.going_on import Checkpoint, Course, GoOn, needs_epochs
 
 #: What a job does.
 Kind: TypeAlias = Literal["train"]
@@ -37,8 +37,6 @@ ACTIONS = ("cancel", "stop", "resume")
 #: What of a dataset's census a snapshot has: so many splits, and warnings of so many characters.
 MAX_SPLITS, MAX_SPLIT_NAME = 4, 20
 MAX_WARNINGS, MAX_WARNING = 6, 500
-#: Attempts in a row that may be lost with the service without a new checkpoint; the last of them ends the job.
-MAX_FRUITLESS_ATTEMPTS = 3
 
 
 class Status(StrEnum):
@@ -54,14 +52,6 @@ class Status(StrEnum):
     FAILED = "failed"
     #: Ended on request.
     CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A checkpoint by its epoch, and how many epochs its attempt was to have."""
-
-    epoch: int
-    total_epochs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,42 +222,27 @@ class Job:
             raise LogClosed(f"attempt {attempt} of job {self.id} was interrupted: {event_type} does not follow")
 
     @property
-    def total_epochs(self) -> int | None:
-        """Epochs that the job is to have in the end; None while no checkpoint has told."""
-        return self.epochs or (self.checkpoint.total_epochs if self.checkpoint else None)
+    def plan(self) -> GoOn:
+        """What the newest attempt is to do: while it waits, from which epoch; what its `queued` said."""
+        return GoOn(self.checkpoint.epoch if self.checkpoint else 0, self.epochs, self.finish)
 
-    def going_on_after(self, epoch: int | None) -> Self:
-        """The job with the checkpoint of that epoch for its newest: what is on the disk. None: there is none."""
-        if epoch is None or self.checkpoint is None:
-            return replace(self, checkpoint=None)
-        return replace(self, checkpoint=replace(self.checkpoint, epoch=epoch))
+    @property
+    def course(self) -> Course:
+        """What bears on how the job goes on."""
+        return Course(
+            job_id=self.id,
+            status=self.status,
+            plan=self.plan,
+            checkpoint=self.checkpoint,
+            is_evaluating=self.finishing,
+            cancel_requested=self.cancel_requested,
+            stop_requested=self.stop_requested,
+            interrupted=self.interrupted,
+            left=self.left,
+            fruitless_attempts=self.fruitless_attempts,
+        )
 
-    def next_attempt(self, *, reason: Literal["resumed", "interrupted"], epochs: int | None = None) -> NewQueued:
-        """The `queued` event with which the job goes on, from its newest checkpoint if it has one.
-
-        Where no epoch is left, the attempt is to `finish`: to do the final evaluation, and nothing else.
-        """
-        resume: Resuming | None = None
-        if self.checkpoint is not None:
-            all_done = self.checkpoint.epoch >= (self.total_epochs or 0)
-            cut_off = self.finishing and self.status != Status.COMPLETED
-            stopping = (self.stop_requested or self.finish) and self.interrupted
-            finish = epochs is None and (all_done or cut_off or stopping)
-            resume = {"epoch": self.checkpoint.epoch, "finish": finish}
-        return {"event": "queued", "reason": reason, "epochs": epochs or self.epochs, "resume": resume}
-
-    def resume(self, epochs: int | None) -> NewQueued:
-        """The `queued` event for a resume that was asked for. Raises NothingToResume."""
-        if not self.is_final:
-            raise NothingToResume(f"job {self.id} is {self.status}")
-        if self.checkpoint is None:
-            raise NothingToResume(f"job {self.id} ended before its first checkpoint; start a new training")
-        done, total = self.checkpoint.epoch, epochs or self.total_epochs or 0
-        if done >= total and (epochs is not None or self.status == Status.COMPLETED):
-            raise NothingToResume(f'{done} epochs are done already; ask for more: {{"epochs": {done + 1}}} or above')
-        return self.next_attempt(reason="resumed", epochs=epochs)
-
-    def settle(self, event: NewEvent) -> NewEvent:
+    def as_logged(self, event: NewEvent) -> NewEvent:
         """The event as the log takes it: whatever end comes after an acknowledged cancel is `cancelled`."""
         if self.cancel_requested and event["event"] in FINAL_TYPES:
             return {"event": "cancelled", "reason": "cancelled"}
@@ -340,8 +315,8 @@ class Job:
         """From which epoch a resume goes on, to which, and whether it needs a new total; None: there is no resuming."""
         if not self.is_final or self.checkpoint is None:
             return None
-        done, total = self.checkpoint.epoch, self.total_epochs or 0
-        return Resumable(done, total, needs_epochs=self.status == Status.COMPLETED and done >= total)
+        course = self.course
+        return Resumable(course.done, course.total, needs_epochs(course))
 
     def to_json(self) -> bytes:
         return encode(self)

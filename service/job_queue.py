@@ -17,7 +17,7 @@ class _Place(NamedTuple):
     job_id: str
 
 
-class WaitingLine:
+class JobQueue:
     """Waiting jobs in order. Not for several threads: its owner has a lock."""
 
     def __init__(self) -> None:

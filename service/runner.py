@@ -9,23 +9,22 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from orjson import loads
 
-from AI.model_trainer.checkpoints import generation, generations
-from service.errors import NothingToResume, NotReady, QueueFull, StoreUnavailable
+from AI.model_trainer.checkpoints import generations
+from service.errors import NotReady, QueueFull, StoreUnavailable
 from service.events import NewEvent
 from service.failures import failed
-from service.job import MAX_FRUITLESS_ATTEMPTS, Job
-from service.job_queue import WaitingLine
+from service.going_on import Cancel, Fail, Found, GoOn, Interrupt, Wait, decide, queued
+from service.job import Job
+from service.job_queue import JobQueue
 from service.store.store import Store
 from service.workers.launcher import Launcher
-from service.workers.limits import Limits
 from service.workers.output import TAIL_LINES, Written
 from service.workers.processes import ProcessGroup
-from service.workers.spec import Bounds, Resume, TrainSpec
 from service.workers.supervisor import LEAVE_SECONDS, Supervisor
+from service.workers.terms import Terms
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +37,8 @@ LEAVE_NOTE_SECONDS = 2.0
 class Runner:
     """The jobs that wait and the jobs that run. Any thread may call.
 
-    `_lock` guards `_waiting`, `_entering`, `_running`, `_free` and `_closed`. What is done under it waits for nobody:
-    no file, no commit, no room in the writer's queue.
+    `_lock` guards `_queue`, `_entering`, `_running`, `_free` and `_closed`. What is done under it waits for nobody:
+    no file, no commit, no room in the writer's queue. What is decided under it is done outside.
 
     `devices` has one entry per slot: the GPU that the slot's jobs get, or None for the CPU.
     """
@@ -48,86 +47,74 @@ class Runner:
         self,
         store: Store,
         launcher: Launcher,
+        terms: Terms,
         *,
-        data_dir: Path,
         devices: Sequence[str | None] = (None,),
-        threads: str = "all",
-        program: str = "service.workers.worker:train",
-        max_log_bytes: int = 16_000_000,
-        offline: bool = False,
         auto_resume: bool = True,
-        grace_seconds: float = 5.0,
-        limits: Limits = Limits(),  # noqa: B008 (immutable)
         max_waiting: int = 1_000,
-        stalled_seconds: float = 0.0,
     ) -> None:
         self._store = store
         self._launcher = launcher
-        self._data_dir = data_dir
-        self._threads = threads
-        self._program = program
-        self._max_log_bytes = max_log_bytes
-        self._offline = offline
+        self._terms = terms
         self._auto_resume = auto_resume
-        self._grace_seconds = grace_seconds
-        self._limits = limits
-        self._lock = threading.Lock()
         self._max_waiting = max_waiting
-        self._stalled_seconds = stalled_seconds
-        self._waiting = WaitingLine()
+        self._lock = threading.Lock()
+        self._queue = JobQueue()
         #: Jobs that are about to wait: they are being written to the log.
         self._entering = 0
         self._running: dict[str, Supervisor] = {}
         self._free: list[str | None] = list(devices)
-        self._settled = threading.Event()
+        self._recovered = threading.Event()
         self._closed = False
 
     @property
-    def is_settled(self) -> bool:
-        """What the last life left is settled; before that nothing is changed by request."""
-        return self._settled.is_set()
+    def has_recovered(self) -> bool:
+        """What became of each job that the service left is in the log; before that nothing is changed by request."""
+        return self._recovered.is_set()
 
     def start(self) -> None:
-        """Settle what the last life of the service left, then run what is queued: what was interrupted comes first."""
+        """Decide on the jobs that the service left, then run what is queued: what was interrupted comes first."""
         for job in self._store.unfinished():
-            if self._can_wait(job) or self._settle(job):
+            if self._recover(job):
                 self._enqueue(job)
-        self._settled.set()
+        self._recovered.set()
         self._fill()
 
-    def _can_wait(self, job: Job) -> bool:
-        """Whether a job that was left can just wait on: nothing ran, and what it is to go on from is there."""
-        if job.status != "queued" or job.cancel_requested or job.interrupted:
-            return False
-        return job.checkpoint is None or self._kept_epoch(job) == job.checkpoint.epoch
-
-    def _settle(self, job: Job) -> bool:
-        """End an attempt that the service has left, its processes first; whether the job goes on.
+    def _recover(self, job: Job) -> bool:
+        """End what is left of a job's worker, and log what becomes of the job; whether it waits now.
 
         Blocks while the log cannot be written. Raises StoreUnavailable: when the service is leaving.
         """
-        free = job.pid is None or not job.pid_started or ProcessGroup(job.pid, job.pid_started).end(LEAVE_SECONDS)
-        if not free:
+        is_free = job.pid is None or not job.pid_started or ProcessGroup(job.pid, job.pid_started).end(LEAVE_SECONDS)
+        if not is_free:
             log.error("a worker of the previous run is still alive", extra={"job_id": job.id, "pid": job.pid})
-        if job.cancel_requested:
-            self._append(job, {"event": "cancelled", "reason": "cancelled"})
-            return False
-        if not job.interrupted:
-            planned = job.left or job.status == "queued"  # then nothing ran
-            job = self._append(job, {"event": "interrupted", "reason": "interrupted", "planned": planned})
-        log.info("settled", extra={"action": "settled", "job_id": job.id})
-        job = job.going_on_after(self._kept_epoch(job))  # where somebody has deleted it, the job begins anew
-        if free and self._auto_resume and job.fruitless_attempts < MAX_FRUITLESS_ATTEMPTS:
-            self._append(job, job.next_attempt(reason="interrupted"), attempt=job.attempt + 1)
-            return True
-        lines = [line for record in self._store.tail(job.id, "log", TAIL_LINES) for line in loads(record.data)["lines"]]
-        why = "the service ended while the job ran"
-        if not free:
-            why += ", and a process of it cannot be ended"
-        elif self._auto_resume:
-            why += f", {job.fruitless_attempts} times without a new checkpoint"
-        self._append(job, failed("interrupted", why, log_tail=lines[-TAIL_LINES:]))
-        return False
+        while True:
+            found = Found(job.course, self._kept(job), is_free, self._auto_resume)
+            match decide(found):
+                case Wait():
+                    return True
+                case Cancel():
+                    self._append(job, {"event": "cancelled", "reason": "cancelled"})
+                    return False
+                case Interrupt(planned):
+                    job = self._append(job, {"event": "interrupted", "reason": "interrupted", "planned": planned})
+                    log.info("interrupted", extra={"action": "interrupted", "job_id": job.id})
+                case GoOn() as plan:
+                    self._append(job, queued(plan, "interrupted"), attempt=job.attempt + 1)
+                    return True
+                case Fail(why):
+                    self._append(job, failed("interrupted", why, log_tail=self._log_tail(job)))
+                    return False
+
+    def _kept(self, job: Job) -> list[int]:
+        """The epochs of the checkpoints that the job can go on from. It looks at the disk: not under the lock."""
+        if job.checkpoint is None:
+            return []
+        return [generation.epoch for generation in generations(self._terms.checkpoints(job))]
+
+    def _log_tail(self, job: Job) -> list[str]:
+        records = self._store.tail(job.id, "log", TAIL_LINES)
+        return [line for record in records for line in loads(record.data)["lines"]][-TAIL_LINES:]
 
     def _append(self, job: Job, event: NewEvent, *, attempt: int | None = None) -> Job:
         """The job once the event is in the log."""
@@ -150,13 +137,13 @@ class Runner:
     @contextmanager
     def _entry(self) -> Iterator[None]:
         """Room for one more job that waits. Raises NotReady, QueueFull."""
-        self.check_settled()
+        self.check_recovered()
         with self._lock:
             if self._closed:
                 raise NotReady("the service is shutting down")
             # Where a slot is free nothing waits, but one that is just being filled counts as waiting for a moment.
-            if len(self._waiting) + self._entering >= self._max_waiting + len(self._free):
-                raise QueueFull(f"{len(self._waiting)} jobs wait already, the most that may; try again later")
+            if len(self._queue) + self._entering >= self._max_waiting + len(self._free):
+                raise QueueFull(f"{len(self._queue)} jobs wait already, the most that may; try again later")
             self._entering += 1
         try:
             yield
@@ -164,16 +151,16 @@ class Runner:
             with self._lock:
                 self._entering -= 1
 
-    def check_settled(self) -> None:
+    def check_recovered(self) -> None:
         """Raises NotReady: until it is."""
-        if not self.is_settled:
+        if not self.has_recovered:
             raise NotReady("still recovering the jobs of the previous run; try again in a few seconds")
 
     def _enqueue(self, job: Job) -> None:
         with self._lock:
             current = self._store.current(job.id)
             if current is not None and not current.cancel_requested:
-                self._waiting.add(current)
+                self._queue.add(current)
         if current is not None and current.cancel_requested:  # it came before the job was in the queue
             self._append(current, {"event": "cancelled", "reason": "cancelled"})
 
@@ -182,7 +169,7 @@ class Runner:
 
         Raises JobNotFound, StoreUnavailable, NotReady. Raises JobFinal: when it has completed or failed already.
         """
-        self.check_settled()
+        self.check_recovered()
         self._store.request_cancel(job_id)
         self._end_if_cancelled(job_id)
         return self._store.job(job_id)
@@ -194,7 +181,7 @@ class Runner:
             if job is None or not job.cancel_requested:
                 return
             supervisor = self._running.get(job_id)  # perhaps of the attempt before, which is just leaving
-            waiting = self._waiting.remove(job_id)
+            waiting = self._queue.remove(job_id)
         if waiting:
             self._append(job, {"event": "cancelled", "reason": "cancelled"})
             self._fill()  # the others move up
@@ -206,7 +193,7 @@ class Runner:
 
         Raises JobNotFound, StoreUnavailable, NotReady. Raises JobNotRunning: when it waits or has ended.
         """
-        self.check_settled()
+        self.check_recovered()
         job = self._store.request_stop(job_id)
         with self._lock:
             supervisor = self._running.get(job_id)
@@ -221,12 +208,9 @@ class Runner:
 
         Raises JobNotFound, StoreUnavailable, NotReady. Raises NothingToResume: when it cannot go on.
         """
-        job = self._store.job(job_id)
-        epoch = self._kept_epoch(job)
-        if job.checkpoint is not None and epoch is None:
-            raise NothingToResume(f"the checkpoints of job {job_id} are gone")
+        kept = self._kept(self._store.job(job_id))
         with self._entry():
-            job = self._store.resume(job_id, epochs, epoch)
+            job = self._store.resume(job_id, epochs, kept)
             self._enqueue(job)
         self._fill()
         return job
@@ -235,7 +219,7 @@ class Runner:
         """How many jobs wait, how many run, and how many could."""
         with self._lock:
             running = len(self._running)
-            return {"waiting": len(self._waiting), "running": running, "slots": running + len(self._free)}
+            return {"waiting": len(self._queue), "running": running, "slots": running + len(self._free)}
 
     def leave(self) -> None:
         """Start nothing more, and note that the running jobs are left on purpose. Repeatable; waits a moment at most.
@@ -260,19 +244,30 @@ class Runner:
             supervisor.abandon()
         deadline = time.monotonic() + CLOSE_SECONDS
         for supervisor in supervisors:
-            supervisor.join(max(0.0, deadline - time.monotonic()))  # longer: the log cannot be written, a start hangs
+            with suppress(RuntimeError):  # it has not been started yet: it will leave at once
+                supervisor.join(
+                    max(0.0, deadline - time.monotonic())
+                )  # longer: the log cannot be written, a start hangs
 
     def _fill(self) -> None:
         """Give the free slots to the jobs that are first, and tell the others where they stand."""
-        with self._lock:
-            while self._free and len(self._waiting) and not self._closed:
-                job = self._store.current(self._waiting.pop())
-                if job is not None:
-                    self._run(job, self._free.pop(0))
-            with suppress(StoreUnavailable):  # places are told again with the next move; nothing is to wait for them
-                self._store.place(self._waiting)
+        for supervisor in self._plan():
+            supervisor.start()
 
-    def _run(self, job: Job, device: str | None) -> None:
+    def _plan(self) -> list[Supervisor]:
+        """The attempts to start now. Of a cancel that comes before their start they know."""
+        with self._lock:
+            starts = []
+            while self._free and len(self._queue) and not self._closed:
+                job = self._store.current(self._queue.pop())
+                if job is not None:
+                    starts.append(self._supervisor(job, self._free.pop(0)))
+            # Under the lock, as it waits for nothing: an older order must not be told after a newer one.
+            with suppress(StoreUnavailable):  # places are told again with the next move
+                self._store.place(self._queue)
+            return starts
+
+    def _supervisor(self, job: Job, device: str | None) -> Supervisor:
         def publish(event: NewEvent, time: float | None = None) -> Written:
             return self._store.append(job.id, job.attempt, event, time)
 
@@ -283,63 +278,9 @@ class Runner:
                 self._free.append(device)
             self._fill()
 
-        spec = self._spec(job, device)
-        supervisor = Supervisor(self._launcher, spec, publish, ended, self._bounds(job))
+        terms = self._terms
+        supervisor = Supervisor(self._launcher, terms.spec(job, device), publish, ended, terms.bounds(job))
         self._running[job.id] = supervisor
         if job.cancel_requested:  # by somebody who waits for the lock
             supervisor.cancel()
-        supervisor.start()
-
-    def _kept_epoch(self, job: Job) -> int | None:
-        """The epoch of the checkpoint to go on from: the newest whose epoch's end is in the log, so none is told twice.
-
-        Where the log is further behind than the copies that are kept, the oldest of them; None: there is none.
-        It looks at the disk: not under the lock.
-        """
-        if job.checkpoint is None:
-            return None
-        kept = [generation.epoch for generation in generations(self._checkpoints(job))]
-        known = [epoch for epoch in kept if epoch <= job.checkpoint.epoch]
-        return next(iter(known or kept[-1:]), None)
-
-    def _folder(self, job: Job) -> Path:
-        return self._data_dir / "jobs" / job.id
-
-    def _checkpoints(self, job: Job) -> Path:
-        return self._folder(job) / "checkpoints"
-
-    def _resume(self, job: Job) -> Resume | None:
-        """What an attempt begins with, as its `queued` said; None for the first epoch."""
-        if job.attempt == 1 or job.checkpoint is None:
-            return None
-        last = generation(self._checkpoints(job), job.checkpoint.epoch).last
-        return Resume(checkpoint=last, only_evaluate=job.finish)
-
-    def _bounds(self, job: Job) -> Bounds:
-        return Bounds(
-            grace_seconds=self._grace_seconds,
-            stalled_seconds=self._stalled_seconds,
-            runtime_seconds=job.request.get("max_runtime_seconds"),
-            log_bytes=max(0, self._max_log_bytes - job.log_bytes),
-        )
-
-    def _spec(self, job: Job, device: str | None) -> TrainSpec:
-        return TrainSpec(
-            program=self._program,
-            id=job.id,
-            attempt=job.attempt,
-            model=job.request["model"],
-            hyperparameters=job.request.get("hyperparameters", {}),
-            fit_params=job.request["fit_params"],
-            resume=self._resume(job),
-            epochs=job.epochs,
-            stop=job.stop_requested,  # before an interruption
-            folder=self._folder(job),
-            cache_dir=self._data_dir / "cache" / "labels",
-            datasets_dir=self._data_dir / "datasets",
-            weights_dir=self._data_dir / "weights",
-            offline=self._offline,
-            threads=self._threads,
-            limits=self._limits,
-            device=device,
-        )
+        return supervisor

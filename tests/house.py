@@ -14,8 +14,12 @@ from service.job import Job
 from service.runner import Runner
 from service.store.store import Store
 from service.workers.launcher import Launcher
+from service.workers.terms import Terms
 from tests import light
 from tests.vocabulary import checked
+
+#: What is the runner's own; other options are terms of its trainings.
+QUEUE_OPTIONS = ("devices", "auto_resume", "max_waiting")
 
 
 class House:
@@ -28,9 +32,9 @@ class House:
         # If there is a forkserver already, it serves as well.
         self.launcher = Launcher(preload=light.PRELOAD, environment=worker_environment(data))
         config_dir.prepare(data / "config")
-        self.runner = Runner(
-            self.store, self.launcher, **{"data_dir": data, "program": "tests.trainings:steer", **options}
-        )
+        queue = {name: options.pop(name) for name in QUEUE_OPTIONS if name in options}
+        terms = Terms(data_dir=data, **{"program": "tests.trainings:steer", **options})
+        self.runner = Runner(self.store, self.launcher, terms, **queue)
         self.runner.start()
 
     def _notify(self, changes: object) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from service.going_on import DECISIONS, EVALUATIONS, REFUSALS
 from service.workers import inputs
 from service.workers.attempt import Stage
 from service.workers.transitions import TABLE, Row
@@ -45,7 +46,25 @@ def attempt() -> str:
     return "\n".join([*drawing, "", *head, *rows])
 
 
-PICTURES: dict[str, Callable[[], str]] = {"attempt": attempt}
+def going_on() -> str:
+    """What becomes of a job that the service left, of a resume, and when only the evaluation is left."""
+    found = [f"| {when} | {what} |" for when, _, what, _ in DECISIONS]
+    refused = [f"| {when} | `{why}` |".replace("{{", "{").replace("}}", "}") for when, _, why in REFUSALS]
+    left = [f"- {when}" for when, _ in EVALUATIONS]
+    return "\n".join(
+        [
+            *("| the service finds that | the job's log gets |", "|---|---|", *found, ""),
+            *("| a resume is asked for, but | 409 |", "|---|---|", *refused, ""),
+            *(
+                "A next attempt does nothing but the final evaluation, unless more epochs are asked for, when",
+                "",
+                *left,
+            ),
+        ]
+    )
+
+
+PICTURES: dict[str, Callable[[], str]] = {"attempt": attempt, "going_on": going_on}
 
 
 def drawn(page: str) -> str:

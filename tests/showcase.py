@@ -23,9 +23,12 @@ def learn(spec, emit, should_stop):
     `slope` of the curves (0: nothing is learned), `rates` of the three groups beside each other, images `dropped` of
     the dataset (no word of it without).
     """
-    options, resume = spec.hyperparameters, spec.resume
-    epochs, names = spec.epochs or options.get("epochs", 12), options.get("names", ["circle", "square", "triangle"])
-    done = read_weights(resume.checkpoint) if resume else 0
+    options = spec.hyperparameters
+    epochs, names = (
+        spec.plan.to_epoch or options.get("epochs", 12),
+        options.get("names", ["circle", "square", "triangle"]),
+    )
+    done = read_weights(spec.checkpoint) if spec.checkpoint else 0
     told = _Told(spec, emit, epochs)
     for line in options.get("say", ["Starting training", "Image sizes 96 train, 96 val"]):
         print(line, flush=True)

@@ -136,7 +136,7 @@ async def test_a_start_without_room_answers_and_goes_on_once_there_is_some(
         assert (await service.http.get("/readyz")).status_code == 503
         filler.unlink()
         assert (await service.events(cut_off))[-1]["event"] == "completed"
-        await until(lambda: service.state["runner"].is_settled)
+        await until(lambda: service.state["runner"].has_recovered)
     left.close()
 
 

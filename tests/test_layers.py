@@ -18,6 +18,7 @@ ROOMS = [
     ["workers", "store", "job_queue"],
     ["datasets", "failures"],
     ["job", "log_format"],
+    ["going_on"],
     ["events", "settings"],
     ["errors", "command_line"],
 ]

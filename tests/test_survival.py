@@ -22,8 +22,10 @@ import orjson
 import pytest
 
 from AI.model_trainer.checkpoints import generations
+from service import going_on
 from service.errors import JobNotRunning, NothingToResume
-from service.job import Checkpoint, Job
+from service.going_on import Checkpoint
+from service.job import Job, Resumable
 from service.store.store import Store
 from service.workers import forkserver
 from service.workers.processes import ProcessGroup, start_of
@@ -187,7 +189,7 @@ def test_a_stop_ends_the_epoch_and_can_be_resumed_to_the_planned_end(house: Hous
     with pytest.raises(JobNotRunning, match="completed"):
         house.runner.stop(job_id)
     done = epochs(house.events(job_id))[-1]
-    assert house.store.job(job_id).snapshot()["resume"] == {"epoch": done, "epochs": 4, "needs_epochs": False}
+    assert house.store.job(job_id).snapshot()["resume"] == Resumable(done, 4, needs_epochs=False)
     resumed = house.runner.resume(job_id)
     assert (resumed.attempt, resumed.stop_requested, resumed.reason) == (2, False, "resumed")
     assert house.end(job_id)["reason"] == "finished"
@@ -202,7 +204,7 @@ def test_more_epochs_after_the_end_and_only_with_more(house: House) -> None:
     for total in (None, 1, 2):
         with pytest.raises(NothingToResume, match="2 epochs are done already"):
             house.runner.resume(job_id, total)
-    assert house.store.job(job_id).snapshot()["resume"] == {"epoch": 2, "epochs": 2, "needs_epochs": True}
+    assert house.store.job(job_id).snapshot()["resume"] == Resumable(2, 2, needs_epochs=True)
     house.runner.resume(job_id, 5)
     final = house.end(job_id)
     assert (final["event"], final["attempt"]) == ("completed", 2)
@@ -298,7 +300,7 @@ def test_a_cancel_between_a_resume_and_its_place_in_the_queue(house: House, tmp_
     job_id = house.submit("rehearse", epochs=3, fault=["training", 2, "kill"])
     house.end(job_id)
     busy = house.submit("wait", gate=str(tmp_path / "gate"))
-    resumed = house.store.resume(job_id, None, 1)
+    resumed = house.store.resume(job_id, None, [1])
     house.runner.cancel(job_id)
     house.runner._enqueue(resumed)
     assert house.store.job(job_id).status == "cancelled", "though no slot is free"
@@ -419,7 +421,7 @@ def test_a_log_behind_its_checkpoints_tells_the_epoch_that_the_training_goes_on_
     if waits:
         store = Store(tmp_path / "data")
         job = store.append(job_id, 1, said.interrupted()).result()
-        store.append(job_id, 2, job.next_attempt(reason="interrupted")).result()
+        store.append(job_id, 2, going_on.queued(going_on.next_attempt(job.course), "interrupted")).result()
         store.close()
     again = House(tmp_path / "data")
     assert again.end(job_id)["event"] == "completed"
@@ -479,7 +481,7 @@ def test_only_a_final_evaluation_is_left_however_often_it_is_interrupted() -> No
         job = job.apply({**event, **here})
     for attempt in (2, 3):
         job = job.apply({**said.interrupted(), **here})
-        queued = job.next_attempt(reason="interrupted")
+        queued = going_on.queued(going_on.next_attempt(job.course), "interrupted")
         assert queued["resume"] == {"epoch": 4, "finish": True}
         job = job.apply({**queued, **here, "attempt": attempt}).apply({**said.started(), **here})
 
@@ -507,7 +509,9 @@ def test_a_checkpoint_counts_once_its_epoch_is_in_the_log(tmp_path: Path) -> Non
         for event in (said.started(), said.checkpoint(1, 2), said.interrupted()):
             job = house.store.append("torn", attempt, event).result()
         assert job.fruitless_attempts == attempt
-        house.store.append("torn", attempt + 1, job.next_attempt(reason="interrupted")).result()
+        house.store.append(
+            "torn", attempt + 1, going_on.queued(going_on.next_attempt(job.course), "interrupted")
+        ).result()
     house.close()
 
 
@@ -553,7 +557,8 @@ async def test_the_service_is_killed(tmp_path: Path, place: str) -> None:
     data, fault = make_dataset(tmp_path / "set"), orjson.dumps({"fault": [at, AT[at], "hang_with_child"]}).decode()
     async with run(tmp_path / "data", program="rehearse", environment=rehearsal(fault)) as service:
         first_job, second_job = await service.submit(data, epochs=3), await service.submit(data, epochs=2)
-        await first(service, first_job, phase=at, epoch=AT[at])
+        there = {"lines": [f"saving {AT[at]}"]} if at == "saving" else {"phase": at, "epoch": AT[at]}
+        await first(service, first_job, **there)
         pid = (await first(service, first_job, event="started"))["pid"]
         await until(lambda: len(family(pid)) == 2)
         watched = second_job if place == "queued" else first_job

@@ -203,7 +203,7 @@ def rehearse(spec, emit, should_stop):
         **json.loads(os.environ.get(f"REHEARSAL_{spec.hyperparameters['epochs']}", "{}")),
     }
     fault = wanted.get("fault") if spec.attempt == 1 or wanted.get("always") else None
-    resume, total = spec.resume, spec.epochs or wanted["epochs"]
+    plan, total = spec.plan, spec.plan.to_epoch or wanted["epochs"]
     here = {"save_dir": str(spec.folder)}
 
     def come_to(place, epoch):
@@ -214,12 +214,12 @@ def rehearse(spec, emit, should_stop):
 
     folder = spec.folder
     folder.mkdir(parents=True, exist_ok=True)
-    done = read_weights(resume.checkpoint) if resume else 0
+    done = read_weights(spec.checkpoint) if spec.checkpoint else 0
     for number in range(wanted.get("lines", 0)):
         print(f"line {number} of attempt {spec.attempt}", flush=True)
     come_to("checking_data", done)
     reason = "finished"
-    for epoch in range(done + 1, total + 1) if not (resume and resume.only_evaluate) else ():
+    for epoch in range(done + 1, total + 1) if not plan.only_evaluate else ():
         come_to("training", epoch)
         while epoch > 1 and "gate" in wanted and not Path(wanted["gate"]).exists():
             time.sleep(0.005)
@@ -231,7 +231,7 @@ def rehearse(spec, emit, should_stop):
         if should_stop() and epoch < total:
             reason = "stopped"
             break
-    if resume and resume.only_evaluate and should_stop():
+    if plan.only_evaluate and should_stop():
         reason = "stopped"
     come_to("finishing", done)
     return {"reason": reason, "score": 0.5}

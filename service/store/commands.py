@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar, cast
 
+from service import going_on
 from service.errors import JobFinal, JobNotFinal, JobNotFound, JobNotRunning
 from service.events import NewEvent, NewQueued
 from service.job import Job, Status
@@ -50,11 +51,11 @@ class Append(Command[Job]):
 
 @dataclass(frozen=True, slots=True)
 class Resume(Command[Job]):
-    """The next attempt of a job that has ended, to so many `epochs`, from the checkpoint of epoch `after`."""
+    """The next attempt of a job that has ended, to so many `epochs`; `kept` are the epochs of its checkpoints."""
 
     job_id: str
     epochs: int | None
-    after: int | None
+    kept: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +116,11 @@ def apply(command: Command[object], log: Transaction) -> Job | None:
         case Append(job_id, attempt, event, said_at):
             job = log.job(job_id)
             job.check(attempt, event["event"])
-            return log.tell(job, attempt, job.settle(event), said_at)
-        case Resume(job_id, epochs, after):
+            return log.tell(job, attempt, job.as_logged(event), said_at)
+        case Resume(job_id, epochs, kept):
             job = log.job(job_id)
-            return log.tell(job, job.attempt + 1, job.going_on_after(after).resume(epochs))
+            plan = going_on.resume(going_on.Asked(job.course, kept, epochs))
+            return log.tell(job, job.attempt + 1, going_on.queued(plan, "resumed"))
         case RequestCancel(job_id):
             return _request_cancel(log, log.job(job_id))
         case RequestStop(job_id):

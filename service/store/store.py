@@ -196,16 +196,16 @@ class Store:
         """
         self._ask(commands.Leave(tuple(job_ids)), seconds=seconds)
 
-    def resume(self, job_id: str, epochs: int | None, after: int | None) -> Job:
+    def resume(self, job_id: str, epochs: int | None, kept: Sequence[int]) -> Job:
         """Log the next attempt of a job that has ended; returns it once its `queued` is on the disk.
 
-        It goes on from the checkpoint of epoch `after`, which is there; None: there is none.
+        `kept` are the epochs of the checkpoints that are there.
         Raises JobNotFound, NothingToResume, StoreUnavailable, LogDamaged.
         """
         if self._file.damage is not None:
             raise self._file.damage
 
-        return self._ask(commands.Resume(job_id, epochs, after))
+        return self._ask(commands.Resume(job_id, epochs, tuple(kept)))
 
     def append(self, job_id: str, attempt: int, event: NewEvent, said_at: float | None = None) -> "Future[Job]":
         """Queue an event, said at a time (Unix seconds; None: now); waits only while the writer's queue is full.

@@ -458,7 +458,7 @@ async def readyz(request: Request) -> Response:
         raise NotReady(reason)
     if request.state.store.failing:
         raise NotReady(request.state.store.failing)
-    request.state.runner.check_settled()
+    request.state.runner.check_recovered()
     return answer({"status": "ready"})
 
 

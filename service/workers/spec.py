@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.going_on import GoOn
 from service.workers.limits import Limits
 
 #: What the service asks of a worker: to begin, first, and then perhaps to end.
@@ -40,16 +41,6 @@ class Spec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Resume:
-    """Where an attempt goes on from."""
-
-    #: The `last.pt` of a kept checkpoint.
-    checkpoint: Path
-    #: Train no epoch: only the final evaluation is left.
-    only_evaluate: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainSpec(Spec):
     """What the worker of a training is told."""
 
@@ -61,10 +52,9 @@ class TrainSpec(Spec):
     threads: str = "all"
     #: The GPU, as CUDA_VISIBLE_DEVICES names it; None: the CPU.
     device: str | None = None
-    #: None: from the first epoch.
-    resume: Resume | None = None
-    #: The total epochs that a resume asked for; None: as many as the request says.
-    epochs: int | None = None
+    plan: GoOn = GoOn()  # noqa: RUF009 (immutable)
+    #: The `last.pt` that the plan goes on from; None: it begins with the first epoch.
+    checkpoint: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -219,7 +219,7 @@ def _train(
     """The model and its score, from the first epoch or from the checkpoint of `spec`."""
     from AI.model_trainer import resume_training, train_from_payload
 
-    run, checkpoints, resume = folder / "run", folder / "checkpoints", spec.resume
+    run, checkpoints, plan = folder / "run", folder / "checkpoints", spec.plan
     own: dict[str, object] = {
         "data": _data(spec, folder, emit, task_of(spec.model)),
         "save_dir": str(run),
@@ -233,10 +233,10 @@ def _train(
         "should_stop": should_stop,
         "stop_after_epoch": True,
     }
-    if resume is not None:
+    own |= {} if plan.to_epoch is None else {"epochs": plan.to_epoch}
+    if spec.checkpoint is not None:
         own |= {name: spec.fit_params[name] for name in _ALSO_ON_RESUME & spec.fit_params.keys()}
-        own |= {} if spec.epochs is None else {"epochs": spec.epochs}
-        return resume_training(resume.checkpoint, fit_params=own, finish=resume.only_evaluate)
+        return resume_training(spec.checkpoint, fit_params=own, finish=plan.only_evaluate)
     for path in (run, checkpoints):  # of an attempt that nothing is left of
         shutil.rmtree(path, ignore_errors=True)
     fit_params = {**spec.fit_params, **own}
