@@ -2,6 +2,7 @@
 # make test     set up, run the tests
 # make serve    set up, serve the page and the API on http://127.0.0.1:8000
 # make check    lint, types, layers, patches      make test-slow   the long repetitions
+# make coverage the tests, and which lines they leave out
 # make bench    the benchmarks            make install     the set-up alone (.venv/)
 # make campaign N=200 SEED=1              faults of processes at random, once for each release
 
@@ -17,7 +18,7 @@ SHARING := --dist loadfile --no-loadscope-reorder
 N ?= 200
 SEED ?= 1
 BIN := .venv/bin
-.PHONY: install browser demo serve test test-slow check bench campaign clean
+.PHONY: install browser demo serve test test-slow coverage check bench campaign clean
 
 install: .venv/installed node_modules/.installed
 
@@ -56,6 +57,13 @@ test: install browser
 test-slow: install browser
 	@$(BIN)/python -m pytest -m slow -n $(PROCESSES) $(SHARING)
 
+# The same tests, with a table of the lines of service/ and AI/ that none of them has run, in whatever process.
+coverage: install browser
+	@$(BIN)/python -m coverage erase
+	@COVERAGE_FOLDER=$(CURDIR) $(BIN)/python -m coverage run -m pytest -n $(PROCESSES) $(SHARING)
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
+
 check: install
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -82,4 +90,4 @@ browser:
 	echo "NO CHROMIUM HERE: the page is not tested; install chromium and run this again"
 
 clean:
-	rm -rf .venv node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .coverage .coverage.* .venv node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

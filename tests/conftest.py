@@ -94,7 +94,8 @@ async def serve(data: Path, *, at: int = 0, table: bool = True, **options: Any) 
 
     It finds the table of Ultralytics' arguments in its cache, unless it is to read it anew.
     """
-    settings = Settings(data_dir=data, **{"program": "tests.trainings:steer", "heartbeat_seconds": 60.0, **options})
+    usual = {"program": "tests.trainings:steer", "heartbeat_seconds": 60.0, "worker_env": light.measured()}
+    settings = Settings(data_dir=data, **{**usual, **options})
     light.end_light_forkserver()
     if table:
         light.TABLE.lend(data)

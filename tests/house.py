@@ -30,7 +30,7 @@ class House:
         self.changed = threading.Condition()
         self.store = Store(data, self._notify)
         # If there is a forkserver already, it serves as well.
-        self.launcher = Launcher(preload=light.PRELOAD, environment=worker_environment(data))
+        self.launcher = Launcher(preload=light.PRELOAD, environment=worker_environment(data, light.measured()))
         config_dir.prepare(data / "config")
         queue = {name: options.pop(name) for name in QUEUE_OPTIONS if name in options}
         terms = Terms(data_dir=data, **{"program": "tests.trainings:steer", **options})

@@ -4,6 +4,7 @@ What a training needs of Ultralytics and torch takes seven seconds of a core, fo
 Ultralytics' arguments nearly one more, for each data folder anew.
 """
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,6 +24,11 @@ main()
 """
 #: The same of uvicorn.
 UVICORN = COMMAND.replace("from service.__main__", "from uvicorn.main")
+
+
+def measured() -> tuple[str, ...]:
+    """What a worker needs of the environment to have its coverage measured; nothing, unless somebody measures."""
+    return tuple(name for name in os.environ if name.startswith("COVERAGE_"))
 
 
 def end_light_forkserver() -> None:

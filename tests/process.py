@@ -66,6 +66,10 @@ async def run(
     if is_light:
         light.TABLE.lend(data_dir)
     environment = {**os.environ, **environment}
+    if names := light.measured():
+        environment["YOLO_TRAINER_WORKER_ENV"] = ",".join(
+            filter(None, (environment.get("YOLO_TRAINER_WORKER_ENV"), *names))
+        )
     if program:  # otherwise it trains
         environment["YOLO_TRAINER_PROGRAM"] = f"tests.trainings:{program}"
     if uvicorn:
