@@ -22,7 +22,7 @@ import ultralytics
 
 from AI.model_trainer.errors import ForeignWeights, PatchLost, UntestedVersion
 from AI.model_trainer.ultralytics import patches
-from AI.model_trainer.ultralytics.patches import COPIED, PATCHES, PRIVATE, TESTED, Copied, Patch, Private
+from AI.model_trainer.ultralytics.patch_register import COPIED, PATCHES, PRIVATE, TESTED, Copied, Patch, Private
 from AI.model_trainer.ultralytics.safe_load import restricted
 
 ROOT = Path(__file__).parent.parent
@@ -198,7 +198,7 @@ def test_every_way_to_run_code_out_of_a_file_is_known() -> None:
         for path in PACKAGE.rglob("*.py")
         for way in ways(path.read_text(encoding="utf-8"))
     }
-    assert found - set(WAYS) == set(), "read it, and close it in `patches` where a training comes by"
+    assert found - set(WAYS) == set(), "read it, and close it in `patch_register` where a training comes by"
     assert set(WAYS) - found == set(), "it is gone: what was done about it can go as well"
 
 

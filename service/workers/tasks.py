@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from AI.model_trainer.ultralytics.known_models import task_in
 from service.datasets import safe_yaml
 
-#: Suffix of a model's name, and module at the end of a model file → task (Ultralytics' naming).
-_TASKS = {"cls": "classify", "seg": "segment", "pose": "pose", "obb": "obb", "sem": "semantic", "depth": "depth"}
+#: Module at the end of a model file → task (Ultralytics' naming).
 _HEADS = {"Detect": "detect", "Classify": "classify", "Segment": "segment", "Pose": "pose", "OBB": "obb"}
 
 
@@ -14,8 +14,7 @@ def task_of(model: str) -> str | None:
     path = Path(model)
     if path.is_absolute():
         return _task_of_yaml(path) if path.suffix in (".yaml", ".yml") else None
-    suffix = path.name.removesuffix(path.suffix).partition("-")[2]
-    return next((task for name, task in _TASKS.items() if name in suffix.split("-")), "detect")
+    return task_in(path.name.removesuffix(path.suffix).partition("-")[2])
 
 
 def _task_of_yaml(path: Path) -> str | None:

@@ -67,11 +67,12 @@ def table() -> list[dict[str, Any]]:
 def _parts(name: str) -> dict[str, str | None]:
     match = _NAME.fullmatch(name)
     if match is None:  # a family that is new here
-        return {"family": name.partition("-")[0], "size": None, "task": _task(name)}
-    return {"family": match["family"], "size": match["size"], "task": _task(match["rest"])}
+        return {"family": name.partition("-")[0], "size": None, "task": task_in(name)}
+    return {"family": match["family"], "size": match["size"], "task": task_in(match["rest"])}
 
 
-def _task(rest: str) -> str:
+def task_in(rest: str) -> str:
+    """The task that what follows a model's family and size says, such as `-seg`."""
     return next((_WORDS[word] for word in rest.split("-") if word in _WORDS), "detect")
 
 

@@ -1,7 +1,7 @@
 """What is used of Ultralytics' objects, by name. They are untyped: this is where `Any` ends.
 
 https://docs.ultralytics.com/usage/callbacks describes what a trainer has at which event; what of it is private, or is
-written to, stands in `patches`.
+written to, stands in `patch_register`.
 """
 
 from collections.abc import Callable, Mapping, Sized

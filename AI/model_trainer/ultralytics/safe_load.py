@@ -2,7 +2,7 @@
 
 Ultralytics can load weights as data and build models without evaluating their file, by a switch that it reads when it
 is imported. Here that switch is turned for one training, and what it leaves open is closed with it; what that is, and
-why, stands in `patches`.
+why, stands in `patch_register`.
 """
 
 import os
@@ -14,7 +14,8 @@ from functools import partial
 from typing import Any
 
 from AI.model_trainer.errors import ForeignWeights, UnsafeFile
-from AI.model_trainer.ultralytics.patches import PATCHES, applied, find, require_tested
+from AI.model_trainer.ultralytics.patch_register import PATCHES
+from AI.model_trainer.ultralytics.patches import applied, find, require_tested
 
 _DESCRIPTION = ":check_det_dataset"
 _READ_CACHE = "ultralytics.data.dataset:load_dataset_cache_file"
