@@ -147,6 +147,13 @@ def test_safe_refuses_a_version_that_is_not_tested(monkeypatch: pytest.MonkeyPat
     assert patches.find("ultralytics.nn.tasks:SAFE_LOAD") is False
 
 
+def test_safe_refuses_a_torch_that_cannot_load_weights_as_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ultralytics would load them as ever, whatever its switch says."""
+    monkeypatch.setattr("ultralytics.nn.tasks._SafeLoad.SUPPORTED", False)
+    with pytest.raises(PatchLost, match="torch is too old"), restricted():
+        pass
+
+
 # Every way to run code out of a file
 
 #: Where Ultralytics can run code that a file holds: file, function, and what it does it with → what closes it.

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from AI.model_trainer.errors import ForeignWeights, UnsafeFile
+from AI.model_trainer.errors import ForeignWeights, PatchLost, UnsafeFile
 from AI.model_trainer.ultralytics.patch_register import PATCHES
 from AI.model_trainer.ultralytics.patches import applied, find, require_tested
 
@@ -63,6 +63,8 @@ def _restrict(changes: ExitStack) -> None:
     from ultralytics.nn import tasks
 
     require_tested()
+    if not tasks._SafeLoad.SUPPORTED:  # Ultralytics would then unpickle all the same, without a word
+        raise PatchLost("ultralytics.nn.tasks:SAFE_LOAD", "torch is too old to load weights as data")
     values = {
         "ultralytics.nn.tasks:SAFE_LOAD": True,
         "torchvision.models._api:load_state_dict_from_url": _refuse,
