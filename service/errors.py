@@ -28,9 +28,9 @@
     ├── LogRefused           the event log does not take this event
     │   ├── LogClosed
     │   └── StaleAttempt
-    ├── CheckFailed          503: a dataset could not be looked through
+    ├── CheckFailed          503: a dataset could not be checked
     ├── StoreUnavailable     503: the log could not be read or written; nothing was acknowledged
-    │   └── LogDamaged           503: its file is not whole; somebody must mend it
+    │   └── LogDamaged           503: its file is damaged and must be repaired
     └── DataDirInUse         another process owns the data folder
 
 Routes raise; one handler in `web.problem_json` turns a class into its `application/problem+json`.
@@ -47,7 +47,7 @@ TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
 def described(status: int, detail: str, code: str) -> dict[str, object]:
-    """A problem of the generic type (`about:blank`), whose title is the status' phrase; `code` is what tells it."""
+    """A problem of the generic type (`about:blank`), whose title is the status' phrase. `code` tells which problem."""
     title = TITLES.get(status) or HTTPStatus(status).phrase
     return {"type": "about:blank", "title": title, "status": int(status), "detail": detail, "code": code}
 
@@ -60,7 +60,7 @@ class ServiceError(Exception):
     code = "internal"
     #: Further headers of the answer.
     headers: Mapping[str, str] = {}
-    #: Seconds after which the same request may be answered otherwise; None: it will not.
+    #: Seconds after which the same request may succeed; None: repeating it does not help.
     retry_after: int | None = None
 
 
@@ -83,7 +83,7 @@ class InvalidJson(RequestRejected):
 
 
 class InvalidKey(RequestRejected):
-    """Raised when an Idempotency-Key is empty, too long, or no text."""
+    """Raised when an Idempotency-Key is empty, too long, or not printable ASCII."""
 
     code = "invalid_key"
 
@@ -135,21 +135,21 @@ class JobFinal(RequestRejected):
 
 
 class JobNotRunning(RequestRejected):
-    """Raised when a job that waits or has ended is to be stopped."""
+    """Raised when a job that is not running is asked to stop."""
 
     status = HTTPStatus.CONFLICT
     code = "job_not_running"
 
 
 class NothingToResume(RequestRejected):
-    """Raised when a job cannot go on: it has not ended, has no checkpoint, or has trained all that is asked for."""
+    """Raised when a job cannot be resumed: it has not ended, has no checkpoint, or has done all epochs."""
 
     status = HTTPStatus.CONFLICT
     code = "nothing_to_resume"
 
 
 class JobNotFinal(RequestRejected):
-    """Raised when a job that has not ended is to be deleted."""
+    """Raised when a job is to be deleted before it has ended."""
 
     status = HTTPStatus.CONFLICT
     code = "job_not_final"
@@ -163,7 +163,7 @@ class KeyReused(RequestRejected):
 
 
 class QueueFull(RequestRejected):
-    """Raised when as many jobs wait as may wait."""
+    """Raised when the queue is full (`--max-waiting`)."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "queue_full"
@@ -171,7 +171,7 @@ class QueueFull(RequestRejected):
 
 
 class TooManyChecks(RequestRejected):
-    """Raised when as many datasets are looked through as may be at once."""
+    """Raised when too many datasets are being checked at the same time."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "too_many_checks"
@@ -179,7 +179,7 @@ class TooManyChecks(RequestRejected):
 
 
 class PreconditionFailed(RequestRejected):
-    """Raised when a file is no longer the one that If-Match or If-Unmodified-Since asks for."""
+    """Raised when a file has changed since the one that If-Match or If-Unmodified-Since names."""
 
     status = HTTPStatus.PRECONDITION_FAILED
     code = "precondition_failed"
@@ -193,7 +193,7 @@ class BodyTooLarge(RequestRejected):
 
 
 class UnsupportedMedia(RequestRejected):
-    """Raised when a body has another content type than its route takes."""
+    """Raised when a body has a content type that its call does not take."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     code = "unsupported_media_type"
@@ -211,7 +211,7 @@ class UnsupportedCoding(RequestRejected):
 
 
 class RangeNotSatisfiable(RequestRejected):
-    """Raised when a file has nothing of the range that was asked for."""
+    """Raised when the requested range lies outside of the file."""
 
     status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
     code = "range_not_satisfiable"
@@ -222,7 +222,7 @@ class RangeNotSatisfiable(RequestRejected):
 
 
 class TooManyStreams(RequestRejected):
-    """Raised when as many streams are open as may be, or the service is leaving."""
+    """Raised when too many streams are open (`--max-streams`), or the service is shutting down."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "too_many_streams"
@@ -285,7 +285,7 @@ class StaleAttempt(LogRefused):
 
 
 class CheckFailed(ServiceError):
-    """Raised when a dataset could not be looked through, for a reason that is not in the data."""
+    """Raised when a dataset could not be checked, for a reason that is not in its data."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "check_failed"
@@ -300,7 +300,7 @@ class StoreUnavailable(ServiceError):
 
 
 class LogDamaged(StoreUnavailable):
-    """Raised when the log's file is not whole. It stays so until somebody mends it."""
+    """Raised when the log's file is damaged. Only `python -m service mend` or a backup helps."""
 
     code = "log_damaged"
     retry_after = None

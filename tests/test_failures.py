@@ -71,7 +71,7 @@ def test_a_last_batch_of_one_image_has_its_own_hint() -> None:
         torch.nn.BatchNorm2d(2)(torch.zeros(1, 2, 1, 1))
     failure = failed(reason_of(caught.value), f"ValueError: {caught.value}")["failure"]
     assert failure["reason"] == "error"
-    assert failure["hint"].startswith("A batch of one image is too little")
+    assert failure["hint"].startswith("At this size, batch norm needs more than one image")
 
 
 # With Ultralytics

@@ -207,7 +207,7 @@ def _idempotency_key(request: Request) -> str | None:
     """The request's own name for itself. Raises InvalidKey."""
     key = request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
-        raise InvalidKey(f"an Idempotency-Key has 1 to {MAX_KEY} printable ASCII characters")
+        raise InvalidKey(f"an Idempotency-Key must have 1 to {MAX_KEY} printable ASCII characters")
     return key
 
 
