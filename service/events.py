@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple, NotRequired, TypeAlias, final, get_args, get_type_hints
 
 import orjson
-from pydantic import Discriminator, TypeAdapter, ValidationError
+from pydantic import Discriminator
 from typing_extensions import TypeAliasType, TypedDict, is_typeddict
 
 from AI.model_trainer import events as library
@@ -382,29 +382,6 @@ DURABLE_TYPES = _names(filter(is_durable, types_of(Event)))
 VOLATILE_TYPES = EVENT_TYPES - DURABLE_TYPES
 #: Types that a `?types=` filter never removes: without them a reader could not tell how an attempt ended.
 UNFILTERED_TYPES = _names(types_of(FinalEvent | Interrupted))
-
-
-class Said(NamedTuple):
-    """What a worker sends: an event, and when it said so (Unix seconds)."""
-
-    time: float
-    event: Annotated[WorkerEvent, Discriminator("event")]
-
-
-#: Checks an event that the log has, or that somebody was shown.
-EVENT: TypeAdapter[Event] = TypeAdapter(Event)
-_SAID = TypeAdapter(Said)
-
-
-def decode_worker_event(message: bytes) -> Said | None:
-    """What a worker has said; None: it is nothing that a worker may say.
-
-    Fields that its type does not have are left out, so nothing stands deeper in it than the types say.
-    """
-    try:
-        return _SAID.validate_json(message, strict=True)
-    except ValidationError:
-        return None
 
 
 #: Characters (in UTF-8) at which some readers break lines, httpx's `iter_lines` among them, and their JSON escapes.

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 
-from service.events import decode_worker_event
 from service.workers import inputs as on
 from service.workers.inputs import Input
+from service.workers.messages import decode_worker_event
 from service.workers.output import LogLines, TextSplitter
 from service.workers.starting import Worker
 
