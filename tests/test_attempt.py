@@ -77,7 +77,7 @@ class Watched:
                 assert not self.finals, "there is one final event"
                 assert self.attempt.stage is Stage.OVER
                 told = event is None or event["event"] == "completed"
-                assert told or not self.attempt.abandoned, "an abandoned attempt is settled by the next service"
+                assert told or not self.attempt.abandoned, "the next service decides about an abandoned attempt"
                 self.finals.append(event)
             case do.Request(word):
                 assert word not in self.requests, "each word is sent once: a pipe that nobody reads is full some day"
@@ -104,6 +104,46 @@ def test_whatever_is_told_there_is_one_end_at_most(bounds: Bounds, told: list[tu
         watched.now += seconds
         watched.tell(each)
     check_end(watched)
+
+
+RUNNING = [on.Started(7, "boot:1"), on.Recorded()]
+
+
+@pytest.mark.parametrize(
+    ("told", "event", "reason"),
+    [
+        ([on.NotStarted()], "failed", "killed"),
+        ([on.Broke("no thread"), on.Cleared(True, Exit())], "failed", "internal"),
+        ([*RUNNING, on.Broke("no disk"), on.Broke("no end"), on.Broke("no end")], "failed", "internal"),
+        (
+            [*RUNNING, on.Said(COMPLETED, 1.0), on.PipesEnded(), on.Broke("no end"), on.Broke("no end")],
+            "completed",
+            "finished",
+        ),
+        ([*RUNNING, on.Said(FAILED, 1.0), on.PipesEnded(), on.Cleared(True, Exit(code=0))], "failed", "error"),
+        ([*RUNNING, on.WorkerGone(), on.PipesEnded(), on.Cleared(True, Exit(code=3))], "failed", "exited"),
+        ([*RUNNING, on.WorkerGone(), on.PipesEnded(), on.Cleared(True, Exit(code=-11))], "failed", "crashed"),
+        ([*RUNNING, on.WorkerGone(), on.PipesEnded(), on.Cleared(True, Exit(code=-9))], "failed", "killed"),
+        ([*RUNNING, on.ForkserverGone(), on.PipesEnded(), on.Cleared(True, Exit(code=0))], "failed", "worker_lost"),
+    ],
+)
+def test_an_end_has_its_reason(told: list[Input], event: str, reason: str) -> None:
+    watched = Watched()
+    for each in told:
+        watched.tell(each)
+    (final,) = watched.finals
+    assert final is not None
+    assert (final["event"], final["reason"]) == (event, reason)
+
+
+def test_a_slot_is_kept_until_the_processes_are_gone() -> None:
+    watched = Watched()
+    for each in (*RUNNING, on.WorkerGone(), on.PipesEnded(), on.Cleared(False, Exit(code=-9))):
+        last = watched.tell(each)
+    assert do.Clear() in last
+    assert not watched.finals
+    watched.tell(on.Cleared(True, Exit(code=-9)))
+    assert len(watched.finals) == 1
 
 
 class World(Watched):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from service import going_on
 from service.errors import NothingToResume
 from service.going_on import Asked, Cancel, Checkpoint, Course, Fail, Found, GoOn, Interrupt, Wait
 from service.job import Job
+from service.workers import worker
+from service.workers.spec import TrainSpec
 from tests import said
 
 FAILURE = {"reason": "killed", "evidence": "killed", "hint": ""}
@@ -254,3 +257,24 @@ def test_a_million_steps_of_many_jobs() -> None:
     many()
     assert counts["steps"] >= 1_000_000
     assert counts["evaluations"] > 1_000
+
+
+def test_a_training_that_begins_anew_goes_to_the_total_that_a_resume_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    class Begun(Exception):
+        pass
+
+    def begin(payload: dict[str, Any]) -> None:
+        given.update(payload["fit_params"])
+        raise Begun
+
+    monkeypatch.setattr("AI.model_trainer.train_from_payload", begin)
+    places = dict.fromkeys(("folder", "cache_dir", "datasets_dir", "weights_dir"), tmp_path)
+    asked = {"model": "yolo26n.pt", "fit_params": {"data": str(tmp_path), "epochs": 3}, "plan": GoOn(0, 12)}
+    spec = TrainSpec(program="", id="x", attempt=3, **asked, **places)  # type: ignore[arg-type]
+    with pytest.raises(Begun):
+        worker._train(spec, tmp_path, given.update, given.update, bool)  # type: ignore[arg-type]
+    assert given["epochs"] == 12

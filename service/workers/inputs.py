@@ -22,7 +22,7 @@ class CancelAsked:
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """The service leaves: the attempt is to end by force, and is settled by the next service."""
+    """The service leaves: the attempt is to end by force; the next service decides about the job."""
 
 
 @dataclass(frozen=True, slots=True)

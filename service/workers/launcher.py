@@ -123,7 +123,7 @@ class Launcher:
         twice waits in them for a word that it is the one. Raises OSError: when none was started, as far as is known.
         """
         started: Future[BaseProcess] = Future()
-        threading.Thread(target=self._settle, args=(started, target, arguments), name="start", daemon=True).start()
+        threading.Thread(target=self._tell, args=(started, target, arguments), name="start", daemon=True).start()
         awaited: list[Future[Any]] = [started, *([] if unwanted is None else [unwanted])]
         watch = forkserver.Watch()
         while not futures.wait(awaited, LOOK_SECONDS, futures.FIRST_COMPLETED).done:
@@ -134,7 +134,7 @@ class Launcher:
         threading.Thread(target=_forget, args=(started,), name="forget", daemon=True).start()
         raise StartFailed("it was given up")
 
-    def _settle(self, started: "Future[BaseProcess]", target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def _tell(self, started: "Future[BaseProcess]", target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         """Have `started` tell how a start went. The worker's ends are closed here: no queue ends before they are."""
         try:
             process = self._start(target, arguments)

@@ -240,5 +240,5 @@ def _final(attempt: Attempt, how: verdict.Exit) -> NewCompleted | NewFailed:
 
 
 def _finish(attempt: Attempt, final: NewCompleted | NewFailed) -> do.Finish:
-    """An abandoned attempt is settled by the next service, but a result that is there is kept."""
+    """The next service decides about an abandoned attempt's job, but a result that is there is kept."""
     return do.Finish(final if final["event"] == "completed" or not attempt.abandoned else None)

@@ -89,8 +89,10 @@ class Supervisor(threading.Thread):
                     log.exception("supervisor failed", extra={"action": "supervisor_failed", "job_id": self._spec.id})
                     todo = partial(self._do, on.Broke(str(error)))
         finally:
-            self._close()
-            self._ended()
+            try:
+                self._close()
+            finally:
+                self._ended()
 
     def _attend(self) -> None:
         worker = starting.start(self._launcher, self._spec, self._unwanted, self._complain)
