@@ -89,7 +89,8 @@ function notLoaded() {
 }
 
 const isTyping = (/** @type {EventTarget|null} */ target) =>
-  target instanceof HTMLSelectElement || (target instanceof HTMLInputElement && !["range", "checkbox"].includes(target.type));
+  target instanceof HTMLSelectElement ||
+  (target instanceof HTMLInputElement && !["range", "checkbox"].includes(target.type));
 
 /** Keys that work everywhere but in a text. */
 function onKey(/** @type {KeyboardEvent} */ event) {
@@ -116,4 +117,8 @@ addEventListener("hashchange", () => (going = navigate()));
 addEventListener("keydown", onKey);
 going = navigate();
 // The scripts of the other views, so that the first click does not wait for them.
-setTimeout(() => Promise.all([import("./views/job.js"), import("./views/form.js"), import("./views/compare.js")]).catch(() => {}), 1000);
+setTimeout(
+  () =>
+    Promise.all([import("./views/job.js"), import("./views/form.js"), import("./views/compare.js")]).catch(() => {}),
+  1000,
+);

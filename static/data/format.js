@@ -62,7 +62,8 @@ export function ago(/** @type {number} */ time, now = Date.now() / 1000) {
 /** Local date and time. */
 export const moment = (/** @type {number} */ time) => new Date(time * 1000).toLocaleString();
 /** Local time of day, to the minute. */
-export const time = (/** @type {number} */ seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+export const time = (/** @type {number} */ seconds) =>
+  new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 /** Local time of day. */
 export const clock = (/** @type {number} */ time) => new Date(time * 1000).toLocaleTimeString();
 
@@ -75,7 +76,10 @@ export function dataset(/** @type {string|null|undefined} */ path) {
 
 /** A model by its name: `/models/tiny.yaml` is "tiny". */
 export const model = (/** @type {string|null|undefined} */ path) =>
-  (path ?? "").split(/[\\/]/).pop()?.replace(/\.(pt|yaml|yml)$/, "") || "–";
+  (path ?? "")
+    .split(/[\\/]/)
+    .pop()
+    ?.replace(/\.(pt|yaml|yml)$/, "") || "–";
 
 /** A word of the protocol for a person: "checking_data" is "checking data". */
 export const words = (/** @type {string} */ name) => name.replaceAll("_", " ");
@@ -96,7 +100,9 @@ export const family = (/** @type {string} */ name) =>
   ({ B: "boxes", M: "masks", P: "keypoints" })[/\(([A-Z])\)$/.exec(name)?.[1] ?? ""] ?? "";
 
 /** The metric by which each task's runs are measured, as Ultralytics has it. A pose run has boxes too: its own stands first. */
-const MAIN = ["mAP50-95(P)", "mAP50-95(M)", "mAP50-95(B)", "accuracy_top1", "mIoU", "delta1"].map((name) => `metrics/${name}`);
+const MAIN = ["mAP50-95(P)", "mAP50-95(M)", "mAP50-95(B)", "accuracy_top1", "mIoU", "delta1"].map(
+  (name) => `metrics/${name}`,
+);
 
 /** The main metric of the task that has these: keypoints before masks before boxes, or top-1. @returns {string|null} */
 export function headline(/** @type {Record<string, any>|null|undefined} */ metrics) {

@@ -118,7 +118,8 @@ export class Listing {
   _drop(/** @type {Job[]} */ before) {
     const { jobs } = this._connection;
     for (const job of before)
-      if (!this._found.has(job.job_id) && job.number >= this._reach && jobs.get(job.job_id) === job) jobs.delete(job.job_id);
+      if (!this._found.has(job.job_id) && job.number >= this._reach && jobs.get(job.job_id) === job)
+        jobs.delete(job.job_id);
   }
 
   /** @param {Job|null} job the job that changed; null: the list did */

@@ -10,8 +10,17 @@ export class Badge {
     /** What the view says of itself when the line is live: `ended`, `loading`. @type {{state: string, text: string}|null} */
     this._view = null;
     this._text = h("span", { class: "badge-text" });
-    this._now = h("button", { type: "button", class: "link", hidden: true, onclick: () => connection.poke() }, "Try now");
-    this._badge = h("span", { class: "badge", title: "" }, h("i", { class: "badge-dot", "aria-hidden": "true" }), this._text);
+    this._now = h(
+      "button",
+      { type: "button", class: "link", hidden: true, onclick: () => connection.poke() },
+      "Try now",
+    );
+    this._badge = h(
+      "span",
+      { class: "badge", title: "" },
+      h("i", { class: "badge-dot", "aria-hidden": "true" }),
+      this._text,
+    );
     this.element = h("div", { class: "badge-box" }, this._badge, this._now);
     connection.on("link", () => this.draw());
     setInterval(() => this.draw(), 500);

@@ -29,7 +29,7 @@ export class Board {
 
   /** Read for ever. */
   async run() {
-    for (let failures = 0; ; ) {
+    for (let failures = 0; ;) {
       let why = "The stream ended.";
       let isGone = false;
       try {

@@ -32,7 +32,10 @@ export class Connection extends EventTarget {
   }
 
   /** Hear of changes: `list` when any job or the list changed, `places` when those that wait moved, `link` when the line did. Returns how to stop. */
-  on(/** @type {"list"|"places"|"link"} */ type, /** @type {(event: CustomEvent<{job: Job|null}>) => void} */ listener) {
+  on(
+    /** @type {"list"|"places"|"link"} */ type,
+    /** @type {(event: CustomEvent<{job: Job|null}>) => void} */ listener,
+  ) {
     const listen = /** @type {EventListener} */ (listener);
     this.addEventListener(type, listen);
     return () => this.removeEventListener(type, listen);
@@ -106,7 +109,8 @@ export class Connection extends EventTarget {
   _place(/** @type {string[]} */ order) {
     order.forEach((id, place) => {
       const job = this.jobs.get(id);
-      if (job?.status === "queued" && job.queue_position !== place + 1) this.jobs.set(id, { ...job, queue_position: place + 1 });
+      if (job?.status === "queued" && job.queue_position !== place + 1)
+        this.jobs.set(id, { ...job, queue_position: place + 1 });
     });
     this.dispatchEvent(new CustomEvent("places"));
   }
@@ -122,4 +126,3 @@ function scriptUrl(/** @type {"sharer.js"} */ name) {
   const types = /** @type {any} */ (globalThis).trustedTypes;
   return types ? types.createPolicy("page", { createScriptURL: () => url }).createScriptURL(url) : url;
 }
-

@@ -3,7 +3,13 @@
 /** @typedef {import("../data/types.js").Job} Job */
 
 const HINT = "notify";
-const COLOURS = { queued: "#6b7280", running: "#2563eb", completed: "#15803d", failed: "#b91c1c", cancelled: "#a16207" };
+const COLOURS = {
+  queued: "#6b7280",
+  running: "#2563eb",
+  completed: "#15803d",
+  failed: "#b91c1c",
+  cancelled: "#a16207",
+};
 
 export function title(/** @type {string} */ text) {
   if (document.title !== text) document.title = text;
@@ -57,15 +63,28 @@ function ring(colour, share, status) {
 
 /** A sign in the ring, so that colour is not all there is. @type {Record<string, [number, number, number?][]>} */
 const MARKS = {
-  completed: [[21, 33, 1], [29, 41], [43, 24]],
-  failed: [[23, 23, 1], [41, 41], [41, 23, 1], [23, 41]],
-  cancelled: [[22, 32, 1], [42, 32]],
+  completed: [
+    [21, 33, 1],
+    [29, 41],
+    [43, 24],
+  ],
+  failed: [
+    [23, 23, 1],
+    [41, 41],
+    [41, 23, 1],
+    [23, 41],
+  ],
+  cancelled: [
+    [22, 32, 1],
+    [42, 32],
+  ],
 };
 
 // Notifications
 
 export const canNotify = () => typeof Notification !== "undefined" && isSecureContext;
-export const isNotifying = () => canNotify() && Notification.permission === "granted" && localStorage.getItem(HINT) === "yes";
+export const isNotifying = () =>
+  canNotify() && Notification.permission === "granted" && localStorage.getItem(HINT) === "yes";
 
 /** Turn notifications on or off; whether they are on now. */
 export async function toggleNotifications() {

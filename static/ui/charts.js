@@ -105,15 +105,27 @@ export class Chart {
     this._hidden = new Set();
     this._title = h("span", { class: "chart-title" }, options.title);
     this._at = h("span", { class: "chart-at" });
-    this._enlarge = iconButton("zoom", "Enlarge", { class: "enlarge", "aria-pressed": "false", onclick: () => this._resize() });
+    this._enlarge = iconButton("zoom", "Enlarge", {
+      class: "enlarge",
+      "aria-pressed": "false",
+      onclick: () => this._resize(),
+    });
     this._legend = h("ul", { class: "legend" });
     this._canvas = h("div", { class: "plot" });
-    if (!uPlot) this._canvas.append(h("p", { class: "quiet" }, "The chart library is not installed: run make install."));
+    if (!uPlot)
+      this._canvas.append(h("p", { class: "quiet" }, "The chart library is not installed: run make install."));
     const unit = options.unit ? h("span", { class: "quiet" }, options.unit) : null;
     this.element = h(
       "div",
       { class: "chart card", tabindex: 0, role: "group", onkeydown: (/** @type {KeyboardEvent} */ e) => this._key(e) },
-      h("div", { class: "row" }, h("span", {}, this._title, unit), h("span", { class: "grow" }), this._at, this._enlarge),
+      h(
+        "div",
+        { class: "row" },
+        h("span", {}, this._title, unit),
+        h("span", { class: "grow" }),
+        this._at,
+        this._enlarge,
+      ),
       this._legend,
       this._canvas,
     );
@@ -122,10 +134,13 @@ export class Chart {
     this._isStale = true;
     this._sizes = new ResizeObserver(() => this._fit());
     this._sizes.observe(this._canvas);
-    this._sight = new IntersectionObserver(([entry]) => {
-      this._isSeen = entry.isIntersecting;
-      if (this._isSeen && this._isStale) this.draw();
-    }, { rootMargin: "300px" });
+    this._sight = new IntersectionObserver(
+      ([entry]) => {
+        this._isSeen = entry.isIntersecting;
+        if (this._isSeen && this._isStale) this.draw();
+      },
+      { rootMargin: "300px" },
+    );
     this._sight.observe(this.element);
   }
 
@@ -154,7 +169,13 @@ export class Chart {
     this._isStale = false;
     const drawn = this._drawn();
     const { look, axis } = this.group;
-    const built = JSON.stringify([this.data.lines.map(({ name, colour, dash }) => [name, colour, dash]), look, axis, this.options.title, look.isLog && this.span]);
+    const built = JSON.stringify([
+      this.data.lines.map(({ name, colour, dash }) => [name, colour, dash]),
+      look,
+      axis,
+      this.options.title,
+      look.isLog && this.span,
+    ]);
     if (this._built !== built) {
       this._plot?.destroy();
       this._plot = new uPlot(this._config(), /** @type {any} */ (drawn), this._canvas);
@@ -173,7 +194,8 @@ export class Chart {
     const { smoothing, isLog } = this.group.look;
     const columns = [];
     for (const line of lines) {
-      const values = isLog && !this.options.isLinear ? line.values.map((v) => (v !== null && v > 0 ? v : null)) : line.values;
+      const values =
+        isLog && !this.options.isLinear ? line.values.map((v) => (v !== null && v > 0 ? v : null)) : line.values;
       if (smoothing) columns.push(values);
       columns.push(smoothing ? smooth(values, smoothing) : values);
     }
@@ -214,10 +236,19 @@ export class Chart {
       },
       scales: {
         x: { time: false, range: () => this._spanX() },
-        y: { distr: isLogged ? 3 : 1, range: isLogged && !this.span ? undefined : (_, low, high) => this._spanY(low, high) },
+        y: {
+          distr: isLogged ? 3 : 1,
+          range: isLogged && !this.span ? undefined : (_, low, high) => this._spanY(low, high),
+        },
       },
       axes: [
-        { ...look, ...label, size: 26, space: this.options.isTime ? TIME_SPACE : 56, values: (_, places) => places.map((x) => this._tickX(x)) },
+        {
+          ...look,
+          ...label,
+          size: 26,
+          space: this.options.isTime ? TIME_SPACE : 56,
+          values: (_, places) => places.map((x) => this._tickX(x)),
+        },
         { ...look, size: 52, values: (_, places) => places.map((y) => (y === null ? "" : short(y))) },
       ],
       series,
@@ -324,8 +355,16 @@ export class Chart {
     const row = place === null ? null : (this._rows[place] ?? null);
     write(this._at, row === null ? "" : this.group.nameX(this.data.xs[row]));
     this.data.lines.forEach((line, i) => {
-      const value = row === null ? line.values.findLast((v) => v !== null) : this.data.isShared ? between(this.data.xs, line.values, row) : line.values[row];
-      const text = value === null || value === undefined ? "–" : (this.options.isShare ? share(value) : short(value)) + (this.options.unit ?? "");
+      const value =
+        row === null
+          ? line.values.findLast((v) => v !== null)
+          : this.data.isShared
+            ? between(this.data.xs, line.values, row)
+            : line.values[row];
+      const text =
+        value === null || value === undefined
+          ? "–"
+          : (this.options.isShare ? share(value) : short(value)) + (this.options.unit ?? "");
       if (this._values?.[i]) write(this._values[i], text);
     });
   }
@@ -339,7 +378,10 @@ export class Chart {
     event.preventDefault();
     const last = this._rows.length - 1;
     const place = Math.max(0, Math.min(last, (plot.cursor.idx ?? (step > 0 ? -1 : last + 1)) + step));
-    plot.setCursor({ left: plot.valToPos(/** @type {number} */ (plot.data[0][place]), "x"), top: plot.over.clientHeight / 3 });
+    plot.setCursor({
+      left: plot.valToPos(/** @type {number} */ (plot.data[0][place]), "x"),
+      top: plot.over.clientHeight / 3,
+    });
   }
 
   _describe() {

@@ -104,7 +104,11 @@ export function button(name, label, properties = {}) {
 /** A button that shows its icon only. @param {keyof typeof ICONS} name @param {string} label @param {Record<string, any>} [properties] */
 export function iconButton(name, label, properties = {}) {
   const { class: more = "", ...rest } = properties;
-  return h("button", { type: "button", "aria-label": label, title: label, class: `bare ${more}`.trim(), ...rest }, icon(name));
+  return h(
+    "button",
+    { type: "button", "aria-label": label, title: label, class: `bare ${more}`.trim(), ...rest },
+    icon(name),
+  );
 }
 
 /** Copy a text and say so on the button that was pressed. */

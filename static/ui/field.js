@@ -59,7 +59,9 @@ export class Field {
         "select",
         { id, name: this.name },
         h("option", { value: "" }, standard),
-        ...choices.filter(isOwn).map((choice) => h("option", { value: JSON.stringify(choice) }, choice === "" ? "(empty)" : shown(choice))),
+        ...choices
+          .filter(isOwn)
+          .map((choice) => h("option", { value: JSON.stringify(choice) }, choice === "" ? "(empty)" : shown(choice))),
       );
     }
     const isNumber = types.length > 0 && types.every((type) => ["integer", "number", "null"].includes(type));
@@ -102,7 +104,11 @@ export class Field {
   _compare() {
     const isChanged = this._source !== null && this._source !== JSON.stringify(this.value ?? null);
     this._before.hidden = !isChanged;
-    if (isChanged) write(this._before, `changed; before: ${this._source === "null" ? "the default" : JSON.parse(this._source ?? "")}`);
+    if (isChanged)
+      write(
+        this._before,
+        `changed; before: ${this._source === "null" ? "the default" : JSON.parse(this._source ?? "")}`,
+      );
   }
 
   /** The entry as it was typed, to be kept. */
@@ -122,8 +128,10 @@ export class Field {
     if (value === undefined || argument.enum) return "";
     if (types.length === 1 && types[0] === "integer" && !Number.isInteger(value)) return "must be a whole number";
     if (types.length === 1 && types[0] === "number" && typeof value !== "number") return "must be a number";
-    if (typeof value === "number" && argument.minimum !== undefined && value < argument.minimum) return `must be at least ${argument.minimum}`;
-    if (typeof value === "number" && argument.maximum !== undefined && value > argument.maximum) return `must be at most ${argument.maximum}`;
+    if (typeof value === "number" && argument.minimum !== undefined && value < argument.minimum)
+      return `must be at least ${argument.minimum}`;
+    if (typeof value === "number" && argument.maximum !== undefined && value > argument.maximum)
+      return `must be at most ${argument.maximum}`;
     return "";
   }
 

@@ -7,7 +7,13 @@ import { isFinal } from "../data/types.js";
 /** @typedef {import("../data/types.js").Job} Job */
 
 /** A sign beside each status: colour is not all there is. */
-const SIGNS = /** @type {const} */ ({ queued: "clock", running: "play", completed: "check", failed: "alert", cancelled: "dash" });
+const SIGNS = /** @type {const} */ ({
+  queued: "clock",
+  running: "play",
+  completed: "check",
+  failed: "alert",
+  cancelled: "dash",
+});
 
 /** "yolov8n on shapes". */
 export const nameOf = (/** @type {Job} */ job) =>
@@ -19,7 +25,8 @@ export function detailOf(/** @type {Job} */ job) {
   if (job.cancel_requested) return "cancelling";
   if (job.stop_requested) return "stopping after this epoch";
   if (job.status === "queued") {
-    const why = job.reason === "interrupted" ? "goes on after an interruption" : job.reason === "resumed" ? "resumed" : "";
+    const why =
+      job.reason === "interrupted" ? "goes on after an interruption" : job.reason === "resumed" ? "resumed" : "";
     return [job.queue_position && `number ${job.queue_position} in the queue`, why].filter(Boolean).join(", ");
   }
   return words(job.phase ?? "");
@@ -60,7 +67,12 @@ export class Bar {
     this._progress = h("progress", { "aria-label": label, max: 1, class: kind });
     this._left = h("span", { class: "bar-left" });
     this._right = h("span", { class: "bar-right" });
-    this.element = h("div", { class: `bar ${kind}` }, h("div", { class: "row" }, this._left, this._right), this._progress);
+    this.element = h(
+      "div",
+      { class: `bar ${kind}` },
+      h("div", { class: "row" }, this._left, this._right),
+      this._progress,
+    );
   }
 
   /** @param {number|null} share @param {string} left @param {string} [right] @param {string} [status] */

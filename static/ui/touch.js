@@ -11,7 +11,8 @@ export function touch(plot, zoom) {
   /** The values that the two fingers hold. */
   let held = [0, 0];
   const isFinger = (/** @type {PointerEvent} */ event) => event.pointerType === "touch";
-  const put = (/** @type {PointerEvent} */ event) => fingers.set(event.pointerId, event.clientX - over.getBoundingClientRect().left);
+  const put = (/** @type {PointerEvent} */ event) =>
+    fingers.set(event.pointerId, event.clientX - over.getBoundingClientRect().left);
   const move = () => {
     const [one, two] = [...fingers.values()];
     if (two === undefined) return plot.setCursor({ left: one, top: over.clientHeight / 3 });
@@ -31,5 +32,6 @@ export function touch(plot, zoom) {
     put(event);
     move();
   });
-  for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) over.addEventListener(end, (event) => fingers.delete(event.pointerId));
+  for (const end of /** @type {const} */ (["pointerup", "pointercancel"]))
+    over.addEventListener(end, (event) => fingers.delete(event.pointerId));
 }

@@ -6,7 +6,12 @@ import { words } from "../data/format.js";
 /** @typedef {import("../data/types.js").Picture} Picture */
 
 export const captionOf = (/** @type {Picture} */ picture) =>
-  [picture.name, words(picture.kind), picture.epoch ? `epoch ${picture.epoch}` : "", `${picture.width} × ${picture.height}`]
+  [
+    picture.name,
+    words(picture.kind),
+    picture.epoch ? `epoch ${picture.epoch}` : "",
+    `${picture.width} × ${picture.height}`,
+  ]
     .filter(Boolean)
     .join(" · ");
 

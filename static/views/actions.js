@@ -17,11 +17,20 @@ export class Actions {
     this._id = id;
     /** @type {Job|null} */
     this._job = null;
-    this._stop = button("stop", "Stop after this epoch", { title: "The best weights are kept, and it counts as completed", onclick: () => this._askToStop() });
-    this._cancel = button("cancel", "Cancel at once", { title: "What this epoch has learned is lost", onclick: () => this._askToCancel() });
+    this._stop = button("stop", "Stop after this epoch", {
+      title: "The best weights are kept, and it counts as completed",
+      onclick: () => this._askToStop(),
+    });
+    this._cancel = button("cancel", "Cancel at once", {
+      title: "What this epoch has learned is lost",
+      onclick: () => this._askToCancel(),
+    });
     this._resume = button("resume", "Resume", { onclick: () => this._askToResume() });
     this._delete = button("trash", "Delete", { onclick: () => this._askToDelete() });
-    this._notify = button("bell", "Notify me", { "aria-pressed": String(isNotifying()), onclick: () => this._toggleNotify() });
+    this._notify = button("bell", "Notify me", {
+      "aria-pressed": String(isNotifying()),
+      onclick: () => this._toggleNotify(),
+    });
     this._again = h("a", { class: "button", href: newAddress(id) }, "Train again");
     this._compare = h("a", { class: "button", href: compareAddress([id]) }, "Compare");
     this.element = h("div", { class: "actions" });

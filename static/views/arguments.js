@@ -24,9 +24,15 @@ export class ArgumentTable {
       h(
         "div",
         { class: "controls" },
-        h("span", { class: "quiet" }, "What was set; everything else has its default (args.yaml among the files has it all)."),
+        h(
+          "span",
+          { class: "quiet" },
+          "What was set; everything else has its default (args.yaml among the files has it all).",
+        ),
         h("span", { class: "grow" }),
-        button("copy", "Copy as curl", { onclick: (/** @type {any} */ e) => copy(curlLine(payloadOf(/** @type {Job} */ (run.job))), e.currentTarget) }),
+        button("copy", "Copy as curl", {
+          onclick: (/** @type {any} */ e) => copy(curlLine(payloadOf(/** @type {Job} */ (run.job))), e.currentTarget),
+        }),
       ),
       h(
         "div",
@@ -35,7 +41,17 @@ export class ArgumentTable {
           "table",
           {},
           h("caption", { class: "unseen" }, "Arguments"),
-          h("thead", {}, h("tr", {}, ...["Argument", "Value", "Default", "Meaning"].map((label) => h("th", { scope: "col", class: label === "Meaning" ? "meaning" : "" }, label)))),
+          h(
+            "thead",
+            {},
+            h(
+              "tr",
+              {},
+              ...["Argument", "Value", "Default", "Meaning"].map((label) =>
+                h("th", { scope: "col", class: label === "Meaning" ? "meaning" : "" }, label),
+              ),
+            ),
+          ),
           this._rows,
         ),
       ),
@@ -47,7 +63,10 @@ export class ArgumentTable {
     if (!job || job.attempt === this._attempt) return;
     this._attempt = job.attempt;
     this._fill(job, {});
-    argumentTable().then((table) => this._fill(job, table), () => {});
+    argumentTable().then(
+      (table) => this._fill(job, table),
+      () => {},
+    );
   }
 
   /** @param {Job} job @param {Record<string, any>} table */
@@ -64,7 +83,10 @@ export class ArgumentTable {
         h("td", { class: "quiet meaning" }, description),
       );
     };
-    this._rows.replaceChildren(row("model", job.model), ...Object.entries(argumentsOf(job)).map(([name, value]) => row(name, value)));
+    this._rows.replaceChildren(
+      row("model", job.model),
+      ...Object.entries(argumentsOf(job)).map(([name, value]) => row(name, value)),
+    );
   }
 }
 

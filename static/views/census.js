@@ -9,7 +9,13 @@ import { count, plural } from "../data/format.js";
 /** Classes that are shown; the others are in the answer. */
 const MOST_CLASSES = 100;
 /** @type {[keyof Split, string][]} */
-const COUNTS = [["images", "Images"], ["labelled", "Labelled"], ["background", "Background"], ["dropped", "Dropped"], ["instances", "Instances"]];
+const COUNTS = [
+  ["images", "Images"],
+  ["labelled", "Labelled"],
+  ["background", "Background"],
+  ["dropped", "Dropped"],
+  ["instances", "Instances"],
+];
 
 /** In a few words: "60 train, 10 val images, 40 dropped". @param {Dataset} dataset */
 export function inShort({ splits }) {
@@ -26,16 +32,34 @@ export function warningList({ warnings }) {
 /** @param {Dataset} dataset */
 export function censusTables({ splits, classes = [], class_count: all = classes.length }) {
   const names = Object.keys(splits);
-  const bad = names.flatMap((name) => (splits[name].bad ?? []).map(({ file, reason }) => h("li", {}, h("code", {}, file), ` ${reason}`)));
+  const bad = names.flatMap((name) =>
+    (splits[name].bad ?? []).map(({ file, reason }) => h("li", {}, h("code", {}, file), ` ${reason}`)),
+  );
   const dropped = names.reduce((sum, name) => sum + splits[name].dropped, 0);
   const shown = classes.slice(0, MOST_CLASSES);
   return h(
     "div",
     { class: "census" },
-    table("Splits", ["Split", ...COUNTS.map(([, label]) => label)], names.map((name) => [name, ...COUNTS.map(([key]) => Number(splits[name][key] ?? 0))])),
-    shown.length ? table("Instances of each class", ["Class", ...names], shown.map((each) => [each.name, ...names.map((name) => each.instances[name] ?? 0)])) : null,
+    table(
+      "Splits",
+      ["Split", ...COUNTS.map(([, label]) => label)],
+      names.map((name) => [name, ...COUNTS.map(([key]) => Number(splits[name][key] ?? 0))]),
+    ),
+    shown.length
+      ? table(
+          "Instances of each class",
+          ["Class", ...names],
+          shown.map((each) => [each.name, ...names.map((name) => each.instances[name] ?? 0)]),
+        )
+      : null,
     all > shown.length && shown.length ? h("p", { class: "hint" }, `${plural(all, "class")} in all.`) : null,
-    bad.length ? h("p", { class: "hint" }, `Dropped${dropped > bad.length ? `, the first ${bad.length} of ${count(dropped)}` : ""}:`) : null,
+    bad.length
+      ? h(
+          "p",
+          { class: "hint" },
+          `Dropped${dropped > bad.length ? `, the first ${bad.length} of ${count(dropped)}` : ""}:`,
+        )
+      : null,
     bad.length ? h("ul", { class: "bad-files" }, ...bad) : null,
   );
 }
@@ -43,6 +67,17 @@ export function censusTables({ splits, classes = [], class_count: all = classes.
 /** @param {string} caption @param {string[]} heads @param {(string|number)[][]} rows a name, then numbers */
 function table(caption, heads, rows) {
   const head = h("tr", {}, ...heads.map((text, i) => h("th", { scope: "col", class: i ? "number" : "" }, text)));
-  const body = rows.map(([name, ...numbers]) => h("tr", {}, h("th", { scope: "row" }, name), ...numbers.map((number) => h("td", { class: "number" }, count(Number(number))))));
-  return h("div", { class: "scroll census-table", tabindex: 0, role: "group", "aria-label": caption }, h("table", {}, h("caption", { class: "unseen" }, caption), h("thead", {}, head), h("tbody", {}, ...body)));
+  const body = rows.map(([name, ...numbers]) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, name),
+      ...numbers.map((number) => h("td", { class: "number" }, count(Number(number)))),
+    ),
+  );
+  return h(
+    "div",
+    { class: "scroll census-table", tabindex: 0, role: "group", "aria-label": caption },
+    h("table", {}, h("caption", { class: "unseen" }, caption), h("thead", {}, head), h("tbody", {}, ...body)),
+  );
 }

@@ -25,11 +25,21 @@ export class ClassTable {
     /** @type {any} */
     this._drawn = null;
     this._heads = COLUMNS.map(([key, label]) =>
-      h("th", { scope: "col", class: key === "name" ? "" : "number" }, h("button", { type: "button", class: "sort", onclick: () => this._sort(key) }, label)),
+      h(
+        "th",
+        { scope: "col", class: key === "name" ? "" : "number" },
+        h("button", { type: "button", class: "sort", onclick: () => this._sort(key) }, label),
+      ),
     );
     this._rows = h("tbody");
     this._none = h("p", { class: "empty" });
-    this._table = h("table", {}, h("caption", { class: "unseen" }, "Results by class"), h("thead", {}, h("tr", {}, ...this._heads)), this._rows);
+    this._table = h(
+      "table",
+      {},
+      h("caption", { class: "unseen" }, "Results by class"),
+      h("thead", {}, h("tr", {}, ...this._heads)),
+      this._rows,
+    );
     this._box = h("div", { class: "card flush scroll" }, this._table);
     this.element = h("div", {}, this._none, this._box);
   }
@@ -55,8 +65,12 @@ export class ClassTable {
       const [one, two] = [a[this._by], b[this._by]];
       return sign * (typeof one === "string" ? one.localeCompare(two) : (one ?? -1) - (two ?? -1));
     });
-    COLUMNS.forEach(([key], i) => mark(this._heads[i], "aria-sort", key === this._by ? (this._isDown ? "descending" : "ascending") : null));
-    this._rows.replaceChildren(...sorted.map((each) => h("tr", {}, ...COLUMNS.map(([key, , show]) => cell(key, each[key], show)))));
+    COLUMNS.forEach(([key], i) =>
+      mark(this._heads[i], "aria-sort", key === this._by ? (this._isDown ? "descending" : "ascending") : null),
+    );
+    this._rows.replaceChildren(
+      ...sorted.map((each) => h("tr", {}, ...COLUMNS.map(([key, , show]) => cell(key, each[key], show)))),
+    );
   }
 }
 

@@ -16,7 +16,15 @@ import { nameOf, StatusPill } from "../ui/status.js";
 /** Of the log, only this is read. */
 const TYPES = "epoch_end";
 /** @type {[string, string][]} */
-const HEADS = [["Training", ""], ["Status", ""], ["Epochs", "number"], ["Best", "number"], ["At epoch", "number"], ["Time", "number"], ["", ""]];
+const HEADS = [
+  ["Training", ""],
+  ["Status", ""],
+  ["Epochs", "number"],
+  ["Best", "number"],
+  ["At epoch", "number"],
+  ["Time", "number"],
+  ["", ""],
+];
 const LONGEST = 80;
 
 const cut = (/** @type {string} */ text) => (text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text);
@@ -34,10 +42,18 @@ export class Comparison {
     this._charts = new Map();
     // What can be scrolled can have the focus: else the keyboard could not.
     this._table = h("div", { class: "card scroll flush", tabindex: 0, role: "region", "aria-label": "The trainings" });
-    this._differences = h("div", { class: "card flush scroll", tabindex: 0, role: "region", "aria-labelledby": "differ" });
+    this._differences = h("div", {
+      class: "card flush scroll",
+      tabindex: 0,
+      role: "region",
+      "aria-labelledby": "differ",
+    });
     this._differ = h("section", {}, h("h2", { id: "differ" }, "Arguments that differ"), this._differences);
     this._plots = h("div", { class: "charts" });
-    this._add = h("select", { "aria-label": "Add a training", onchange: () => this._go([...this.ids, this._add.value]) });
+    this._add = h("select", {
+      "aria-label": "Add a training",
+      onchange: () => this._go([...this.ids, this._add.value]),
+    });
     this._pick = h("label", { class: "pick-inline" }, "Add", this._add);
     this._empty = h("p", { class: "empty" });
     this.element = h(
@@ -92,20 +108,40 @@ export class Comparison {
     const jobs = this.runs.flatMap(({ job }) => job ?? []);
     const parts = (/** @type {Job} */ job) => [model(job.model), dataset(job.fit_params?.data)];
     const differs = parts(run.job).map((_, i) => new Set(jobs.map((job) => parts(job)[i])).size > 1);
-    const label = (/** @type {Job} */ job) => parts(job).filter((_, i) => differs[i]).join(" on ");
+    const label = (/** @type {Job} */ job) =>
+      parts(job)
+        .filter((_, i) => differs[i])
+        .join(" on ");
     const isOne = jobs.filter((job) => label(job) === label(/** @type {Job} */ (run.job))).length === 1;
     return isOne && label(run.job) ? label(run.job) : `${label(run.job)} ${run.id.slice(0, 6)}`.trim();
   }
 
   _drawTable() {
-    const rows = this.runs.map(({ job, id, trouble }) => [id, trouble, job?.status, job?.best, job?.progress?.epoch, job?.ended_at]);
+    const rows = this.runs.map(({ job, id, trouble }) => [
+      id,
+      trouble,
+      job?.status,
+      job?.best,
+      job?.progress?.epoch,
+      job?.ended_at,
+    ]);
     if (!this._changed("table", rows)) return;
     this._table.replaceChildren(
       h(
         "table",
         {},
         h("caption", { class: "unseen" }, "The trainings"),
-        h("thead", {}, h("tr", {}, ...HEADS.map(([label, kind]) => h("th", { scope: "col", class: kind }, label ? label : h("span", { class: "unseen" }, "Remove"))))),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            ...HEADS.map(([label, kind]) =>
+              h("th", { scope: "col", class: kind }, label ? label : h("span", { class: "unseen" }, "Remove")),
+            ),
+          ),
+        ),
         h("tbody", {}, ...this.runs.map((run, i) => this._tableRow(run, i))),
       ),
     );
@@ -113,9 +149,23 @@ export class Comparison {
 
   _tableRow(/** @type {JobReader} */ run, /** @type {number} */ place) {
     const { job } = run;
-    const remove = iconButton("cancel", `Remove ${run.id}`, { onclick: () => this._go(this.ids.filter((id) => id !== run.id)) });
-    const name = h("th", { scope: "row" }, h("i", { class: `swatch line-${place % COLOURS}` }), h("a", { href: jobAddress(run.id) }, this._name(run)));
-    if (!job) return h("tr", {}, name, h("td", { colspan: 5, class: "quiet" }, run.trouble || "Loading …"), h("td", {}, remove));
+    const remove = iconButton("cancel", `Remove ${run.id}`, {
+      onclick: () => this._go(this.ids.filter((id) => id !== run.id)),
+    });
+    const name = h(
+      "th",
+      { scope: "row" },
+      h("i", { class: `swatch line-${place % COLOURS}` }),
+      h("a", { href: jobAddress(run.id) }, this._name(run)),
+    );
+    if (!job)
+      return h(
+        "tr",
+        {},
+        name,
+        h("td", { colspan: 5, class: "quiet" }, run.trouble || "Loading …"),
+        h("td", {}, remove),
+      );
     const pill = new StatusPill();
     pill.show(job);
     const key = headline(job.best?.metrics);
@@ -126,7 +176,12 @@ export class Comparison {
       name,
       h("td", {}, pill.element),
       h("td", { class: "number" }, job.progress ? `${job.progress.epoch} of ${job.progress.total_epochs}` : "–"),
-      h("td", { class: "number" }, key ? h(this._isTop(run, key) ? "b" : "span", {}, share(job.best?.metrics?.[key])) : "–", key ? h("span", { class: "quiet" }, ` ${metricAmong(key, Object.keys(job.best?.metrics ?? {}))}`) : null),
+      h(
+        "td",
+        { class: "number" },
+        key ? h(this._isTop(run, key) ? "b" : "span", {}, share(job.best?.metrics?.[key])) : "–",
+        key ? h("span", { class: "quiet" }, ` ${metricAmong(key, Object.keys(job.best?.metrics ?? {}))}`) : null,
+      ),
       h("td", { class: "number" }, job.best?.epoch ?? "–"),
       h("td", { class: "number" }, duration(took)),
       h("td", {}, remove),
@@ -145,7 +200,10 @@ export class Comparison {
     const isMap = (/** @type {string} */ name) => Number(name.includes("mAP"));
     const metrics = of("metric:").sort((a, b) => isMap(b) - isMap(a));
     const names = [...metrics, ...of("val:"), ...of("train:"), ...of("lr:").slice(0, 1)]; // rates differ by their groups' scale
-    arrange(this._plots, names.map((name) => this._chart(name).element));
+    arrange(
+      this._plots,
+      names.map((name) => this._chart(name).element),
+    );
   }
 
   _chart(/** @type {string} */ column) {
@@ -153,7 +211,9 @@ export class Comparison {
     const [prefix, name] = [column.split(":")[0], column.slice(column.indexOf(":") + 1)];
     const marked = family(name) && family(name) !== "boxes" ? `, ${family(name)}` : "";
     const named = metric(name).startsWith("mAP") ? metric(name) : capital(metric(name));
-    const title = { metric: `${named}${marked}`, val: `${lossTitle(name)}, val`, train: `${lossTitle(name)}, train` }[prefix] ?? "Learning rate";
+    const title =
+      { metric: `${named}${marked}`, val: `${lossTitle(name)}, val`, train: `${lossTitle(name)}, train` }[prefix] ??
+      "Learning rate";
     const isShare = /mAP|precision|recall|accuracy/.test(name);
     if (!chart) this._charts.set(column, (chart = new Chart(this.group, isShare ? { title, ...SHARE } : { title })));
     chart.show(this._overlaid(column));
@@ -170,7 +230,9 @@ export class Comparison {
     const places = new Map(xs.map((x, i) => [x, i]));
     const lines = this.runs.map((run, i) => {
       const values = new Array(xs.length).fill(null);
-      run.epochs.get(column).forEach((value, row) => (values[/** @type {number} */ (places.get(axes[i][row]))] = value));
+      run.epochs
+        .get(column)
+        .forEach((value, row) => (values[/** @type {number} */ (places.get(axes[i][row]))] = value));
       return { name: this._label(run), values, colour: i, dash: i >= COLOURS };
     });
     return { xs, lines, isShared: true };
@@ -187,27 +249,68 @@ export class Comparison {
       return;
     }
     const text = (/** @type {string} */ name, /** @type {any} */ value) =>
-      value === undefined ? "default" : name === "data" ? dataset(value) : name === "model" ? model(value) : cut(shown(value));
-    const heads = this.runs.filter(({ job }) => job).map((run) => h("th", { scope: "col" }, h("i", { class: `swatch line-${this.runs.indexOf(run) % COLOURS}` }), this._name(run)));
+      value === undefined
+        ? "default"
+        : name === "data"
+          ? dataset(value)
+          : name === "model"
+            ? model(value)
+            : cut(shown(value));
+    const heads = this.runs
+      .filter(({ job }) => job)
+      .map((run) =>
+        h(
+          "th",
+          { scope: "col" },
+          h("i", { class: `swatch line-${this.runs.indexOf(run) % COLOURS}` }),
+          this._name(run),
+        ),
+      );
     this._differences.replaceChildren(
       h(
         "table",
         {},
         h("caption", { class: "unseen" }, "Arguments that differ"),
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Argument"), ...heads)),
-        h("tbody", {}, ...differing.map((name) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, name)), ...all.map((each) => h("td", { title: shown(each[name]), class: each[name] === undefined ? "quiet" : "" }, text(name, each[name])))))),
+        h(
+          "tbody",
+          {},
+          ...differing.map((name) =>
+            h(
+              "tr",
+              {},
+              h("th", { scope: "row" }, h("code", {}, name)),
+              ...all.map((each) =>
+                h(
+                  "td",
+                  { title: shown(each[name]), class: each[name] === undefined ? "quiet" : "" },
+                  text(name, each[name]),
+                ),
+              ),
+            ),
+          ),
+        ),
       ),
     );
   }
 
   _drawAdd() {
-    const others = [...this._connection.jobs.values()].filter(({ job_id }) => !this.ids.includes(job_id)).sort((a, b) => b.created_at - a.created_at);
+    const others = [...this._connection.jobs.values()]
+      .filter(({ job_id }) => !this.ids.includes(job_id))
+      .sort((a, b) => b.created_at - a.created_at);
     const isNothing = this._connection.isListed && this._connection.jobs.size === 0;
     if (!this._changed("add", [isNothing, others.map(({ job_id }) => job_id)])) return;
     this._pick.hidden = isNothing;
-    if (isNothing) fill(this._empty, "Nothing has been trained yet. ", h("a", { href: newAddress() }, "Start a training"), ", and another one to compare it with.");
+    if (isNothing)
+      fill(
+        this._empty,
+        "Nothing has been trained yet. ",
+        h("a", { href: newAddress() }, "Start a training"),
+        ", and another one to compare it with.",
+      );
     else fill(this._empty, "Tick trainings in ", h("a", { href: "#" }, "the list"), ", or choose one above.");
-    const option = (/** @type {Job} */ job) => h("option", { value: job.job_id }, `${nameOf(job)} · ${job.job_id.slice(0, 6)}`);
+    const option = (/** @type {Job} */ job) =>
+      h("option", { value: job.job_id }, `${nameOf(job)} · ${job.job_id.slice(0, 6)}`);
     this._add.replaceChildren(h("option", { value: "" }, "a training …"), ...others.slice(0, 100).map(option));
   }
 

@@ -12,7 +12,12 @@ export class DatasetNote {
     this._line = h("summary");
     this._tables = h("div");
     this._warnings = h("div", { hidden: true });
-    this.element = h("section", { class: "dataset-note card", hidden: true, "aria-label": "Dataset" }, this._warnings, h("details", {}, this._line, this._tables));
+    this.element = h(
+      "section",
+      { class: "dataset-note card", hidden: true, "aria-label": "Dataset" },
+      this._warnings,
+      h("details", {}, this._line, this._tables),
+    );
   }
 
   /** From the event, which has all of it; before that was read, from the snapshot. */
@@ -26,7 +31,8 @@ export class DatasetNote {
     mark(this.element, "data-loud", isLoud ? "" : null);
     write(this._line, `Dataset: ${inShort(told)}`);
     this._warnings.hidden = !isLoud;
-    if (isLoud) fill(this._warnings, h("h2", {}, icon("alert"), "The dataset is not as it should be"), warningList(told));
+    if (isLoud)
+      fill(this._warnings, h("h2", {}, icon("alert"), "The dataset is not as it should be"), warningList(told));
     fill(this._tables, censusTables(told));
   }
 }

@@ -20,7 +20,17 @@ export class DatasetCheck {
     this._asking = null;
     this._button = button("check", "Check", { class: "check", onclick: () => this._check() });
     this._answer = h("div", { class: "checked", role: "status" });
-    this.element = h("div", { class: "dataset-check" }, h("div", { class: "row start" }, this._button, h("span", { class: "hint" }, "Reads every image and label, without training.")), this._answer);
+    this.element = h(
+      "div",
+      { class: "dataset-check" },
+      h(
+        "div",
+        { class: "row start" },
+        this._button,
+        h("span", { class: "hint" }, "Reads every image and label, without training."),
+      ),
+      this._answer,
+    );
   }
 
   /** Nobody waits for the answer any more: the service ends its look. */
@@ -44,7 +54,12 @@ export class DatasetCheck {
     this._button.disabled = true;
     fill(this._answer, h("p", { class: "quiet" }, "Reading …"));
     try {
-      const found = await ask("datasets/check", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wanted), signal: asking.signal });
+      const found = await ask("datasets/check", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(wanted),
+        signal: asking.signal,
+      });
       if (this._asking === asking) this._show(found);
     } catch (error) {
       if (this._asking === asking) this._refuse(/** @type {Problem} */ (error));
@@ -55,7 +70,12 @@ export class DatasetCheck {
 
   _show(/** @type {Dataset} */ found) {
     const isFine = !found.warnings.length;
-    const verdict = h("p", { class: isFine ? "fine" : "loud" }, icon(isFine ? "check" : "alert"), h("b", {}, `${isFine ? "Fine" : "Look at this"}: ${inShort(found)}`));
+    const verdict = h(
+      "p",
+      { class: isFine ? "fine" : "loud" },
+      icon(isFine ? "check" : "alert"),
+      h("b", {}, `${isFine ? "Fine" : "Look at this"}: ${inShort(found)}`),
+    );
     fill(this._answer, verdict, !isFine && warningList(found), censusTables(found));
     say(`The dataset was read: ${inShort(found)}. ${found.warnings.join(" ")}`);
   }
@@ -63,7 +83,9 @@ export class DatasetCheck {
   /** A fault belongs to the field; that the service is busy, or could not do it, is said here. */
   _refuse(/** @type {Problem} */ problem) {
     const mine = problem.faults.find(({ pointer }) => pointer === "/data");
-    const others = problem.faults.filter((fault) => fault !== mine).map(({ pointer, detail }) => `${pointer}: ${detail}`);
+    const others = problem.faults
+      .filter((fault) => fault !== mine)
+      .map(({ pointer, detail }) => `${pointer}: ${detail}`);
     if (mine) this._fault(mine.detail, mine.suggestion);
     const text = mine && !others.length ? "" : others.join(" ") || problem.message;
     fill(this._answer, text ? h("p", { class: "fault" }, text) : null);

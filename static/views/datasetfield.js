@@ -24,7 +24,11 @@ export function datasetField(field, found, jobs) {
   return h(
     "div",
     { class: "dataset" },
-    h("div", { class: "choices", role: "group", "aria-label": "Datasets found" }, ...choices(field, found.datasets, jobs)),
+    h(
+      "div",
+      { class: "choices", role: "group", "aria-label": "Datasets found" },
+      ...choices(field, found.datasets, jobs),
+    ),
     field.element,
     h("datalist", { id: "datasets" }, ...paths.map((value) => h("option", { value }))),
     h(
@@ -32,21 +36,42 @@ export function datasetField(field, found, jobs) {
       {},
       h("summary", { class: "hint" }, "What such a file holds"),
       h("pre", { class: "example", tabindex: 0, role: "group", "aria-label": "A dataset's YAML" }, EXAMPLE),
-      h("p", { class: "hint" }, "For classification there is no file: give the folder that holds train and val, with a folder for each class."),
+      h(
+        "p",
+        { class: "hint" },
+        "For classification there is no file: give the folder that holds train and val, with a folder for each class.",
+      ),
     ),
   );
 }
 
 /** Those under the data roots, then those of earlier trainings. @param {Field} field @param {any[]} found @param {Iterable<import("../data/types.js").Job>} jobs */
 function choices(field, found, jobs) {
-  const listed = new Map(found.map((each) => [each.path, { name: each.name, note: plural(each.classes, "class") + (each.kind === "folder" ? ", to classify" : ""), names: each.names.join(", ") }]));
+  const listed = new Map(
+    found.map((each) => [
+      each.path,
+      {
+        name: each.name,
+        note: plural(each.classes, "class") + (each.kind === "folder" ? ", to classify" : ""),
+        names: each.names.join(", "),
+      },
+    ]),
+  );
   for (const { fit_params: own } of jobs)
-    if (own?.data && !listed.has(own.data)) listed.set(own.data, { name: dataset(own.data), note: "used before", names: own.data });
+    if (own?.data && !listed.has(own.data))
+      listed.set(own.data, { name: dataset(own.data), note: "used before", names: own.data });
   const choose = (/** @type {string} */ path) => {
     field.value = path;
     field.control.dispatchEvent(new Event("input"));
   };
-  return [...listed].slice(0, 24).map(([path, { name, note, names }]) =>
-    h("button", { type: "button", class: "choice", title: `${path}\n${names}`, onclick: () => choose(path) }, h("b", {}, name), h("span", { class: "quiet" }, note)),
-  );
+  return [...listed]
+    .slice(0, 24)
+    .map(([path, { name, note, names }]) =>
+      h(
+        "button",
+        { type: "button", class: "choice", title: `${path}\n${names}`, onclick: () => choose(path) },
+        h("b", {}, name),
+        h("span", { class: "quiet" }, note),
+      ),
+    );
 }

@@ -35,4 +35,6 @@ export class Draft {
 }
 
 const texts = (/** @type {Map<string, Field>} */ fields) =>
-  JSON.stringify(Object.fromEntries([...fields].map(([pointer, field]) => [pointer, field.text]).filter(([, text]) => text)));
+  JSON.stringify(
+    Object.fromEntries([...fields].map(([pointer, field]) => [pointer, field.text]).filter(([, text]) => text)),
+  );

@@ -18,11 +18,23 @@ export class EventList {
     /** @type {JobEvent|null} */
     this._chosen = null;
     this._seen = "";
-    this._type = h("select", { "aria-label": "Type", onchange: () => this.draw() }, h("option", { value: "" }, "All types"));
+    this._type = h(
+      "select",
+      { "aria-label": "Type", onchange: () => this.draw() },
+      h("option", { value: "" }, "All types"),
+    );
     this._size = h("span", { class: "quiet" });
-    this._list = new VirtualList(ROW_HEIGHT, (row, index) => this._row(row, index), { class: "virtual events", role: "listbox", "aria-label": "Events" });
+    this._list = new VirtualList(ROW_HEIGHT, (row, index) => this._row(row, index), {
+      class: "virtual events",
+      role: "listbox",
+      "aria-label": "Events",
+    });
     this._list.element.addEventListener("keydown", (event) => this._key(event));
-    this._json = h("pre", { class: "event-json", tabindex: 0, role: "group", "aria-label": "The chosen event" }, "Choose an event.");
+    this._json = h(
+      "pre",
+      { class: "event-json", tabindex: 0, role: "group", "aria-label": "The chosen event" },
+      "Choose an event.",
+    );
     this.element = h(
       "div",
       { class: "card flush" },
@@ -32,7 +44,9 @@ export class EventList {
         this._type,
         this._size,
         h("span", { class: "grow" }),
-        button("copy", "Copy the event", { onclick: (/** @type {any} */ e) => copy(this._json.textContent ?? "", e.currentTarget) }),
+        button("copy", "Copy the event", {
+          onclick: (/** @type {any} */ e) => copy(this._json.textContent ?? "", e.currentTarget),
+        }),
         h("a", { class: "button", href: jobPath(run.id, "/events"), target: "_blank", rel: "noopener" }, "Stream"),
       ),
       h("div", { class: "event-split" }, this._list.element, this._json),
@@ -45,7 +59,8 @@ export class EventList {
     if (this._seen === `${cursor} ${type}`) return;
     this._seen = `${cursor} ${type}`;
     for (const name of new Set(events.map(({ event }) => event)))
-      if (![...this._type.options].some(({ value }) => value === name)) this._type.append(h("option", { value: name }, name));
+      if (![...this._type.options].some(({ value }) => value === name))
+        this._type.append(h("option", { value: name }, name));
     this._shown = (type ? events.filter(({ event }) => event === type) : [...events]).reverse();
     const isCut = events.length < cursor ? `, the newest of ${count(cursor)}` : "";
     write(this._size, `${plural(this._shown.length, "event")}${isCut}`);
@@ -58,7 +73,13 @@ export class EventList {
     row.setAttribute("role", "option");
     row.setAttribute("aria-selected", String(event === this._chosen));
     row.onclick = () => this._choose(event);
-    fill(row, h("span", { class: "log-number" }, event.seq ?? ""), h("time", { class: "log-time" }, clock(event.time)), h("code", {}, event.event), h("span", { class: "quiet" }, gist(event)));
+    fill(
+      row,
+      h("span", { class: "log-number" }, event.seq ?? ""),
+      h("time", { class: "log-time" }, clock(event.time)),
+      h("code", {}, event.event),
+      h("span", { class: "quiet" }, gist(event)),
+    );
   }
 
   _choose(/** @type {JobEvent} */ event) {
@@ -82,5 +103,7 @@ export class EventList {
 function gist(/** @type {JobEvent} */ event) {
   const { epoch, phase, lines, name, reason, attempt } = event;
   if (lines) return lines[0] ?? "";
-  return [attempt > 1 && `attempt ${attempt}`, epoch && `epoch ${epoch}`, phase, name, reason].filter(Boolean).join(" · ");
+  return [attempt > 1 && `attempt ${attempt}`, epoch && `epoch ${epoch}`, phase, name, reason]
+    .filter(Boolean)
+    .join(" · ");
 }

@@ -37,7 +37,12 @@ export class Files {
         { class: "controls" },
         this._sum,
         h("span", { class: "grow" }),
-        h("a", { class: "button", href: jobPath(run.id, "/artifacts.zip"), download: "" }, icon("download"), "All as zip"),
+        h(
+          "a",
+          { class: "button", href: jobPath(run.id, "/artifacts.zip"), download: "" },
+          icon("download"),
+          "All as zip",
+        ),
       ),
       h(
         "div",
@@ -46,7 +51,17 @@ export class Files {
           "table",
           {},
           h("caption", { class: "unseen" }, "Files"),
-          h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "File"), h("th", { scope: "col", class: "number" }, "Size"), h("th", { scope: "col" }, "Written"))),
+          h(
+            "thead",
+            {},
+            h(
+              "tr",
+              {},
+              h("th", { scope: "col" }, "File"),
+              h("th", { scope: "col", class: "number" }, "Size"),
+              h("th", { scope: "col" }, "Written"),
+            ),
+          ),
           ...[...this._groups.values()].map(({ element }) => element),
         ),
       ),
@@ -77,7 +92,10 @@ export class Files {
     write(this._note, "No files yet.");
     this._note.hidden = files.length > 0;
     this._box.hidden = files.length === 0;
-    write(this._sum, `${plural(files.length, "file")}, ${bytes(files.reduce((sum, file) => sum + file.size_bytes, 0))}`);
+    write(
+      this._sum,
+      `${plural(files.length, "file")}, ${bytes(files.reduce((sum, file) => sum + file.size_bytes, 0))}`,
+    );
     const places = files.map(({ name }) => GROUPS.find(([, fits]) => fits.test(name))?.[0]);
     for (const [title, group] of this._groups) group.show(files.filter((_, i) => places[i] === title));
   }
@@ -89,7 +107,13 @@ class Group {
     /** Whether they are shown; null: nobody has said so. @type {boolean|null} */
     this._isOpen = null;
     this._sum = h("span", { class: "quiet" });
-    this._fold = h("button", { type: "button", class: "fold", onclick: () => this._toggle() }, icon("right"), h("span", {}, title), this._sum);
+    this._fold = h(
+      "button",
+      { type: "button", class: "fold", onclick: () => this._toggle() },
+      icon("right"),
+      h("span", {}, title),
+      this._sum,
+    );
     this._head = h("tr", {}, h("th", { scope: "rowgroup", colspan: 3 }, this._fold));
     this.element = h("tbody", { class: "files", hidden: true }, this._head);
     /** @type {any[]} */
@@ -100,7 +124,10 @@ class Group {
     this._files = files;
     const isOpen = this._isOpen ?? files.length <= MANY;
     this.element.hidden = files.length === 0;
-    write(this._sum, `${plural(files.length, "file")}, ${bytes(files.reduce((sum, file) => sum + file.size_bytes, 0))}`);
+    write(
+      this._sum,
+      `${plural(files.length, "file")}, ${bytes(files.reduce((sum, file) => sum + file.size_bytes, 0))}`,
+    );
     mark(this._fold, "aria-expanded", String(isOpen));
     this.element.replaceChildren(this._head, ...(isOpen ? files.map(row) : []));
   }

@@ -30,7 +30,10 @@ const COMMON = {
   device: {},
 };
 /** The service's own. @type {Record<string, Words>} */
-const OWN = { priority: { label: "Priority", hint: "Of those that wait, the highest runs first." }, max_runtime_seconds: { label: "Time limit in seconds", hint: "A run that takes longer is ended." } };
+const OWN = {
+  priority: { label: "Priority", hint: "Of those that wait, the highest runs first." },
+  max_runtime_seconds: { label: "Time limit in seconds", hint: "A run that takes longer is ended." },
+};
 /** Images that are drawn unless somebody wants it otherwise; the service's default is none. */
 const PREVIEWS = 4;
 
@@ -53,9 +56,20 @@ export class TrainingForm {
     this._kept = h("p", { class: "note", hidden: true }, "What was typed here before is back. ");
     this._kept.append(h("button", { type: "button", class: "link", onclick: () => this._afresh() }, "Begin afresh"));
     this._form = h("form", { novalidate: true, class: "training-form", hidden: true });
-    this._loading = h("p", { class: "empty" }, "Reading what the service can train … the first time takes a few seconds.");
+    this._loading = h(
+      "p",
+      { class: "empty" },
+      "Reading what the service can train … the first time takes a few seconds.",
+    );
     this.element = h("div", { class: "narrow" });
-    this.element.append(h("h1", {}, "New training"), from ? this._source : demo(), this._trouble, this._kept, this._loading, this._form);
+    this.element.append(
+      h("h1", {}, "New training"),
+      from ? this._source : demo(),
+      this._trouble,
+      this._kept,
+      this._loading,
+      this._form,
+    );
     this._form.addEventListener("submit", (event) => {
       event.preventDefault();
       this._submit();
@@ -69,7 +83,13 @@ export class TrainingForm {
 
   async _make() {
     const none = { datasets: [], roots: [], ready: [] };
-    const [whole, table, found, { gpus }] = await Promise.all([schema(), argumentTable(), datasets().catch(() => none), models().catch(() => ({})), this._connection.listed]);
+    const [whole, table, found, { gpus }] = await Promise.all([
+      schema(),
+      argumentTable(),
+      datasets().catch(() => none),
+      models().catch(() => ({})),
+      this._connection.listed,
+    ]);
     const hyper = whole.properties.hyperparameters.properties;
     this._fitOnly = new Set(Object.keys(table).filter((name) => !(name in hyper)));
     COMMON.device = deviceWords(gpus);
@@ -78,12 +98,26 @@ export class TrainingForm {
       this._fields.set(pointer, field);
       return field;
     };
-    const place = (/** @type {string} */ name) => `/${this._fitOnly.has(name) ? "fit_params" : "hyperparameters"}/${name}`;
-    const model = add("/model", whole.properties.model, { label: "Name or path", hint: "Or by hand: a name such as yolov8s.pt or yolov8s.yaml, or a file's absolute path." });
-    const data = add("/fit_params/data", table.data, { label: "Path", placeholder: PLACEHOLDER, hint: whereToLook(found.roots) });
-    const common = Object.keys(COMMON).filter((name) => name in table).map((name) => add(place(name), table[name], COMMON[name]));
-    const rest = Object.keys(table).filter((name) => name !== "data" && !(name in COMMON)).map((name) => add(place(name), table[name]));
-    const own = Object.keys(whole.properties).filter((name) => !["model", "hyperparameters", "fit_params"].includes(name));
+    const place = (/** @type {string} */ name) =>
+      `/${this._fitOnly.has(name) ? "fit_params" : "hyperparameters"}/${name}`;
+    const model = add("/model", whole.properties.model, {
+      label: "Name or path",
+      hint: "Or by hand: a name such as yolov8s.pt or yolov8s.yaml, or a file's absolute path.",
+    });
+    const data = add("/fit_params/data", table.data, {
+      label: "Path",
+      placeholder: PLACEHOLDER,
+      hint: whereToLook(found.roots),
+    });
+    const common = Object.keys(COMMON)
+      .filter((name) => name in table)
+      .map((name) => add(place(name), table[name], COMMON[name]));
+    const rest = Object.keys(table)
+      .filter((name) => name !== "data" && !(name in COMMON))
+      .map((name) => add(place(name), table[name]));
+    const own = Object.keys(whole.properties).filter(
+      (name) => !["model", "hyperparameters", "fit_params"].includes(name),
+    );
     const others = own.map((name) => add(`/${name}`, whole.properties[name], OWN[name]));
     await this._begin();
     this._more = new MoreArguments(rest, this._from ? "Set in that training" : "Set");
@@ -91,12 +125,26 @@ export class TrainingForm {
       this._more?.show(task);
       this._task = task;
     });
-    const check = (this._check = new DatasetCheck(() => this._wanted(), (detail, suggestion) => data.fault(detail, suggestion)));
+    const check = (this._check = new DatasetCheck(
+      () => this._wanted(),
+      (detail, suggestion) => data.fault(detail, suggestion),
+    ));
     data.control.addEventListener("input", () => check.forget());
     this._form.append(
       h("fieldset", { class: "card" }, h("legend", {}, "Model"), picker.element, model.element),
-      h("fieldset", { class: "card" }, h("legend", {}, "Dataset"), datasetField(data, found, this._connection.jobs.values()), check.element),
-      h("fieldset", { class: "card" }, h("legend", {}, "Training"), h("div", { class: "fields" }, ...[...common, ...others].map((field) => field.element))),
+      h(
+        "fieldset",
+        { class: "card" },
+        h("legend", {}, "Dataset"),
+        datasetField(data, found, this._connection.jobs.values()),
+        check.element,
+      ),
+      h(
+        "fieldset",
+        { class: "card" },
+        h("legend", {}, "Training"),
+        h("div", { class: "fields" }, ...[...common, ...others].map((field) => field.element)),
+      ),
       this._more.element,
       this._shell(),
       this._end(),
@@ -115,7 +163,9 @@ export class TrainingForm {
   /** What this would be in a shell. */
   _shell() {
     this._curl = h("pre", { class: "curl", tabindex: 0, role: "group", "aria-label": "The same as a command" });
-    const take = button("copy", "Copy", { onclick: (/** @type {any} */ event) => copy(this._curl?.textContent ?? "", event.currentTarget) });
+    const take = button("copy", "Copy", {
+      onclick: (/** @type {any} */ event) => copy(this._curl?.textContent ?? "", event.currentTarget),
+    });
     return h("details", { class: "card" }, h("summary", {}, "The same in a shell"), this._curl, take);
   }
 
@@ -134,12 +184,23 @@ export class TrainingForm {
     if (from) {
       const job = this._connection.jobs.get(from) ?? (await ask(jobPath(from)));
       const { model, priority, max_runtime_seconds } = job;
-      for (const [name, value] of Object.entries({ model, priority, max_runtime_seconds, ...job.hyperparameters, ...job.fit_params })) {
-        const field = fields.get(`/${name}`) ?? fields.get(`/hyperparameters/${name}`) ?? fields.get(`/fit_params/${name}`);
+      for (const [name, value] of Object.entries({
+        model,
+        priority,
+        max_runtime_seconds,
+        ...job.hyperparameters,
+        ...job.fit_params,
+      })) {
+        const field =
+          fields.get(`/${name}`) ?? fields.get(`/hyperparameters/${name}`) ?? fields.get(`/fit_params/${name}`);
         if (field) field.value = value;
       }
       for (const field of fields.values()) field.begin();
-      this._source.replaceChildren("Begins with the arguments of ", h("a", { href: jobAddress(from) }, nameOf(job)), "; what you change is marked.");
+      this._source.replaceChildren(
+        "Begins with the arguments of ",
+        h("a", { href: jobAddress(from) }, nameOf(job)),
+        "; what you change is marked.",
+      );
       this._source.hidden = false;
     }
     this._draft.begin(fields);
@@ -232,12 +293,21 @@ export class TrainingForm {
 /** GPUs are given out by the service; one can only do without. @returns {Words} */
 function deviceWords(/** @type {number|undefined} */ gpus) {
   const here = gpus ? `${plural(gpus, "GPU")} here, given out by the service.` : "This machine has no GPU.";
-  return { label: "Device", standard: "automatic", hint: gpus === undefined ? "GPUs are given out by the service." : here };
+  return {
+    label: "Device",
+    standard: "automatic",
+    hint: gpus === undefined ? "GPUs are given out by the service." : here,
+  };
 }
 
 function demo() {
   const trouble = h("p", { class: "fault", role: "alert", hidden: true });
-  const go = h("button", { type: "button", onclick: (/** @type {any} */ event) => startDemo(event.currentTarget, trouble) }, icon("play"), "Run the demo");
+  const go = h(
+    "button",
+    { type: "button", onclick: (/** @type {any} */ event) => startDemo(event.currentTarget, trouble) },
+    icon("play"),
+    "Run the demo",
+  );
   const what = "No dataset at hand? The demo draws coloured shapes and trains on them, in a minute or a few.";
   return h("div", { class: "card demo" }, h("div", { class: "row" }, h("span", {}, what), go), trouble);
 }

@@ -87,7 +87,11 @@ export class JobView {
     this._loading = h("p", { class: "empty" }, "Loading …");
     this.element = h("div", { class: "job" }, this._trouble, this._away, this._loading, this._body);
     this._spoken = { status: "", quarter: 0 };
-    this.run = new JobReader(connection, id, oncePerFrame(() => this.draw()));
+    this.run = new JobReader(
+      connection,
+      id,
+      oncePerFrame(() => this.draw()),
+    );
     this._clock = setInterval(() => this.draw(), 5000); // ages go on without events
   }
 
@@ -123,7 +127,11 @@ export class JobView {
     write(this._name, name);
     this._pill.show(job, true);
     write(this._facts, factsOf(job));
-    mark(this._facts, "title", `Created ${moment(job.created_at)}${job.started_at ? `, started ${moment(job.started_at)}` : ""}`);
+    mark(
+      this._facts,
+      "title",
+      `Created ${moment(job.created_at)}${job.started_at ? `, started ${moment(job.started_at)}` : ""}`,
+    );
     const { state } = this._connection.link;
     const isStale = state === "gone" || state === "reconnecting";
     mark(this.element, "data-stale", isStale && !isFinal(job) ? "" : null);
@@ -167,7 +175,8 @@ export class JobView {
     const { run } = this;
     if (run.isOver) this._badge.show({ state: "ended", text: "Ended" });
     else if (run.isComplete) this._badge.show(null);
-    else this._badge.show({ state: "loading", text: `Loading, ${count(run.cursor)} of ${plural(job.last_seq, "event")}` });
+    else
+      this._badge.show({ state: "loading", text: `Loading, ${count(run.cursor)} of ${plural(job.last_seq, "event")}` });
     const quarter = Math.floor((done ?? 0) * 4);
     const { status, quarter: before } = this._spoken;
     this._spoken = { status: job.status, quarter };
@@ -247,7 +256,11 @@ class Failure {
     this.element.hidden = job.status !== "failed";
     if (job.status !== "failed") return;
     const { failure } = job;
-    const how = failure?.signal ? ` (signal ${failure.signal})` : failure?.exit_code ? ` (exit code ${failure.exit_code})` : "";
+    const how = failure?.signal
+      ? ` (signal ${failure.signal})`
+      : failure?.exit_code
+        ? ` (exit code ${failure.exit_code})`
+        : "";
     const evidence = failure?.evidence ?? job.error ?? "";
     write(this._what, (typeof evidence === "string" ? evidence : JSON.stringify(evidence)) + how);
     write(this._hint, failure?.hint ?? "");

@@ -2,7 +2,19 @@
 
 import { argumentsOf, shown } from "./arguments.js";
 import { h, mark, write } from "../ui/dom.js";
-import { ago, count, dataset, duration, headline, metricAmong, model, moment, share, time, words } from "../data/format.js";
+import {
+  ago,
+  count,
+  dataset,
+  duration,
+  headline,
+  metricAmong,
+  model,
+  moment,
+  share,
+  time,
+  words,
+} from "../data/format.js";
 import { jobAddress } from "../router.js";
 import { Bar, detailOf, shareOf, StatusPill } from "../ui/status.js";
 
@@ -11,12 +23,20 @@ import { Bar, detailOf, shareOf, StatusPill } from "../ui/status.js";
 /** Arguments that a row names, at most: what tells runs of one model and dataset apart. */
 const NAMED = 4;
 /** What a row says of these: their unit says what they are. @type {Record<string, (value: any) => string>} */
-const SHORT = { epochs: (value) => `${value} epochs`, imgsz: (value) => `${value} px`, batch: (value) => `batch ${value}` };
+const SHORT = {
+  epochs: (value) => `${value} epochs`,
+  imgsz: (value) => `${value} px`,
+  batch: (value) => `batch ${value}`,
+};
 /** What a row leaves out: its dataset stands before them, the others change nothing of the training. */
 const UNNAMED = ["data", "preview", "tick_interval"];
 
 export class JobRow {
-  constructor(/** @type {string} */ id, /** @type {boolean} */ isChosen, /** @type {(isChosen: boolean) => void} */ choose) {
+  constructor(
+    /** @type {string} */ id,
+    /** @type {boolean} */ isChosen,
+    /** @type {(isChosen: boolean) => void} */ choose,
+  ) {
     this._pill = new StatusPill();
     this._bar = new Bar("Epochs", "thin");
     this._box = h("input", { type: "checkbox", checked: isChosen, onchange: () => choose(this._box.checked) });
@@ -75,7 +95,12 @@ export class JobRow {
     const right = job.status !== "running" ? took : isStale ? "" : left ? `${duration(left)} left` : "";
     const done = shareOf(job);
     this._bar.element.hidden = job.status !== "running" && !done;
-    this._bar.show(job.status === "running" ? done : (done ?? 0), total ? `${count(epoch)}/${count(total)}` : "", right, job.status);
+    this._bar.show(
+      job.status === "running" ? done : (done ?? 0),
+      total ? `${count(epoch)}/${count(total)}` : "",
+      right,
+      job.status,
+    );
   }
 }
 
@@ -83,7 +108,9 @@ export class JobRow {
 function namedOf(/** @type {Job} */ job) {
   const set = /** @type {Record<string, any>} */ (argumentsOf(job));
   const names = [...Object.keys(SHORT), ...Object.keys(set).filter((name) => !SHORT[name] && !UNNAMED.includes(name))];
-  return names.filter((name) => name in set && set[name] !== null).map((name) => SHORT[name]?.(set[name]) ?? `${name} ${shown(set[name])}`);
+  return names
+    .filter((name) => name in set && set[name] !== null)
+    .map((name) => SHORT[name]?.(set[name]) ?? `${name} ${shown(set[name])}`);
 }
 
 /** Why it failed, in a line: the kind of failure and what was said of it. */

@@ -27,19 +27,36 @@ export class JobList {
     this._rows = new Map();
     const redraw = oncePerFrame(() => this.draw());
     this._listing = new Listing(connection, redraw);
-    this._search = h("input", { type: "search", placeholder: "Model, dataset or id", maxlength: 200, "aria-label": "Search trainings", class: "search", data: { search: "" } });
+    this._search = h("input", {
+      type: "search",
+      placeholder: "Model, dataset or id",
+      maxlength: 200,
+      "aria-label": "Search trainings",
+      class: "search",
+      data: { search: "" },
+    });
     this._search.value = kept.text;
     this._search.addEventListener("input", () => this._typed());
     this._typing = 0;
     this._filters = STATUSES.map((status) =>
-      h("button", { type: "button", data: { status }, onclick: () => this._ask(status) }, h("span", {}, status), h("span", { class: "tab-count" })),
+      h(
+        "button",
+        { type: "button", data: { status }, onclick: () => this._ask(status) },
+        h("span", {}, status),
+        h("span", { class: "tab-count" }),
+      ),
     );
     this._compare = h("a", { class: "button primary", hidden: true }, icon("compare"), h("span"));
     this._list = h("ul", { class: "jobs", "aria-label": "Trainings" });
     this._list.addEventListener("keydown", (event) => this._key(event));
     this._none = h("p", { class: "empty", hidden: true }, "No training fits the filter.");
     this._size = h("span", { class: "quiet" });
-    this._more = h("div", { class: "more" }, h("button", { type: "button", onclick: () => this._showMore() }, "Show older"), this._size);
+    this._more = h(
+      "div",
+      { class: "more" },
+      h("button", { type: "button", onclick: () => this._showMore() }, "Show older"),
+      this._size,
+    );
     this._loading = h("p", { class: "empty" }, "Loading …");
     this._welcome = welcome();
     this._new = h("a", { class: "button primary", href: newAddress() }, icon("plus"), "New training");
@@ -52,7 +69,9 @@ export class JobList {
       h("span", { class: "search-box" }, icon("search"), this._search),
     );
     this._heads = h("div", { class: "job-columns quiet", "aria-hidden": "true" });
-    this._heads.append(...["", "Training", "Status", "Progress", "Best", "Created"].map((label) => h("span", {}, label)));
+    this._heads.append(
+      ...["", "Training", "Status", "Progress", "Best", "Created"].map((label) => h("span", {}, label)),
+    );
     this._box = h("div", { class: "card flush jobs-box" }, this._heads, this._list);
     this.element = h(
       "div",
@@ -92,10 +111,16 @@ export class JobList {
     this._none.hidden = shown.length > 0 || all === null || isEmpty;
     const isStale = ["gone", "reconnecting"].includes(this._connection.link.state);
     mark(this._list, "data-stale", isStale ? "" : null);
-    arrange(this._list, shown.map((job) => this._row(job, isStale)));
+    arrange(
+      this._list,
+      shown.map((job) => this._row(job, isStale)),
+    );
     this._drawCounts(counts);
     this._more.hidden = jobs.length <= this._limit && !this._listing.hasOlder;
-    write(this._size, counts ? `${count(shown.length)} of ${count(status === "all" ? (all ?? 0) : counts[status])}` : "");
+    write(
+      this._size,
+      counts ? `${count(shown.length)} of ${count(status === "all" ? (all ?? 0) : counts[status])}` : "",
+    );
     this._drawChosen();
   }
 
@@ -103,7 +128,11 @@ export class JobList {
     const { status: chosen, text } = this._listing;
     for (const filter of this._filters) {
       const status = filter.dataset.status ?? "";
-      const size = !counts ? 0 : status === "all" ? Object.values(counts).reduce((sum, each) => sum + each, 0) : counts[status];
+      const size = !counts
+        ? 0
+        : status === "all"
+          ? Object.values(counts).reduce((sum, each) => sum + each, 0)
+          : counts[status];
       write(/** @type {Element} */ (filter.lastElementChild), counts && (size || status === chosen) ? count(size) : "");
       mark(filter, "aria-pressed", String(status === chosen));
       filter.hidden = !size && status !== "all" && status !== chosen;
@@ -160,7 +189,13 @@ export class JobList {
   /** Go to the next training or the one before; from elsewhere to the first or the last one. Whether there is one. */
   step(/** @type {number} */ by) {
     const row = document.activeElement?.closest("li.job-row");
-    const next = row ? (by > 0 ? row.nextElementSibling : row.previousElementSibling) : by > 0 ? this._list.firstElementChild : this._list.lastElementChild;
+    const next = row
+      ? by > 0
+        ? row.nextElementSibling
+        : row.previousElementSibling
+      : by > 0
+        ? this._list.firstElementChild
+        : this._list.lastElementChild;
     next?.querySelector("a")?.focus();
     return Boolean(next);
   }

@@ -23,7 +23,13 @@ export class LogView {
     this._matches = [];
     this._match = -1;
     this._seen = { log: run.log, lines: 0 };
-    this._search = h("input", { type: "search", placeholder: "Search the log", "aria-label": "Search the log", class: "search", data: { search: "" } });
+    this._search = h("input", {
+      type: "search",
+      placeholder: "Search the log",
+      "aria-label": "Search the log",
+      class: "search",
+      data: { search: "" },
+    });
     this._search.addEventListener("input", () => this._find(this._search.value));
     this._search.addEventListener("keydown", (event) => event.key === "Enter" && this._step(event.shiftKey ? -1 : 1));
     this._found = h("span", { class: "quiet", "aria-live": "polite" });
@@ -31,12 +37,22 @@ export class LogView {
     const next = iconButton("down", "Next match", { onclick: () => this._step(1) });
     this._steps = h("span", { class: "row start", hidden: true }, previous, next, this._found);
     const levels = h("select", { "aria-label": "Level", onchange: () => this._filter(levels.value === "serious") });
-    levels.append(h("option", { value: "all" }, "All levels"), h("option", { value: "serious" }, "Warnings and errors"));
+    levels.append(
+      h("option", { value: "all" }, "All levels"),
+      h("option", { value: "serious" }, "Warnings and errors"),
+    );
     this._follow = button("down", "Follow", { "aria-pressed": "true", onclick: () => this._setFollow(!this._follows) });
     this._size = h("span", { class: "quiet" });
-    this.list = new VirtualList(ROW_HEIGHT, (row, index) => this._row(row, index), { class: "virtual log", role: "region", "aria-label": "Log" });
+    this.list = new VirtualList(ROW_HEIGHT, (row, index) => this._row(row, index), {
+      class: "virtual log",
+      role: "region",
+      "aria-label": "Log",
+    });
     this.list.element.addEventListener("wheel", (e) => e.deltaY < 0 && this._setFollow(false), { passive: true });
-    this.list.element.addEventListener("keydown", (e) => ["ArrowUp", "PageUp", "Home"].includes(e.key) && this._setFollow(false));
+    this.list.element.addEventListener(
+      "keydown",
+      (e) => ["ArrowUp", "PageUp", "Home"].includes(e.key) && this._setFollow(false),
+    );
     this.list.element.addEventListener("pointerdown", () => this._setFollow(this.list.isAtEnd));
     this.element = h(
       "div",
@@ -50,8 +66,21 @@ export class LogView {
         this._follow,
         h("span", { class: "grow" }),
         this._size,
-        button("copy", "Copy", { onclick: (/** @type {any} */ e) => copy(this._lines().map(({ text }) => text).join("\n"), e.currentTarget) }),
-        h("a", { class: "button", href: jobPath(run.id, "/logs"), download: `${run.id}.log` }, icon("download"), h("span", {}, "Download")),
+        button("copy", "Copy", {
+          onclick: (/** @type {any} */ e) =>
+            copy(
+              this._lines()
+                .map(({ text }) => text)
+                .join("\n"),
+              e.currentTarget,
+            ),
+        }),
+        h(
+          "a",
+          { class: "button", href: jobPath(run.id, "/logs"), download: `${run.id}.log` },
+          icon("download"),
+          h("span", {}, "Download"),
+        ),
       ),
       this.list.element,
     );
@@ -148,7 +177,14 @@ export class LogView {
   }
 
   _say() {
-    write(this._found, !this._text ? "" : this._matches.length ? `${count(this._match + 1)} of ${count(this._matches.length)}` : "No match");
+    write(
+      this._found,
+      !this._text
+        ? ""
+        : this._matches.length
+          ? `${count(this._match + 1)} of ${count(this._matches.length)}`
+          : "No match",
+    );
   }
 
   _setFollow(/** @type {boolean} */ follows) {

@@ -11,7 +11,8 @@ const SIZES = ["n", "t", "s", "m", "b", "c", "l", "e", "x"];
 const TASKS = ["detect", "segment", "classify", "pose", "obb"];
 const DEFAULT = { task: "detect", family: "yolo11", size: "n" };
 
-const place = (/** @type {string[]} */ order, /** @type {string} */ value) => (order.indexOf(value) + 1 || order.length + 1);
+const place = (/** @type {string[]} */ order, /** @type {string} */ value) =>
+  order.indexOf(value) + 1 || order.length + 1;
 
 export class ModelPicker {
   /** @param {HTMLInputElement} input the field that has the name @param {(task: string|null) => void} chosen told the model's task; null: not known */
@@ -23,18 +24,30 @@ export class ModelPicker {
     this._isOffline = false;
     /** What the pickers showed last, for those that are empty. */
     this._last = DEFAULT;
-    const select = (/** @type {string} */ label) => h("select", { "aria-label": label, onchange: () => this._choose() });
+    const select = (/** @type {string} */ label) =>
+      h("select", { "aria-label": label, onchange: () => this._choose() });
     this._task = select("Task");
     this._family = select("Family");
     this._size = select("Size");
     this._start = select("Start from");
-    this._start.append(h("option", { value: "weights" }, "Pretrained weights"), h("option", { value: "config" }, "Random weights"));
+    this._start.append(
+      h("option", { value: "weights" }, "Pretrained weights"),
+      h("option", { value: "config" }, "Random weights"),
+    );
     this._note = h("p", { class: "hint", "aria-live": "polite" });
-    const pick = (/** @type {string} */ label, /** @type {HTMLElement} */ control) => h("label", { class: "pick" }, h("span", {}, label), control);
+    const pick = (/** @type {string} */ label, /** @type {HTMLElement} */ control) =>
+      h("label", { class: "pick" }, h("span", {}, label), control);
     this.element = h(
       "div",
       {},
-      h("div", { class: "picks" }, pick("Task", this._task), pick("Family", this._family), pick("Size", this._size), pick("Start from", this._start)),
+      h(
+        "div",
+        { class: "picks" },
+        pick("Task", this._task),
+        pick("Family", this._family),
+        pick("Size", this._size),
+        pick("Start from", this._start),
+      ),
       this._note,
     );
     this.element.hidden = true;
@@ -69,20 +82,35 @@ export class ModelPicker {
     this._last = { task, family, size };
     this._task.value = task;
     const families = [...new Set(this._models.filter((m) => m.task === task).map((m) => m.family))];
-    options(this._family, families.sort((a, b) => place(FAMILIES, a) - place(FAMILIES, b) || a.localeCompare(b)), String, family);
+    options(
+      this._family,
+      families.sort((a, b) => place(FAMILIES, a) - place(FAMILIES, b) || a.localeCompare(b)),
+      String,
+      family,
+    );
     const sizes = this._models.filter((m) => m.task === task && m.family === this._family.value).map((m) => m.size);
-    options(this._size, [...new Set(sizes)].sort((a, b) => place(SIZES, a) - place(SIZES, b)), (s) => s || "one size", size);
+    options(
+      this._size,
+      [...new Set(sizes)].sort((a, b) => place(SIZES, a) - place(SIZES, b)),
+      (s) => s || "one size",
+      size,
+    );
   }
 
   _choose() {
     const { task, family, size } = this._last;
-    this._fill({ task: this._task.value || task, family: this._family.value || family, size: this._size.value || size });
+    this._fill({
+      task: this._task.value || task,
+      family: this._family.value || family,
+      size: this._size.value || size,
+    });
     const found = this._models.find(
       (m) => m.task === this._task.value && m.family === this._family.value && m.size === this._size.value,
     );
     if (!found) return;
     for (const option of this._start.options) option.disabled = !found[option.value];
-    if (!found[this._start.value]) this._start.value = found.weights && this._start.value !== "config" ? "weights" : "config";
+    if (!found[this._start.value])
+      this._start.value = found.weights && this._start.value !== "config" ? "weights" : "config";
     this._input.value = found.name + (this._start.value === "weights" ? ".pt" : ".yaml");
     this._input.dispatchEvent(new Event("input", { bubbles: true }));
   }

@@ -10,8 +10,15 @@ const BOXES = ["detect", "segment", "pose", "obb"];
 /** What arguments are for. `tasks`: for these only. @type {Purpose[]} */
 const PURPOSES = [
   { title: "Length and saving", names: "time save save_period" },
-  { title: "Optimizer and learning rate", names: "lrf cos_lr momentum weight_decay warmup_epochs warmup_momentum warmup_bias_lr nbs" },
-  { title: "Augmentation", names: "hsv_h hsv_s hsv_v degrees translate scale shear perspective flipud fliplr bgr mosaic close_mosaic mixup cutmix multi_scale" },
+  {
+    title: "Optimizer and learning rate",
+    names: "lrf cos_lr momentum weight_decay warmup_epochs warmup_momentum warmup_bias_lr nbs",
+  },
+  {
+    title: "Augmentation",
+    names:
+      "hsv_h hsv_s hsv_v degrees translate scale shear perspective flipud fliplr bgr mosaic close_mosaic mixup cutmix multi_scale",
+  },
   { title: "Start", names: "pretrained cls_remap freeze seed deterministic" },
   { title: "Data", names: "classes single_cls fraction rect cache workers" },
   { title: "Speed and memory", names: "amp compile channels_last quantize" },
@@ -26,24 +33,43 @@ const PURPOSES = [
   { title: "Reporting", names: "tick_interval verbose" },
 ];
 /** Arguments that have nothing to do with training: they are found by searching only. */
-const ASIDE = /predict|export|validation only|video|OpenCV DNN|inference|window|^draw |bounding boxes|TensorRT|ONNX|DEEPX|target format|save .*\.txt|cropped|NMS|distill/i;
+const ASIDE =
+  /predict|export|validation only|video|OpenCV DNN|inference|window|^draw |bounding boxes|TensorRT|ONNX|DEEPX|target format|save .*\.txt|cropped|NMS|distill/i;
 
 export class MoreArguments {
   /** @param {Field[]} fields @param {string} setTitle what stands over those that are set already */
   constructor(fields, setTitle) {
     /** The task of the chosen model; null: not known, so all are shown. @type {string|null} */
     this._task = null;
-    this._search = h("input", { type: "search", class: "search", placeholder: "Search by name or meaning", "aria-label": "Search arguments", data: { search: "" } });
+    this._search = h("input", {
+      type: "search",
+      class: "search",
+      placeholder: "Search by name or meaning",
+      "aria-label": "Search arguments",
+      data: { search: "" },
+    });
     this._size = h("span", { class: "quiet", "aria-live": "polite" });
     this._search.addEventListener("input", () => this._draw());
     this._search.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
     const set = fields.filter((field) => field.value !== undefined);
     const rest = new Set(fields.filter((field) => field.value === undefined));
-    const take = (/** @type {(field: Field) => boolean} */ fits) => [...rest].filter((field) => fits(field) && rest.delete(field));
+    const take = (/** @type {(field: Field) => boolean} */ fits) =>
+      [...rest].filter((field) => fits(field) && rest.delete(field));
     this._groups = [
       new Group(setTitle, set, { isOpen: true }),
-      ...PURPOSES.map(({ title, names, tasks }) => new Group(title, take(({ name }) => names.split(" ").includes(name)), { tasks })),
-      new Group("Of other commands", take(({ argument }) => ASIDE.test(argument.description ?? "")), { isAside: true }),
+      ...PURPOSES.map(
+        ({ title, names, tasks }) =>
+          new Group(
+            title,
+            take(({ name }) => names.split(" ").includes(name)),
+            { tasks },
+          ),
+      ),
+      new Group(
+        "Of other commands",
+        take(({ argument }) => ASIDE.test(argument.description ?? "")),
+        { isAside: true },
+      ),
       new Group("Other", [...rest], {}),
     ];
     this.element = h(
@@ -97,7 +123,9 @@ class Group {
   /** Show what fits a search, or without one what fits the task; returns how many fields that are. */
   show(/** @type {string} */ wanted, /** @type {string|null} */ task) {
     const fits = (/** @type {Field} */ field) =>
-      wanted ? `${field.name} ${field.argument.description ?? ""}`.toLowerCase().includes(wanted) : this._fits(task) || field.value !== undefined;
+      wanted
+        ? `${field.name} ${field.argument.description ?? ""}`.toLowerCase().includes(wanted)
+        : this._fits(task) || field.value !== undefined;
     let shown = 0;
     for (const field of this.fields) {
       field.element.hidden = !fits(field);

@@ -21,7 +21,9 @@ export class Controls {
   constructor(name, changed) {
     this.byTime = false;
     const place = (/** @type {number} */ x) => (this.byTime ? duration(x) : count(Math.round(x)));
-    const group = new ChartGroup(name, place, (x) => (this.byTime ? `after ${duration(x)}` : `epoch ${count(Number(x.toFixed(1)))}`));
+    const group = new ChartGroup(name, place, (x) =>
+      this.byTime ? `after ${duration(x)}` : `epoch ${count(Number(x.toFixed(1)))}`,
+    );
     this.group = group;
     group.axis = "epoch";
     const weight = Number(localStorage.getItem(SMOOTHING) ?? 0);
@@ -38,12 +40,14 @@ export class Controls {
       },
     });
     const log = h("input", { type: "checkbox", onchange: () => group.restyle({ isLog: log.checked }) });
-    const axis = h("select", { onchange: () => {
-      this.byTime = axis.value === "time";
-      group.axis = this.byTime ? "training time" : "epoch";
-      group.zoom(null);
-      changed();
-    } });
+    const axis = h("select", {
+      onchange: () => {
+        this.byTime = axis.value === "time";
+        group.axis = this.byTime ? "training time" : "epoch";
+        group.zoom(null);
+        changed();
+      },
+    });
     axis.append(h("option", { value: "epoch" }, "Epoch"), h("option", { value: "time" }, "Training time"));
     const out = iconButton("zoom", "Show all", { onclick: () => group.zoom(null), hidden: true, class: "labelled" });
     out.append(h("span", {}, "Show all"));
@@ -97,8 +101,14 @@ export class Panel {
     const { epochs } = this.run;
     const shown = [...this._quality(), ...this._losses(), ...this._rates()];
     const machines = [...this._speed(), ...this._machineCharts()];
-    arrange(this._epochs, shown.map((chart) => chart.element));
-    arrange(this._machines, machines.map((chart) => chart.element));
+    arrange(
+      this._epochs,
+      shown.map((chart) => chart.element),
+    );
+    arrange(
+      this._machines,
+      machines.map((chart) => chart.element),
+    );
     write(this._empty, emptyWords(this.run));
     this._empty.hidden = epochs.xs.length > 0;
     this.controls.element.hidden = epochs.xs.length === 0;
@@ -113,23 +123,31 @@ export class Panel {
       const key = family(name);
       families.set(key, [...(families.get(key) ?? []), name]);
     }
-    const main = family(headline(Object.fromEntries(this.run.epochs.names("metric:").map((name) => [name.slice(7), 0]))) ?? "");
-    return [...families].sort(([a], [b]) => Number(b === main) - Number(a === main)).flatMap(([key, names]) => {
-      const title = (/** @type {string} */ what) => (key && families.size > 1 ? `${what}, ${key}` : what);
-      const [maps, others] = [names.filter((name) => name.includes("mAP")), names.filter((name) => !name.includes("mAP"))];
-      const line = (/** @type {string} */ name, /** @type {number} */ i) => this._line(name, metric(name.slice(7)), i);
-      const isShare = (/** @type {string[]} */ all) => all.every((n) => /mAP|precision|recall|accuracy/.test(n));
-      return [
-        maps.length && this._chart(`map${key}`, title("mAP"), maps.map(line), SHARE),
-        others.length &&
-          this._chart(
-            `pr${key}`,
-            title(others.some((n) => n.includes("precision")) ? "Precision and recall" : "Accuracy"),
-            others.map((name, i) => line(name, i + 2)),
-            isShare(others) ? SHARE : {},
-          ),
-      ].filter((chart) => chart !== 0);
-    });
+    const main = family(
+      headline(Object.fromEntries(this.run.epochs.names("metric:").map((name) => [name.slice(7), 0]))) ?? "",
+    );
+    return [...families]
+      .sort(([a], [b]) => Number(b === main) - Number(a === main))
+      .flatMap(([key, names]) => {
+        const title = (/** @type {string} */ what) => (key && families.size > 1 ? `${what}, ${key}` : what);
+        const [maps, others] = [
+          names.filter((name) => name.includes("mAP")),
+          names.filter((name) => !name.includes("mAP")),
+        ];
+        const line = (/** @type {string} */ name, /** @type {number} */ i) =>
+          this._line(name, metric(name.slice(7)), i);
+        const isShare = (/** @type {string[]} */ all) => all.every((n) => /mAP|precision|recall|accuracy/.test(n));
+        return [
+          maps.length && this._chart(`map${key}`, title("mAP"), maps.map(line), SHARE),
+          others.length &&
+            this._chart(
+              `pr${key}`,
+              title(others.some((n) => n.includes("precision")) ? "Precision and recall" : "Accuracy"),
+              others.map((name, i) => line(name, i + 2)),
+              isShare(others) ? SHARE : {},
+            ),
+        ].filter((chart) => chart !== 0);
+      });
   }
 
   /** Where the epoch that runs now has come to, and its losses so far: a point of its own until the epoch has ended. */
@@ -144,11 +162,14 @@ export class Panel {
   _losses() {
     const { epochs } = this.run;
     const running = this._running();
-    const names = new Set([...epochs.names("train:"), ...epochs.names("val:")].map((name) => name.replace(/^\w+:/, "")));
+    const names = new Set(
+      [...epochs.names("train:"), ...epochs.names("val:")].map((name) => name.replace(/^\w+:/, "")),
+    );
     return [...names].map((name) => {
       const lines = [this._line(`train:${name}`, "train", 0)];
       if (epochs.get(`val:${name}`).some((v) => v !== null)) lines.push(this._line(`val:${name}`, "val", 1, true));
-      if (running) lines.forEach((line, i) => (line.values = [...line.values, i ? null : (running.losses[name] ?? null)]));
+      if (running)
+        lines.forEach((line, i) => (line.values = [...line.values, i ? null : (running.losses[name] ?? null)]));
       const title = lossTitle(name);
       return this._chart(`loss:${name}`, title, lines, {}, running?.x);
     });
@@ -214,7 +235,9 @@ export class Panel {
       xs = epochs.get("seconds").map((seconds) => (sum += seconds ?? 0));
     }
     if (more !== undefined) xs = [...xs, more];
-    const marks = this.controls.byTime ? [] : attempts.map(({ epoch, attempt }) => ({ x: epoch + 0.5, label: `attempt ${attempt}` }));
+    const marks = this.controls.byTime
+      ? []
+      : attempts.map(({ epoch, attempt }) => ({ x: epoch + 0.5, label: `attempt ${attempt}` }));
     const best = xs[epochs.xs.indexOf(this.run.job?.best?.epoch ?? -1)];
     if (best !== undefined && epochs.xs.length > 1) marks.push({ x: best, label: "best" });
     return this._shown(key, this.group, { title, ...options }, { xs, lines, marks });
@@ -222,7 +245,12 @@ export class Panel {
 
   /** @param {string} key @param {string} title @param {Line[]} lines @param {Record<string, any>} options */
   _machineChart(key, title, lines, options) {
-    return this._shown(key, this.machine, { title, isTime: true, isLinear: true, ...options }, { xs: this.run.machine.xs, lines });
+    return this._shown(
+      key,
+      this.machine,
+      { title, isTime: true, isLinear: true, ...options },
+      { xs: this.run.machine.xs, lines },
+    );
   }
 
   /** @param {string} key @param {ChartGroup} group @param {any} options @param {import("../ui/charts.js").Data} data */
@@ -236,8 +264,13 @@ export class Panel {
 }
 
 /** "Box loss", and "Loss" for a classification's only one. */
-export const lossTitle = (/** @type {string} */ name) => (metric(name) === "loss" ? "Loss" : `${capital(metric(name))} loss`);
+export const lossTitle = (/** @type {string} */ name) =>
+  metric(name) === "loss" ? "Loss" : `${capital(metric(name))} loss`;
 
 /** What stands where curves will be. */
 const emptyWords = (/** @type {JobReader} */ run) =>
-  run.isOver ? "It ended before its first epoch did." : run.isComplete ? "Curves begin with the end of the first epoch." : "Loading …";
+  run.isOver
+    ? "It ended before its first epoch did."
+    : run.isComplete
+      ? "Curves begin with the end of the first epoch."
+      : "Loading …";

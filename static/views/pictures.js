@@ -34,13 +34,21 @@ export class Pictures {
   draw() {
     const all = [...this.run.pictures.values()];
     const { isOver, isComplete } = this.run;
-    write(this._empty, isOver ? "It drew no pictures." : isComplete ? "Pictures appear here as the training draws them." : "Loading …");
+    write(
+      this._empty,
+      isOver ? "It drew no pictures." : isComplete ? "Pictures appear here as the training draws them." : "Loading …",
+    );
     this._empty.hidden = all.length > 0;
     this._previews.show(all.filter(({ kind }) => kind === "preview").sort((a, b) => a.epoch - b.epoch));
     for (const { kinds, grid, element } of this._sections) {
-      const own = all.filter(({ kind }) => kinds.includes(kind)).sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+      const own = all
+        .filter(({ kind }) => kinds.includes(kind))
+        .sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
       element.hidden = own.length === 0;
-      arrange(grid, own.map((picture) => this._tile(picture, own)));
+      arrange(
+        grid,
+        own.map((picture) => this._tile(picture, own)),
+      );
     }
   }
 
@@ -63,7 +71,12 @@ class Tile {
     this._url = "";
     this._image = h("img", { loading: "lazy", decoding: "async", alt: "" });
     this._name = h("span", { class: "picture-name" });
-    this.element = h("button", { type: "button", class: "picture", onclick: () => this._open() }, this._image, this._name);
+    this.element = h(
+      "button",
+      { type: "button", class: "picture", onclick: () => this._open() },
+      this._image,
+      this._name,
+    );
   }
 
   show(/** @type {Picture} */ picture, /** @type {Picture[]} */ all) {
@@ -78,6 +91,9 @@ class Tile {
   }
 
   _open() {
-    view(this._all, this._all.findIndex(({ url }) => url === this._url));
+    view(
+      this._all,
+      this._all.findIndex(({ url }) => url === this._url),
+    );
   }
 }

@@ -10,7 +10,11 @@ const PLAY_MS = 400;
 /** Pixels between the halves of a preview, as `previews.py` draws it. */
 const GAP = 8;
 /** What is to be seen: a half alone has the screen's height. @type {[Side, string][]} */
-const SIDES = [["both", "Side by side"], ["labels", "Labels"], ["predictions", "Predictions"]];
+const SIDES = [
+  ["both", "Side by side"],
+  ["labels", "Labels"],
+  ["predictions", "Predictions"],
+];
 
 export class Previews {
   constructor() {
@@ -22,20 +26,38 @@ export class Previews {
     this._side = "both";
     this._image = h("img", { alt: "", decoding: "async" });
     sharpen(this._image);
-    this._frame = h("button", { type: "button", class: "picture", onclick: () => view(this._all, this._at) }, this._image);
+    this._frame = h(
+      "button",
+      { type: "button", class: "picture", onclick: () => view(this._all, this._at) },
+      this._image,
+    );
     this._slider = h("input", { type: "range", min: 0, step: 1, "aria-label": "Epoch" });
     this._slider.addEventListener("input", () => this._go(Number(this._slider.value)));
     this._label = h("output", { class: "preview-epoch" });
     this._play = iconButton("play", "Play through the epochs", { onclick: () => this._toggle() });
     this._sides = SIDES.map(([side, label]) =>
-      h("button", { type: "button", "aria-pressed": String(side === this._side), onclick: () => this._look(side) }, label),
+      h(
+        "button",
+        { type: "button", "aria-pressed": String(side === this._side), onclick: () => this._look(side) },
+        label,
+      ),
     );
     this.element = h(
       "section",
       { hidden: true },
       h("h2", { class: "sub" }, "What the model sees, epoch by epoch"),
-      h("div", { class: "row" }, h("p", { class: "quiet" }, "Labels on the left, predictions on the right."), h("div", { class: "segments plain", role: "group", "aria-label": "What is shown" }, ...this._sides)),
-      h("div", { class: "card preview" }, this._frame, h("div", { class: "row" }, this._play, this._slider, this._label)),
+      h(
+        "div",
+        { class: "row" },
+        h("p", { class: "quiet" }, "Labels on the left, predictions on the right."),
+        h("div", { class: "segments plain", role: "group", "aria-label": "What is shown" }, ...this._sides),
+      ),
+      h(
+        "div",
+        { class: "card preview" },
+        this._frame,
+        h("div", { class: "row" }, this._play, this._slider, this._label),
+      ),
     );
   }
 
@@ -88,6 +110,9 @@ export class Previews {
       return;
     }
     if (this._at === this._all.length - 1) this._go(0);
-    this._timer = setInterval(() => (this._at < this._all.length - 1 ? this._go(this._at + 1) : this._toggle()), PLAY_MS);
+    this._timer = setInterval(
+      () => (this._at < this._all.length - 1 ? this._go(this._at + 1) : this._toggle()),
+      PLAY_MS,
+    );
   }
 }

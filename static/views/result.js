@@ -21,7 +21,9 @@ export class Result {
     this._download = h("a", { class: "button primary", download: "best.pt" }, icon("download"), this._label);
     this._what = h("span", { class: "quiet" });
     this._why = h("p", { class: "result-why", hidden: true });
-    const take = iconButton("copy", "Copy the line", { onclick: (/** @type {any} */ event) => copy(USE, event.currentTarget) });
+    const take = iconButton("copy", "Copy the line", {
+      onclick: (/** @type {any} */ event) => copy(USE, event.currentTarget),
+    });
     this.element = h(
       "section",
       { class: "result card", hidden: true, "aria-label": "Result" },
@@ -47,13 +49,18 @@ export class Result {
     if (!best || state !== this._seen) return;
     mark(this._download, "href", best.url);
     write(this._label, `Download best.pt (${bytes(best.size_bytes)})`);
-    write(this._what, job.best?.epoch ? `The weights of epoch ${count(job.best.epoch)}, the best one.` : "The best weights.");
+    write(
+      this._what,
+      job.best?.epoch ? `The weights of epoch ${count(job.best.epoch)}, the best one.` : "The best weights.",
+    );
     this._explain(job);
     this.element.hidden = false;
   }
 
   _explain(/** @type {Job} */ job) {
-    const values = Object.entries(job.best?.metrics ?? {}).flatMap(([name, value]) => (name.startsWith("metrics/") ? [value ?? 0] : []));
+    const values = Object.entries(job.best?.metrics ?? {}).flatMap(([name, value]) =>
+      name.startsWith("metrics/") ? [value ?? 0] : [],
+    );
     this._why.hidden = !values.length || values.some((value) => value >= 0.0005);
     if (this._why.hidden) return;
     const epochs = job.progress?.total_epochs ?? 0;

@@ -1,7 +1,19 @@
 /** How far a training is and how good: its bars, and its figures with those of its best epoch first. */
 
 import { arrange, h, write } from "../ui/dom.js";
-import { bytes, clock, count, duration, family, headline, metric, metricAmong, share, short, words } from "../data/format.js";
+import {
+  bytes,
+  clock,
+  count,
+  duration,
+  family,
+  headline,
+  metric,
+  metricAmong,
+  share,
+  short,
+  words,
+} from "../data/format.js";
 import { Bar, shareOf } from "../ui/status.js";
 import { isFinal } from "../data/types.js";
 
@@ -33,7 +45,8 @@ export class Summary {
     const final = isFinal(job);
     const { epoch = 0, total_epochs: total = null } = job.progress ?? /** @type {any} */ ({});
     const isWaiting = total === null || epoch === 0;
-    const left = final && isWaiting ? "No epoch" : isWaiting ? waiting(run, job) : `Epoch ${count(epoch)} of ${count(total)}`;
+    const left =
+      final && isWaiting ? "No epoch" : isWaiting ? waiting(run, job) : `Epoch ${count(epoch)} of ${count(total)}`;
     const right = isStale && !final ? `last heard of at ${clock(job.updated_at)}` : times(run, job);
     this._epochs.show(final || job.status === "queued" ? (shareOf(job) ?? 0) : shareOf(job), left, right, job.status);
     this._drawBatches(run, job);
@@ -48,7 +61,11 @@ export class Summary {
     const losses = Object.entries(tick.losses ?? {}).map(([name, value]) => `${metric(name)} ${short(value)}`);
     const speed = now?.images_per_second ? `${short(now.images_per_second)} images/s` : "";
     const phase = job.phase === "validating" ? "validating" : losses.join("  ");
-    this._batches.show(batch / tick.batches, `Batch ${batch} of ${tick.batches}`, [phase, speed].filter(Boolean).join(" · "));
+    this._batches.show(
+      batch / tick.batches,
+      `Batch ${batch} of ${tick.batches}`,
+      [phase, speed].filter(Boolean).join(" · "),
+    );
   }
 }
 
@@ -67,7 +84,10 @@ class Tiles {
     this.element.hidden = !figures.length;
     write(this._head, head);
     this._head.hidden = !head;
-    arrange(this._list, figures.map((figure) => this._tile(...figure)));
+    arrange(
+      this._list,
+      figures.map((figure) => this._tile(...figure)),
+    );
   }
 
   /** @type {(...figure: Figure) => HTMLElement} */
@@ -91,7 +111,8 @@ const none = ["", []];
 function ordered(/** @type {string[]} */ names) {
   const main = headline(Object.fromEntries(names.map((name) => [name, 0])));
   if (!main) return [];
-  const place = (/** @type {string} */ name) => (name === main ? 0 : family(name) !== family(main) ? 3 : name.includes("mAP") ? 1 : 2);
+  const place = (/** @type {string} */ name) =>
+    name === main ? 0 : family(name) !== family(main) ? 3 : name.includes("mAP") ? 1 : 2;
   return names
     .filter((name) => name.startsWith("metrics/") && (family(name) === family(main) || name.includes("mAP50-95(")))
     .sort((a, b) => place(a) - place(b));
@@ -109,8 +130,13 @@ function ended(/** @type {JobReader} */ run, /** @type {Job} */ job) {
   const last = run.epochs.xs.at(-1);
   const head = epoch ? `Best: epoch ${count(epoch)}${epoch === last ? ", the last one" : ""}` : "Best epoch";
   if (!last || epoch === last) return [[head, best], none];
-  const newest = columns(run).map((name) => /** @type {Figure} */ ([named(run, name), share(run.epochs.last(name)), ""]));
-  return [[head, best], [`Last: epoch ${count(last)}`, newest]];
+  const newest = columns(run).map(
+    (name) => /** @type {Figure} */ ([named(run, name), share(run.epochs.last(name)), ""]),
+  );
+  return [
+    [head, best],
+    [`Last: epoch ${count(last)}`, newest],
+  ];
 }
 
 /** Of one that runs: the best so far, and the newest values with their change. @returns {[string, Figure[]]} */
@@ -125,16 +151,27 @@ function going(/** @type {JobReader} */ run, /** @type {Job} */ job) {
 
 /** @returns {Figure} */
 function newest(/** @type {JobReader} */ run, /** @type {string} */ name) {
-  const [before, now] = run.epochs.get(name).filter((value) => value !== null).slice(-2);
-  const change = before === undefined || now === undefined ? null : /** @type {number} */ (now) - /** @type {number} */ (before);
-  const note = change === null ? "" : Math.abs(change) < 0.0005 ? "±0" : `${change > 0 ? "▲" : "▼"} ${Math.abs(change).toFixed(3)}`;
+  const [before, now] = run.epochs
+    .get(name)
+    .filter((value) => value !== null)
+    .slice(-2);
+  const change =
+    before === undefined || now === undefined ? null : /** @type {number} */ (now) - /** @type {number} */ (before);
+  const note =
+    change === null
+      ? ""
+      : Math.abs(change) < 0.0005
+        ? "±0"
+        : `${change > 0 ? "▲" : "▼"} ${Math.abs(change).toFixed(3)}`;
   return [named(run, name), share(run.epochs.last(name)), note];
 }
 
 /** The run's columns of metrics, the main one first. */
-const columns = (/** @type {JobReader} */ run) => ordered(run.epochs.names("metric:").map((name) => name.slice(7))).map((name) => `metric:${name}`);
+const columns = (/** @type {JobReader} */ run) =>
+  ordered(run.epochs.names("metric:").map((name) => name.slice(7))).map((name) => `metric:${name}`);
 
-const named = (/** @type {JobReader} */ run, /** @type {string} */ column) => metricAmong(column.slice(7), run.epochs.names("metric:"));
+const named = (/** @type {JobReader} */ run, /** @type {string} */ column) =>
+  metricAmong(column.slice(7), run.epochs.names("metric:"));
 
 /** "2:03 elapsed · 0:41 left" */
 function times(/** @type {JobReader} */ run, /** @type {Job} */ job) {
@@ -154,15 +191,20 @@ function times(/** @type {JobReader} */ run, /** @type {Job} */ job) {
 
 /** Seconds that the epochs to come take if they are as long as the newest ones; null before the first. */
 function remainingOf(/** @type {JobReader} */ run, /** @type {Job} */ job) {
-  const newest = run.epochs.get("seconds").slice(-5).filter((seconds) => seconds !== null);
+  const newest = run.epochs
+    .get("seconds")
+    .slice(-5)
+    .filter((seconds) => seconds !== null);
   const { epoch = 0, total_epochs: total = 0 } = job.progress ?? /** @type {any} */ ({});
   return newest.length ? ((total - epoch) * newest.reduce((sum, seconds) => sum + seconds, 0)) / newest.length : null;
 }
 
 /** What goes on before the first epoch. */
 function waiting(/** @type {JobReader} */ run, /** @type {Job} */ job) {
-  if (job.status === "queued") return job.queue_position ? `Waiting, number ${job.queue_position} in the queue` : "Waiting";
+  if (job.status === "queued")
+    return job.queue_position ? `Waiting, number ${job.queue_position} in the queue` : "Waiting";
   const { file, received_bytes: received, total_bytes: total } = run.phase ?? /** @type {any} */ ({});
-  if (job.phase === "downloading" && file) return `Downloading ${file}: ${bytes(received)}${total ? ` of ${bytes(total)}` : ""}`;
+  if (job.phase === "downloading" && file)
+    return `Downloading ${file}: ${bytes(received)}${total ? ` of ${bytes(total)}` : ""}`;
   return job.phase ? `${words(job.phase)[0].toUpperCase()}${words(job.phase).slice(1)} …` : "Starting …";
 }

@@ -10,12 +10,21 @@ export function welcome() {
     "div",
     { class: "card welcome", hidden: true },
     h("h2", {}, "Nothing trained yet"),
-    h("p", {}, "Start with a dataset of yours, or see it work first: the demo draws coloured shapes and trains a small model on them, in about a minute."),
+    h(
+      "p",
+      {},
+      "Start with a dataset of yours, or see it work first: the demo draws coloured shapes and trains a small model on them, in about a minute.",
+    ),
     h(
       "div",
       { class: "row start" },
       h("a", { class: "button primary", href: newAddress() }, icon("plus"), "New training"),
-      h("button", { type: "button", onclick: (/** @type {any} */ event) => startDemo(event.currentTarget, trouble) }, icon("play"), "Run the demo"),
+      h(
+        "button",
+        { type: "button", onclick: (/** @type {any} */ event) => startDemo(event.currentTarget, trouble) },
+        icon("play"),
+        "Run the demo",
+      ),
     ),
     trouble,
   );
