@@ -69,6 +69,7 @@ check: install
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" node node_modules/typescript/bin/tsc -p .
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm run --silent check
 	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_patches.py
 
 bench: install

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from service.job import Job
 from tests import said
@@ -121,7 +121,7 @@ async def test_a_comparison_over_time_tells_a_value_of_each_run_within_its_time(
 
     async def told(place: int) -> list[str]:
         await page.run(f"chart._point({place})")
-        return await page.run("chart._values.map(value => value.textContent)")
+        return await page.run("[...chart.element.querySelectorAll('.legend b')].map(value => value.textContent)")
 
     one, two = await page.run("view.runs.map(run => run.epochs.get('metric:metrics/mAP50(B)'))")
     assert await told(4) == [f"{one[1] + (one[2] - one[1]) * 0.25:.3f}", f"{two[2]:.3f}"], "between two of its epochs"
@@ -320,6 +320,19 @@ async def test_the_list_does_not_wait_for_the_chart_library(page: Tab, shown: Ru
     await page.context.route("**/uPlot.esm.js", lambda route: None)  # never answered
     await page.open()
     await page.page.locator(".job-row").first.wait_for()
+
+
+async def test_a_job_is_shown_before_the_chart_library_has_come(page: Tab, shown: Running) -> None:
+    job_id = await start(shown, epochs=2)
+    await shown.events(job_id)
+    held: list[Route] = []
+    await page.context.route("**/uPlot.esm.js", lambda route: held.append(route))
+    await page.open(job_id)
+    await page.sees("Epoch 2 of 2")
+    await expect(page.page.locator(".chart").first).to_be_visible()
+    await expect(page.page.locator(".plot canvas")).to_have_count(0)
+    await held[0].continue_()
+    await expect(page.page.locator(".plot canvas").first).to_be_visible()
 
 
 async def test_rows_say_why_a_training_failed_and_what_tells_it_from_others(page: Tab, shown: Running) -> None:

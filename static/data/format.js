@@ -65,7 +65,7 @@ export const moment = (/** @type {number} */ time) => new Date(time * 1000).toLo
 export const time = (/** @type {number} */ seconds) =>
   new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 /** Local time of day. */
-export const clock = (/** @type {number} */ time) => new Date(time * 1000).toLocaleTimeString();
+export const clock = (/** @type {number} */ seconds) => new Date(seconds * 1000).toLocaleTimeString();
 
 /** The last part of a path that says something: `/sets/coco8/data.yaml` is "coco8". */
 export function dataset(/** @type {string|null|undefined} */ path) {
@@ -115,3 +115,7 @@ export function metricAmong(/** @type {string} */ name, /** @type {Iterable<stri
   const isMany = new Set([...others].map(family)).size > 1;
   return isMany ? `${metric(name)}, ${family(name)}` : metric(name);
 }
+
+/** An argument's value. */
+export const shown = (/** @type {any} */ value) =>
+  value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value);

@@ -6,10 +6,11 @@
  * read again: not after a restart of the service, not when a job that had ended is resumed.
  */
 
-import { ask, jobPath, Problem } from "./api.js";
+import { ask, jobPath } from "./api.js";
 import { Columns } from "./series.js";
 import { isFinal } from "./types.js";
 
+/** @typedef {import("./api.js").Problem} Problem */
 /** @typedef {import("./types.js").Job} Job */
 /** @typedef {import("./types.js").JobEvent} JobEvent */
 /** @typedef {import("./types.js").Picture} Picture */

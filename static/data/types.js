@@ -26,3 +26,6 @@ export const FINAL = ["completed", "failed", "cancelled"];
 
 /** @param {Job} job */
 export const isFinal = (job) => FINAL.includes(job.status);
+
+/** Both kinds of arguments, as Ultralytics sees them. */
+export const argumentsOf = (/** @type {Job} */ job) => ({ ...job.hyperparameters, ...job.fit_params });

@@ -1,86 +1,24 @@
 /** Line charts that grow: uPlot, with one cursor and one zoom for all charts of a group, smoothing and a log scale. */
 
-import { h, iconButton, mark, write } from "./dom.js";
+import { fill, h, iconButton, mark, write } from "./dom.js";
 import { share, short } from "../data/format.js";
 import { drawMarks } from "./marks.js";
-import { COLOURS, faint, onRecolour, palette } from "./palette.js";
+import { COLOURS, faint, palette } from "./palette.js";
 import { between, smooth, thin } from "../data/series.js";
+import { Legend } from "./legend.js";
+import { spanX, spanY, within } from "./spans.js";
 import { touch } from "./touch.js";
 
 /**
+ * @typedef {import("./chart_group.js").ChartGroup} ChartGroup
  * @typedef {{name: string, values: (number|null)[], colour: number, dash?: boolean}} Line
  * @typedef {{xs: number[], lines: Line[], marks?: import("./marks.js").Mark[], isShared?: boolean}} Data
  *   `isShared`: each line has places of its own on the axis
- * @typedef {{smoothing: number, isLog: boolean}} Look
  */
-
-const UPLOT = new URL("../../vendor/uplot/uPlot.esm.js", import.meta.url).href;
-/** @type {typeof import("uplot")|null} null where `npm ci` has not been run */
-const uPlot = await import(UPLOT).then(
-  (module) => module.default,
-  () => null,
-);
 
 /** Pixels between two labels of an axis of times: "12:34:56 PM" must not touch the next. */
 const TIME_SPACE = 88;
-/** Seconds on either side of a time that stands alone. */
-const LONE_SECONDS = 30;
-/** Charts that share cursor, zoom and look. */
-export class ChartGroup {
-  /**
-   * @param {string} name
-   * @param {(x: number) => string} showX what stands at a place of the x axis
-   * @param {(x: number) => string} nameX the same by itself, such as "epoch 7"
-   */
-  constructor(name, showX, nameX = showX) {
-    this.name = name;
-    this.showX = showX;
-    this.nameX = nameX;
-    /** @type {Set<Chart>} */
-    this.charts = new Set();
-    /** @type {[number, number]|null} */
-    this.range = null;
-    /** @type {Look} */
-    this.look = { smoothing: 0, isLog: false };
-    /** What x is, in a word under the axis; "" where its labels say it. */
-    this.axis = "";
-    /** Called when the zoom changes. */
-    this.onzoom = () => {};
-    this._stop = onRecolour(() => {
-      for (const chart of this.charts) chart.rebuild();
-    });
-  }
-
-  /** Show this part of x; null: all there is, of y too. */
-  zoom(/** @type {[number, number]|null} */ range) {
-    this.range = range;
-    if (!range) for (const chart of this.charts) chart.span = null;
-    this.zoomed();
-  }
-
-  zoomed() {
-    this.redraw();
-    this.onzoom();
-  }
-
-  get isZoomed() {
-    return this.range !== null || [...this.charts].some(({ span }) => span);
-  }
-
-  restyle(/** @type {Partial<Look>} */ look) {
-    Object.assign(this.look, look);
-    this.redraw();
-  }
-
-  redraw() {
-    for (const chart of this.charts) chart.draw();
-  }
-
-  close() {
-    this._stop();
-    for (const chart of [...this.charts]) chart.close();
-  }
-}
+const NO_LIBRARY = "The chart library is not installed: run make install.";
 
 export class Chart {
   /**
@@ -101,8 +39,6 @@ export class Chart {
     this.span = null;
     /** Rows of the data that are drawn. @type {number[]} */
     this._rows = [];
-    /** @type {Set<string>} names of lines that were switched off */
-    this._hidden = new Set();
     this._title = h("span", { class: "chart-title" }, options.title);
     this._at = h("span", { class: "chart-at" });
     this._enlarge = iconButton("zoom", "Enlarge", {
@@ -110,10 +46,8 @@ export class Chart {
       "aria-pressed": "false",
       onclick: () => this._resize(),
     });
-    this._legend = h("ul", { class: "legend" });
+    this._legend = new Legend(() => this.rebuild());
     this._canvas = h("div", { class: "plot" });
-    if (!uPlot)
-      this._canvas.append(h("p", { class: "quiet" }, "The chart library is not installed: run make install."));
     const unit = options.unit ? h("span", { class: "quiet" }, options.unit) : null;
     this.element = h(
       "div",
@@ -126,7 +60,7 @@ export class Chart {
         this._at,
         this._enlarge,
       ),
-      this._legend,
+      this._legend.element,
       this._canvas,
     );
     group.charts.add(this);
@@ -165,6 +99,8 @@ export class Chart {
   /** Draw if it can be seen; else when it comes into sight. */
   draw() {
     this._isStale = true;
+    const { uPlot } = this.group;
+    if (uPlot === null) return fill(this._canvas, h("p", { class: "quiet" }, NO_LIBRARY));
     if (!this._isSeen || !uPlot || !this._canvas.clientWidth) return;
     this._isStale = false;
     const drawn = this._drawn();
@@ -179,9 +115,10 @@ export class Chart {
     if (this._built !== built) {
       this._plot?.destroy();
       this._plot = new uPlot(this._config(), /** @type {any} */ (drawn), this._canvas);
-      touch(this._plot, (range) => this.group.zoom(this._within(range)));
+      touch(this._plot, (range) => this.group.zoom(within(this.data.xs, range)));
       this._built = built;
-      this._drawLegend();
+      this._legend.show(this.data.lines);
+      this._point(null);
     } else {
       this._plot?.setData(/** @type {any} */ (drawn), true);
     }
@@ -218,7 +155,7 @@ export class Chart {
     for (const line of this.data.lines) {
       const stroke = lines[line.colour % COLOURS];
       const dash = dashes[line.colour % COLOURS] ?? (line.dash ? [5, 4] : undefined);
-      const isShown = !this._hidden.has(line.name);
+      const isShown = !this._legend.hidden.has(line.name);
       if (smoothing) series.push({ stroke: faint(stroke), width: 1, points: { show: false }, show: isShown });
       const spanGaps = !this.options.isTime; // epochs that were not validated are spanned, pauses are not
       series.push({ stroke, width: 1.75, dash, points: { show: this._points, size: 5 }, show: isShown, spanGaps });
@@ -235,10 +172,13 @@ export class Chart {
         bind: { dblclick: () => () => (this.group.zoom(null), null) },
       },
       scales: {
-        x: { time: false, range: () => this._spanX() },
+        x: { time: false, range: () => this.group.range ?? spanX(this.data.xs, this.options.isTime) },
         y: {
           distr: isLogged ? 3 : 1,
-          range: isLogged && !this.span ? undefined : (_, low, high) => this._spanY(low, high),
+          range:
+            isLogged && !this.span
+              ? undefined
+              : (_, low, high) => this.span ?? spanY(this.options, low, high, this.group.range !== null),
         },
       },
       axes: [
@@ -267,33 +207,6 @@ export class Chart {
     return this.options.isTime || Number.isInteger(x) ? this.group.showX(x) : "";
   }
 
-  /** By the data and not by what uPlot makes of it: of a single value it makes 0 to twice that. @returns {[number, number]} */
-  _spanX() {
-    const { xs } = this.data;
-    if (this.group.range) return this.group.range;
-    if (!xs.length) return [0, 1];
-    const room = xs.length > 1 ? 0 : this.options.isTime ? LONE_SECONDS : 0.5;
-    return [xs[0] - room, xs[xs.length - 1] + room];
-  }
-
-  /** The values with some room; what can be no less than 0, or no more than 1, gets no room there. @returns {[number, number]} */
-  _spanY(/** @type {number|null} */ low, /** @type {number|null} */ high) {
-    if (this.span) return this.span;
-    const [least, most] = (!this.group.range && this.options.range) || [Infinity, -Infinity];
-    const [from, to] = [Math.min(least, low ?? 0), Math.max(most, high ?? 1)];
-    const room = from === to ? Math.abs(from) * 0.1 || (this.options.isShare ? 1 : 0.5) : (to - from) * 0.06;
-    const bottom = from === least ? from : from - room;
-    const top = to === most && to > from ? to : to + room; // values that are all 0 are a line along the bottom
-    return [from >= 0 ? Math.max(0, bottom) : bottom, this.options.isShare ? Math.min(1, top) : top];
-  }
-
-  /** A range of x no wider than the data; null where it would be all of them. @returns {[number, number]|null} */
-  _within(/** @type {[number, number]} */ [from, to]) {
-    const { xs } = this.data;
-    const [low, high] = [Math.max(from, xs[0]), Math.min(to, xs[xs.length - 1])];
-    return low >= high || (low === xs[0] && high === xs[xs.length - 1]) ? null : [low, high];
-  }
-
   /** What was dragged over becomes all that is seen: along x for the whole group, along y for this chart. */
   _select(/** @type {import("uplot")} */ plot) {
     const { left, top, width, height } = plot.select;
@@ -320,36 +233,6 @@ export class Chart {
     this.element.scrollIntoView({ block: "nearest" });
   }
 
-  // Legend and cursor
-
-  _drawLegend() {
-    this._values = this.data.lines.map(() => h("b"));
-    this._legend.replaceChildren(
-      ...this.data.lines.map((line, place) => {
-        const item = h(
-          "button",
-          { type: "button", class: "legend-item", "aria-pressed": String(!this._hidden.has(line.name)) },
-          h("i", { class: `swatch line-${line.colour % COLOURS} ${line.dash ? "dashed" : ""}` }),
-          h("span", {}, line.name),
-          /** @type {HTMLElement[]} */ (this._values)[place],
-        );
-        item.addEventListener("click", () => this._toggle(line.name, item));
-        return h("li", {}, item);
-      }),
-    );
-    this._point(null);
-  }
-
-  /** @param {string} name @param {HTMLElement} item */
-  _toggle(name, item) {
-    if (!this._hidden.delete(name)) this._hidden.add(name);
-    item.setAttribute("aria-pressed", String(!this._hidden.has(name)));
-    this.rebuild();
-    /** @type {HTMLElement|null} */ (
-      [...this._legend.querySelectorAll("button")].find((b) => b.querySelector("span")?.textContent === name) ?? null
-    )?.focus();
-  }
-
   /** Show the values at a drawn row; null: the newest ones. */
   _point(/** @type {number|null} */ place) {
     const row = place === null ? null : (this._rows[place] ?? null);
@@ -365,7 +248,7 @@ export class Chart {
         value === null || value === undefined
           ? "–"
           : (this.options.isShare ? share(value) : short(value)) + (this.options.unit ?? "");
-      if (this._values?.[i]) write(this._values[i], text);
+      this._legend.say(i, text);
     });
   }
 

@@ -1,7 +1,8 @@
 /** Questions that must be answered before something happens. */
 
 import { h } from "./dom.js";
-import { Problem } from "../data/api.js";
+
+/** @typedef {import("../data/api.js").Problem} Problem */
 
 /**
  * Ask, and do it when the answer is yes; what the service objects is shown in the dialog, which then stays.

@@ -1,8 +1,7 @@
 /** One argument of the schema as a labelled control that knows its default, its bounds and its fault. */
 
 import { fill, h, icon, mark, write } from "./dom.js";
-import { count } from "../data/format.js";
-import { shown } from "../views/arguments.js";
+import { count, shown } from "../data/format.js";
 
 /** @typedef {import("../data/catalog.js").Argument} Argument */
 /**

@@ -30,6 +30,7 @@ export function sharpen(/** @type {HTMLImageElement} */ image) {
 
 /** Show pictures, beginning with the one at `at`. @param {Picture[]} pictures @param {number} at */
 export function view(pictures, at) {
+  let shown = at;
   const image = h("img", { alt: "", class: "viewer-image" });
   sharpen(image);
   const caption = h("span", { class: "viewer-caption", "aria-live": "polite" });
@@ -37,12 +38,13 @@ export function view(pictures, at) {
   const link = h("a", { class: "button", download: "" }, icon("download"), "Download");
   const stage = h("div", { class: "viewer-stage" }, image);
   const go = (/** @type {number} */ place) => {
-    at = (place + pictures.length) % pictures.length;
-    image.src = pictures[at].url;
-    image.alt = captionOf(pictures[at]);
-    link.href = pictures[at].url;
-    slider.value = String(at);
-    write(caption, `${captionOf(pictures[at])} · ${at + 1} of ${pictures.length}`);
+    shown = (place + pictures.length) % pictures.length;
+    const picture = pictures[shown];
+    image.src = picture.url;
+    image.alt = captionOf(picture);
+    link.href = picture.url;
+    slider.value = String(shown);
+    write(caption, `${captionOf(picture)} · ${shown + 1} of ${pictures.length}`);
   };
   slider.addEventListener("input", () => go(Number(slider.value)));
   image.addEventListener("click", () => stage.classList.toggle("actual"));
@@ -62,15 +64,15 @@ export function view(pictures, at) {
     h(
       "div",
       { class: "viewer-bar" },
-      iconButton("left", "Previous", { onclick: () => go(at - 1) }),
+      iconButton("left", "Previous", { onclick: () => go(shown - 1) }),
       slider,
-      iconButton("right", "Next", { onclick: () => go(at + 1) }),
+      iconButton("right", "Next", { onclick: () => go(shown + 1) }),
     ),
   );
   dialog.addEventListener("keydown", (event) => {
     if (event.target === slider) return;
-    if (event.key === "ArrowLeft") go(at - 1);
-    if (event.key === "ArrowRight") go(at + 1);
+    if (event.key === "ArrowLeft") go(shown - 1);
+    if (event.key === "ArrowRight") go(shown + 1);
   });
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => dialog.remove());

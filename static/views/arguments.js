@@ -3,15 +3,11 @@
 import { argumentTable } from "../data/catalog.js";
 import { button, copy, h } from "../ui/dom.js";
 import { curlLine } from "../data/curl.js";
+import { shown } from "../data/format.js";
+import { argumentsOf } from "../data/types.js";
 
 /** @typedef {import("../data/job_reader.js").JobReader} JobReader */
 /** @typedef {import("../data/types.js").Job} Job */
-
-export const shown = (/** @type {any} */ value) =>
-  value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value);
-
-/** Both kinds of arguments, as Ultralytics sees them. */
-export const argumentsOf = (/** @type {Job} */ job) => ({ ...job.hyperparameters, ...job.fit_params });
 
 export class ArgumentTable {
   constructor(/** @type {JobReader} */ run) {

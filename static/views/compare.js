@@ -1,34 +1,20 @@
 /** Several trainings over each other: their curves, their best results, and which arguments differ. */
 
-import { argumentsOf, shown } from "./arguments.js";
 import { favicon, title } from "../ui/attention.js";
 import { Chart } from "../ui/charts.js";
-import { arrange, fill, h, iconButton, oncePerFrame } from "../ui/dom.js";
-import { capital, dataset, duration, family, headline, metric, metricAmong, model, share } from "../data/format.js";
+import { arrange, fill, h, oncePerFrame } from "../ui/dom.js";
+import { capital, dataset, family, metric, model } from "../data/format.js";
 import { COLOURS } from "../ui/palette.js";
+import { differences, differingArguments, standings } from "./comparetables.js";
 import { Controls, lossTitle, SHARE } from "./panel.js";
-import { compareAddress, jobAddress, newAddress } from "../router.js";
+import { compareAddress, newAddress } from "../router.js";
 import { JobReader } from "../data/job_reader.js";
-import { nameOf, StatusPill } from "../ui/status.js";
+import { nameOf } from "../ui/status.js";
 
 /** @typedef {import("../data/types.js").Job} Job */
 
 /** Of the log, only this is read. */
 const TYPES = "epoch_end";
-/** @type {[string, string][]} */
-const HEADS = [
-  ["Training", ""],
-  ["Status", ""],
-  ["Epochs", "number"],
-  ["Best", "number"],
-  ["At epoch", "number"],
-  ["Time", "number"],
-  ["", ""],
-];
-const LONGEST = 80;
-
-const cut = (/** @type {string} */ text) => (text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text);
-
 export class Comparison {
   /** @param {import("../line/connection.js").Connection} connection @param {string[]} ids */
   constructor(connection, ids) {
@@ -126,72 +112,8 @@ export class Comparison {
       job?.ended_at,
     ]);
     if (!this._changed("table", rows)) return;
-    this._table.replaceChildren(
-      h(
-        "table",
-        {},
-        h("caption", { class: "unseen" }, "The trainings"),
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            ...HEADS.map(([label, kind]) =>
-              h("th", { scope: "col", class: kind }, label ? label : h("span", { class: "unseen" }, "Remove")),
-            ),
-          ),
-        ),
-        h("tbody", {}, ...this.runs.map((run, i) => this._tableRow(run, i))),
-      ),
-    );
-  }
-
-  _tableRow(/** @type {JobReader} */ run, /** @type {number} */ place) {
-    const { job } = run;
-    const remove = iconButton("cancel", `Remove ${run.id}`, {
-      onclick: () => this._go(this.ids.filter((id) => id !== run.id)),
-    });
-    const name = h(
-      "th",
-      { scope: "row" },
-      h("i", { class: `swatch line-${place % COLOURS}` }),
-      h("a", { href: jobAddress(run.id) }, this._name(run)),
-    );
-    if (!job)
-      return h(
-        "tr",
-        {},
-        name,
-        h("td", { colspan: 5, class: "quiet" }, run.trouble || "Loading …"),
-        h("td", {}, remove),
-      );
-    const pill = new StatusPill();
-    pill.show(job);
-    const key = headline(job.best?.metrics);
-    const took = job.started_at ? (job.ended_at ?? job.updated_at) - job.started_at : null;
-    return h(
-      "tr",
-      {},
-      name,
-      h("td", {}, pill.element),
-      h("td", { class: "number" }, job.progress ? `${job.progress.epoch} of ${job.progress.total_epochs}` : "–"),
-      h(
-        "td",
-        { class: "number" },
-        key ? h(this._isTop(run, key) ? "b" : "span", {}, share(job.best?.metrics?.[key])) : "–",
-        key ? h("span", { class: "quiet" }, ` ${metricAmong(key, Object.keys(job.best?.metrics ?? {}))}`) : null,
-      ),
-      h("td", { class: "number" }, job.best?.epoch ?? "–"),
-      h("td", { class: "number" }, duration(took)),
-      h("td", {}, remove),
-    );
-  }
-
-  /** Whether no other run has a better one of these. @param {JobReader} run @param {string} key */
-  _isTop(run, key) {
-    const best = (/** @type {JobReader} */ { job }) => job?.best?.metrics?.[key] ?? -Infinity;
-    return best(run) === Math.max(...this.runs.map(best));
+    const remove = (/** @type {string} */ id) => this._go(this.ids.filter((other) => other !== id));
+    this._table.replaceChildren(standings(this.runs, (run) => this._name(run), remove));
   }
 
   /** One chart for each column that any of the runs has. */
@@ -211,11 +133,15 @@ export class Comparison {
     const [prefix, name] = [column.split(":")[0], column.slice(column.indexOf(":") + 1)];
     const marked = family(name) && family(name) !== "boxes" ? `, ${family(name)}` : "";
     const named = metric(name).startsWith("mAP") ? metric(name) : capital(metric(name));
-    const title =
+    const heading =
       { metric: `${named}${marked}`, val: `${lossTitle(name)}, val`, train: `${lossTitle(name)}, train` }[prefix] ??
       "Learning rate";
     const isShare = /mAP|precision|recall|accuracy/.test(name);
-    if (!chart) this._charts.set(column, (chart = new Chart(this.group, isShare ? { title, ...SHARE } : { title })));
+    if (!chart)
+      this._charts.set(
+        column,
+        (chart = new Chart(this.group, isShare ? { title: heading, ...SHARE } : { title: heading })),
+      );
     chart.show(this._overlaid(column));
     return chart;
   }
@@ -239,59 +165,11 @@ export class Comparison {
   }
 
   _drawDifferences() {
-    const jobs = this.runs.flatMap(({ job }) => (job ? [job] : []));
-    const all = jobs.map((job) => /** @type {Record<string, any>} */ ({ model: job.model, ...argumentsOf(job) }));
-    const names = [...new Set(all.flatMap(Object.keys))];
-    const differing = names.filter((name) => new Set(all.map((each) => JSON.stringify(each[name]))).size > 1);
-    if (!this._changed("differences", [jobs.map(({ job_id }) => job_id), differing])) return;
-    if (!differing.length) {
-      this._differences.replaceChildren(h("p", { class: "empty" }, "None: what was set is the same."));
-      return;
-    }
-    const text = (/** @type {string} */ name, /** @type {any} */ value) =>
-      value === undefined
-        ? "default"
-        : name === "data"
-          ? dataset(value)
-          : name === "model"
-            ? model(value)
-            : cut(shown(value));
-    const heads = this.runs
-      .filter(({ job }) => job)
-      .map((run) =>
-        h(
-          "th",
-          { scope: "col" },
-          h("i", { class: `swatch line-${this.runs.indexOf(run) % COLOURS}` }),
-          this._name(run),
-        ),
-      );
-    this._differences.replaceChildren(
-      h(
-        "table",
-        {},
-        h("caption", { class: "unseen" }, "Arguments that differ"),
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Argument"), ...heads)),
-        h(
-          "tbody",
-          {},
-          ...differing.map((name) =>
-            h(
-              "tr",
-              {},
-              h("th", { scope: "row" }, h("code", {}, name)),
-              ...all.map((each) =>
-                h(
-                  "td",
-                  { title: shown(each[name]), class: each[name] === undefined ? "quiet" : "" },
-                  text(name, each[name]),
-                ),
-              ),
-            ),
-          ),
-        ),
-      ),
-    );
+    const known = this.runs.filter(({ job }) => job);
+    const differing = differingArguments(known.map(({ job }) => /** @type {Job} */ (job)));
+    if (!this._changed("differences", [known.map(({ id }) => id), differing])) return;
+    const heads = known.map((run) => ({ name: this._name(run), place: this.runs.indexOf(run) }));
+    this._differences.replaceChildren(differences(heads, differing));
   }
 
   _drawAdd() {

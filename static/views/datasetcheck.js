@@ -1,10 +1,11 @@
 /** Looking through the chosen dataset before a training begins. */
 
-import { ask, Problem } from "../data/api.js";
+import { ask } from "../data/api.js";
 import { say } from "../ui/attention.js";
 import { censusTables, inShort, warningList } from "./census.js";
 import { button, fill, h, icon } from "../ui/dom.js";
 
+/** @typedef {import("../data/api.js").Problem} Problem */
 /** @typedef {import("../data/types.js").Dataset} Dataset */
 /** @typedef {{data: string, task: string|null, single_cls?: any, classes?: any}} Wanted */
 

@@ -1,9 +1,10 @@
 /** What a training has written: weights first, everything as one zip. */
 
-import { ask, jobPath, Problem } from "../data/api.js";
+import { ask, jobPath } from "../data/api.js";
 import { h, icon, mark, write } from "../ui/dom.js";
 import { ago, bytes, moment, plural } from "../data/format.js";
 
+/** @typedef {import("../data/api.js").Problem} Problem */
 /** @typedef {import("../data/job_reader.js").JobReader} JobReader */
 
 /** Milliseconds between two looks at the folder while the job runs. */

@@ -1,39 +1,24 @@
 /** Starting a training: a form made from the schema, which sends only what differs from the defaults. */
 
-import { ask, jobPath, post, Problem } from "../data/api.js";
+import { ask, jobPath, post } from "../data/api.js";
 import { argumentTable, datasets, models, schema } from "../data/catalog.js";
 import { favicon, say, title } from "../ui/attention.js";
 import { DatasetCheck } from "./datasetcheck.js";
 import { datasetField, PLACEHOLDER, whereToLook } from "./datasetfield.js";
-import { startDemo } from "./demo.js";
+import { demoCard } from "./demo.js";
 import { button, copy, h, icon, write } from "../ui/dom.js";
 import { Draft } from "./draft.js";
-import { plural } from "../data/format.js";
 import { Field } from "../ui/field.js";
+import { commonWords, OWN } from "./formwords.js";
 import { ModelPicker } from "./modelpicker.js";
 import { MoreArguments } from "./more.js";
 import { curlLine } from "../data/curl.js";
 import { jobAddress } from "../router.js";
 import { nameOf } from "../ui/status.js";
 
+/** @typedef {import("../data/api.js").Problem} Problem */
 /** @typedef {import("../ui/field.js").Words} Words */
 
-/** Arguments that stand at the top, with the words that most people use for them. @type {Record<string, Words>} */
-const COMMON = {
-  epochs: { label: "Epochs", hint: "How often each training image is seen." },
-  imgsz: { label: "Image size", hint: "The longer side in pixels, a multiple of 32." },
-  batch: { label: "Batch size", hint: "Images in one step; -1 fits them to the GPU." },
-  patience: { label: "Patience", hint: "Epochs without getting better until it ends." },
-  optimizer: { label: "Optimizer", hint: "auto chooses the learning rate too." },
-  lr0: { label: "Learning rate", hint: "At the start, where the optimizer is not auto." },
-  preview: { label: "Previews", hint: "Validation images drawn after each epoch." },
-  device: {},
-};
-/** The service's own. @type {Record<string, Words>} */
-const OWN = {
-  priority: { label: "Priority", hint: "Of those that wait, the highest runs first." },
-  max_runtime_seconds: { label: "Time limit in seconds", hint: "A run that takes longer is ended." },
-};
 /** Images that are drawn unless somebody wants it otherwise; the service's default is none. */
 const PREVIEWS = 4;
 
@@ -64,7 +49,7 @@ export class TrainingForm {
     this.element = h("div", { class: "narrow" });
     this.element.append(
       h("h1", {}, "New training"),
-      from ? this._source : demo(),
+      from ? this._source : demoCard(),
       this._trouble,
       this._kept,
       this._loading,
@@ -92,7 +77,7 @@ export class TrainingForm {
     ]);
     const hyper = whole.properties.hyperparameters.properties;
     this._fitOnly = new Set(Object.keys(table).filter((name) => !(name in hyper)));
-    COMMON.device = deviceWords(gpus);
+    const words = commonWords(gpus);
     const add = (/** @type {string} */ pointer, /** @type {any} */ argument, /** @type {Words} */ said = {}) => {
       const field = new Field(pointer.split("/").at(-1) ?? "", argument, () => this._changed(), said);
       this._fields.set(pointer, field);
@@ -109,11 +94,11 @@ export class TrainingForm {
       placeholder: PLACEHOLDER,
       hint: whereToLook(found.roots),
     });
-    const common = Object.keys(COMMON)
+    const common = Object.keys(words)
       .filter((name) => name in table)
-      .map((name) => add(place(name), table[name], COMMON[name]));
+      .map((name) => add(place(name), table[name], words[name]));
     const rest = Object.keys(table)
-      .filter((name) => name !== "data" && !(name in COMMON))
+      .filter((name) => name !== "data" && !(name in words))
       .map((name) => add(place(name), table[name]));
     const own = Object.keys(whole.properties).filter(
       (name) => !["model", "hyperparameters", "fit_params"].includes(name),
@@ -288,26 +273,4 @@ export class TrainingForm {
     write(this._trouble, error.message);
     this._trouble.hidden = false;
   }
-}
-
-/** GPUs are given out by the service; one can only do without. @returns {Words} */
-function deviceWords(/** @type {number|undefined} */ gpus) {
-  const here = gpus ? `${plural(gpus, "GPU")} here, given out by the service.` : "This machine has no GPU.";
-  return {
-    label: "Device",
-    standard: "automatic",
-    hint: gpus === undefined ? "GPUs are given out by the service." : here,
-  };
-}
-
-function demo() {
-  const trouble = h("p", { class: "fault", role: "alert", hidden: true });
-  const go = h(
-    "button",
-    { type: "button", onclick: (/** @type {any} */ event) => startDemo(event.currentTarget, trouble) },
-    icon("play"),
-    "Run the demo",
-  );
-  const what = "No dataset at hand? The demo draws coloured shapes and trains on them, in a minute or a few.";
-  return h("div", { class: "card demo" }, h("div", { class: "row" }, h("span", {}, what), go), trouble);
 }

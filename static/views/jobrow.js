@@ -1,6 +1,5 @@
 /** One training in the list: what it is, how far it is, what it has brought, and why it failed. */
 
-import { argumentsOf, shown } from "./arguments.js";
 import { h, mark, write } from "../ui/dom.js";
 import {
   ago,
@@ -12,9 +11,11 @@ import {
   model,
   moment,
   share,
+  shown,
   time,
   words,
 } from "../data/format.js";
+import { argumentsOf } from "../data/types.js";
 import { jobAddress } from "../router.js";
 import { Bar, detailOf, shareOf, StatusPill } from "../ui/status.js";
 

@@ -1,6 +1,7 @@
 /** The charts of one job: what its events hold, each in the chart where it belongs, and the controls above them. */
 
-import { Chart, ChartGroup } from "../ui/charts.js";
+import { ChartGroup } from "../ui/chart_group.js";
+import { Chart } from "../ui/charts.js";
 import { arrange, h, iconButton, write } from "../ui/dom.js";
 import { capital, clock, count, duration, family, headline, metric } from "../data/format.js";
 

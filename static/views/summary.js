@@ -130,12 +130,10 @@ function ended(/** @type {JobReader} */ run, /** @type {Job} */ job) {
   const last = run.epochs.xs.at(-1);
   const head = epoch ? `Best: epoch ${count(epoch)}${epoch === last ? ", the last one" : ""}` : "Best epoch";
   if (!last || epoch === last) return [[head, best], none];
-  const newest = columns(run).map(
-    (name) => /** @type {Figure} */ ([named(run, name), share(run.epochs.last(name)), ""]),
-  );
+  const now = columns(run).map((name) => /** @type {Figure} */ ([named(run, name), share(run.epochs.last(name)), ""]));
   return [
     [head, best],
-    [`Last: epoch ${count(last)}`, newest],
+    [`Last: epoch ${count(last)}`, now],
   ];
 }
 
@@ -180,9 +178,9 @@ function times(/** @type {JobReader} */ run, /** @type {Job} */ job) {
   const since = job.started_at && job.status === "running" ? job.updated_at - job.started_at : null;
   const elapsed = final ? took : (now?.elapsed_seconds ?? tick?.elapsed_seconds ?? since);
   const remaining = now?.remaining_seconds ?? tick?.remaining_seconds ?? (since && remainingOf(run, job));
-  const ended = job.attempt > 1 ? `in attempt ${job.attempt}` : "in all";
+  const whole = job.attempt > 1 ? `in attempt ${job.attempt}` : "in all";
   return [
-    elapsed !== null && elapsed !== undefined && `${duration(elapsed)} ${final ? ended : "elapsed"}`,
+    elapsed !== null && elapsed !== undefined && `${duration(elapsed)} ${final ? whole : "elapsed"}`,
     !final && remaining !== null && remaining !== undefined && `${duration(remaining)} left`,
   ]
     .filter(Boolean)
@@ -191,12 +189,12 @@ function times(/** @type {JobReader} */ run, /** @type {Job} */ job) {
 
 /** Seconds that the epochs to come take if they are as long as the newest ones; null before the first. */
 function remainingOf(/** @type {JobReader} */ run, /** @type {Job} */ job) {
-  const newest = run.epochs
+  const took = run.epochs
     .get("seconds")
     .slice(-5)
     .filter((seconds) => seconds !== null);
   const { epoch = 0, total_epochs: total = 0 } = job.progress ?? /** @type {any} */ ({});
-  return newest.length ? ((total - epoch) * newest.reduce((sum, seconds) => sum + seconds, 0)) / newest.length : null;
+  return took.length ? ((total - epoch) * took.reduce((sum, seconds) => sum + seconds, 0)) / took.length : null;
 }
 
 /** What goes on before the first epoch. */
