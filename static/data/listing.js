@@ -28,7 +28,7 @@ export class Listing {
     this._reach = 0;
     /** The next page; null: there is none. @type {string|null} */
     this._next = null;
-    /** Jobs that the service has found: it knows more of letters than `has`. @type {Set<string>} */
+    /** Jobs that the service has found: it knows more of letters than `hasWords`. @type {Set<string>} */
     this._found = new Set();
     /** The newest reading: an earlier one that is still under way is dropped. */
     this._turn = 0;
@@ -71,7 +71,7 @@ export class Listing {
     const fits = (/** @type {Job} */ job) =>
       job.number >= this._reach &&
       (this.status === "all" || job.status === this.status) &&
-      (this._found.has(job.job_id) || has(job, words));
+      (this._found.has(job.job_id) || hasWords(job, words));
     return [...this._connection.jobs.values()].filter(fits).sort((a, b) => b.number - a.number);
   }
 
@@ -154,7 +154,7 @@ export class Listing {
 }
 
 /** Whether a job has all of these words in its id, model or dataset. @param {Job} job @param {string[]} words */
-function has(job, words) {
+export function hasWords(job, words) {
   const text = `${job.job_id} ${job.model} ${job.fit_params?.data ?? ""}`.toLowerCase();
   return words.every((word) => text.includes(word));
 }

@@ -5,6 +5,8 @@
  * service is there at all, and whether a quiet line is still a line.
  */
 
+import { FrameReader } from "./frames.js";
+
 /** @typedef {import("../data/types.js").Link} Link */
 /** @typedef {{type: "jobs", jobs: any[]} | {type: "job", job: any} | {type: "deleted", id: string}
  *   | {type: "places", order: string[]} | {type: "link", link: Link}} BoardMessage */
@@ -71,20 +73,11 @@ export class Board {
   /** @param {ReadableStream<Uint8Array>} body */
   async _frames(body) {
     const reader = body.pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
-    let rest = "";
-    let data = "";
+    const frames = new FrameReader();
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       this._heard = Date.now();
-      const lines = (rest + part.value).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) {
-        if (line.startsWith("data: ")) data = line.slice(6);
-        else if (line.startsWith("retry: ")) this._retryMs = Number(line.slice(7));
-        else if (line === "" && data) {
-          this._take(JSON.parse(data));
-          data = "";
-        }
-      }
+      for (const data of frames.push(part.value)) this._take(JSON.parse(data));
+      this._retryMs = frames.retryMs;
     }
   }
 
