@@ -44,6 +44,21 @@ async def test_a_running_job_is_followed_to_its_end(page: Tab, shown: Running, t
     assert {"Learning rate", "Speed", "CPU and GPU", "Memory"} <= set(titles)
 
 
+async def test_a_file_that_has_grown_takes_the_focus_from_no_other(page: Tab, shown: Running) -> None:
+    job_id = await start(shown, epochs=2)
+    await shown.events(job_id)
+    await page.open(f"{job_id}/files")
+    link = page.page.get_by_role("link", name="confusion_matrix.png")
+    await link.focus()
+    await page.run("(window.link = document.activeElement, 1)")
+    run = Path((await shown.snapshot(job_id))["save_dir"])
+    (run / "BoxPR_curve.png").write_bytes(bytes(7_000))
+    await page.run("view._open.get('files')._look()")
+    await page.sees("7.0 KB")
+    await expect(link).to_be_focused()
+    assert await page.run("document.activeElement === window.link")
+
+
 async def test_each_tab_shows_what_the_training_left(page: Tab, shown: Running) -> None:
     job_id = await start(shown, epochs=5, fit_params={"preview": 4})
     await shown.events(job_id)

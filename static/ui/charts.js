@@ -2,6 +2,7 @@
 
 import { fill, h, iconButton, mark, write } from "./dom.js";
 import { share, short } from "../data/format.js";
+import { Shown } from "./kept.js";
 import { drawMarks } from "./marks.js";
 import { COLOURS, faint, palette } from "./palette.js";
 import { between, smooth, thin } from "../data/series.js";
@@ -34,7 +35,7 @@ export class Chart {
     this.data = { xs: [], lines: [] };
     /** @type {import("uplot")|null} */
     this._plot = null;
-    this._built = "";
+    this._built = new Shown();
     /** What the y axis spans, where somebody has chosen it. @type {[number, number]|null} */
     this.span = null;
     /** Rows of the data that are drawn. @type {number[]} */
@@ -92,7 +93,7 @@ export class Chart {
   }
 
   rebuild() {
-    this._built = "";
+    this._built.forget();
     this.draw();
   }
 
@@ -105,18 +106,11 @@ export class Chart {
     this._isStale = false;
     const drawn = this._drawn();
     const { look, axis } = this.group;
-    const built = JSON.stringify([
-      this.data.lines.map(({ name, colour, dash }) => [name, colour, dash]),
-      look,
-      axis,
-      this.options.title,
-      look.isLog && this.span,
-    ]);
-    if (this._built !== built) {
+    const lines = this.data.lines.map(({ name, colour, dash }) => [name, colour, dash]);
+    if (this._built.isNews(lines, look, axis, this.options.title, look.isLog && this.span)) {
       this._plot?.destroy();
       this._plot = new uPlot(this._config(), /** @type {any} */ (drawn), this._canvas);
       touch(this._plot, (range) => this.group.zoom(within(this.data.xs, range)));
-      this._built = built;
       this._legend.show(this.data.lines);
       this._point(null);
     } else {

@@ -2,6 +2,7 @@
 
 import { argumentTable } from "../data/catalog.js";
 import { button, copy, h } from "../ui/dom.js";
+import { Shown } from "../ui/kept.js";
 import { curlLine } from "../data/curl.js";
 import { shown } from "../data/format.js";
 import { argumentsOf } from "../data/types.js";
@@ -12,7 +13,7 @@ import { argumentsOf } from "../data/types.js";
 export class ArgumentTable {
   constructor(/** @type {JobReader} */ run) {
     this.run = run;
-    this._attempt = 0;
+    this._shown = new Shown();
     this._rows = h("tbody");
     this.element = h(
       "div",
@@ -56,8 +57,7 @@ export class ArgumentTable {
 
   draw() {
     const { job } = this.run;
-    if (!job || job.attempt === this._attempt) return;
-    this._attempt = job.attempt;
+    if (!job || !this._shown.isNews(job.attempt)) return;
     this._fill(job, {});
     argumentTable().then(
       (table) => this._fill(job, table),

@@ -4,6 +4,7 @@ import { favicon, title } from "../ui/attention.js";
 import { Chart } from "../ui/charts.js";
 import { arrange, fill, h, oncePerFrame } from "../ui/dom.js";
 import { capital, dataset, family, metric, model } from "../data/format.js";
+import { Shown } from "../ui/kept.js";
 import { COLOURS } from "../ui/palette.js";
 import { differences, differingArguments, standings } from "./comparetables.js";
 import { Controls, lossTitle, SHARE } from "./panel.js";
@@ -55,7 +56,7 @@ export class Comparison {
     const redraw = oncePerFrame(() => this.draw());
     this.runs = this.ids.map((id) => new JobReader(connection, id, redraw, TYPES));
     this._stop = connection.on("list", redraw);
-    this._drawn = { table: "", differences: "", add: "" };
+    this._shown = { table: new Shown(), differences: new Shown(), add: new Shown() };
     this.draw();
   }
 
@@ -111,7 +112,7 @@ export class Comparison {
       job?.progress?.epoch,
       job?.ended_at,
     ]);
-    if (!this._changed("table", rows)) return;
+    if (!this._shown.table.isNews(rows)) return;
     const remove = (/** @type {string} */ id) => this._go(this.ids.filter((other) => other !== id));
     this._table.replaceChildren(standings(this.runs, (run) => this._name(run), remove));
   }
@@ -167,7 +168,7 @@ export class Comparison {
   _drawDifferences() {
     const known = this.runs.filter(({ job }) => job);
     const differing = differingArguments(known.map(({ job }) => /** @type {Job} */ (job)));
-    if (!this._changed("differences", [known.map(({ id }) => id), differing])) return;
+    if (!this._shown.differences.isNews([known.map(({ id }) => id), differing])) return;
     const heads = known.map((run) => ({ name: this._name(run), place: this.runs.indexOf(run) }));
     this._differences.replaceChildren(differences(heads, differing));
   }
@@ -177,7 +178,7 @@ export class Comparison {
       .filter(({ job_id }) => !this.ids.includes(job_id))
       .sort((a, b) => b.created_at - a.created_at);
     const isNothing = this._connection.isListed && this._connection.jobs.size === 0;
-    if (!this._changed("add", [isNothing, others.map(({ job_id }) => job_id)])) return;
+    if (!this._shown.add.isNews([isNothing, others.map(({ job_id }) => job_id)])) return;
     this._pick.hidden = isNothing;
     if (isNothing)
       fill(
@@ -190,13 +191,5 @@ export class Comparison {
     const option = (/** @type {Job} */ job) =>
       h("option", { value: job.job_id }, `${nameOf(job)} · ${job.job_id.slice(0, 6)}`);
     this._add.replaceChildren(h("option", { value: "" }, "a training …"), ...others.slice(0, 100).map(option));
-  }
-
-  /** Whether a part shows something else than when it was drawn last. @param {"table"|"differences"|"add"} part @param {any} content */
-  _changed(part, content) {
-    const text = JSON.stringify(content);
-    if (this._drawn[part] === text) return false;
-    this._drawn[part] = text;
-    return true;
   }
 }

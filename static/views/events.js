@@ -3,6 +3,7 @@
 import { jobPath } from "../data/api.js";
 import { button, copy, fill, h, write } from "../ui/dom.js";
 import { clock, count, plural } from "../data/format.js";
+import { Shown } from "../ui/kept.js";
 import { VirtualList } from "../ui/virtual.js";
 
 /** @typedef {import("../data/job_reader.js").JobReader} JobReader */
@@ -17,7 +18,7 @@ export class EventList {
     this._shown = [];
     /** @type {JobEvent|null} */
     this._chosen = null;
-    this._seen = "";
+    this._drawn = new Shown();
     this._type = h(
       "select",
       { "aria-label": "Type", onchange: () => this.draw() },
@@ -56,8 +57,7 @@ export class EventList {
   draw() {
     const { events, cursor } = this.run;
     const type = this._type.value;
-    if (this._seen === `${cursor} ${type}`) return;
-    this._seen = `${cursor} ${type}`;
+    if (!this._drawn.isNews(cursor, type)) return;
     for (const name of new Set(events.map(({ event }) => event)))
       if (![...this._type.options].some(({ value }) => value === name))
         this._type.append(h("option", { value: name }, name));

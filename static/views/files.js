@@ -2,6 +2,7 @@
 
 import { ask, jobPath } from "../data/api.js";
 import { h, icon, mark, write } from "../ui/dom.js";
+import { Kept } from "../ui/kept.js";
 import { ago, bytes, moment, plural } from "../data/format.js";
 
 /** @typedef {import("../data/api.js").Problem} Problem */
@@ -119,6 +120,10 @@ class Group {
     this.element = h("tbody", { class: "files", hidden: true }, this._head);
     /** @type {any[]} */
     this._files = [];
+    this._rows = new Kept(
+      (/** @type {any} */ { name }) => name,
+      () => new Row(),
+    );
   }
 
   show(/** @type {any[]} */ files) {
@@ -130,21 +135,29 @@ class Group {
       `${plural(files.length, "file")}, ${bytes(files.reduce((sum, file) => sum + file.size_bytes, 0))}`,
     );
     mark(this._fold, "aria-expanded", String(isOpen));
-    this.element.replaceChildren(this._head, ...(isOpen ? files.map(row) : []));
+    this._rows.show(this.element, isOpen ? files : [], [this._head]);
   }
 
   _toggle() {
     this._isOpen = this._fold.getAttribute("aria-expanded") !== "true";
     this.show(this._files);
-    this._fold.focus();
   }
 }
 
-const row = (/** @type {any} */ file) =>
-  h(
-    "tr",
-    {},
-    h("th", { scope: "row" }, h("a", { href: file.url, download: file.name.endsWith(".pt") ? "" : null }, file.name)),
-    h("td", { class: "number" }, bytes(file.size_bytes)),
-    h("td", { class: "quiet time", title: moment(file.modified_at) }, ago(file.modified_at)),
-  );
+class Row {
+  constructor() {
+    this._link = h("a");
+    this._size = h("td", { class: "number" });
+    this._time = h("td", { class: "quiet time" });
+    this.element = h("tr", {}, h("th", { scope: "row" }, this._link), this._size, this._time);
+  }
+
+  show(/** @type {any} */ file) {
+    write(this._link, file.name);
+    mark(this._link, "href", file.url);
+    mark(this._link, "download", file.name.endsWith(".pt") ? "" : null);
+    write(this._size, bytes(file.size_bytes));
+    write(this._time, ago(file.modified_at));
+    mark(this._time, "title", moment(file.modified_at));
+  }
+}
