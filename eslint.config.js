@@ -73,10 +73,9 @@ export default [
     files: ["tests/js/**"],
     languageOptions: {
       globals: Object.fromEntries(
-        ["Buffer", "Event", "EventTarget", "Response", "console", "globalThis", "process"].map((name) => [
-          name,
-          "writable",
-        ]),
+        ["Buffer", "Event", "EventTarget", "Response", "console", "globalThis", "process", "setImmediate"].map(
+          (name) => [name, "writable"],
+        ),
       ),
     },
   },

@@ -12,7 +12,11 @@ export class Problem extends Error {
   }
 }
 
-/** The answer's JSON. Raises Problem. @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
+/**
+ * The answer's JSON, which the caller gives its type. Raises Problem.
+ * @template [Answer=unknown]
+ * @param {string} path @param {RequestInit} [options] @returns {Promise<Answer>}
+ */
 export async function ask(path, options = {}) {
   const answer = await fetch(path, options).catch(() => {
     throw new Problem(0, "The service does not answer.");
@@ -22,7 +26,7 @@ export async function ask(path, options = {}) {
   throw new Problem(answer.status, body.detail ?? `The service answered ${answer.status}.`, body.errors ?? []);
 }
 
-/** @param {string} path @param {any} [body] */
+/** @template [Answer=unknown] @param {string} path @param {unknown} [body] @returns {Promise<Answer>} */
 export const post = (path, body = {}) =>
   ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 

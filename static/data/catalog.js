@@ -20,7 +20,7 @@ function once(/** @type {string} */ path) {
 /** The payload's JSON Schema. */
 export const schema = () => once("schema/train");
 export const models = () => once("models");
-/** Looked up each time: datasets come and go. */
+/** Looked up each time: datasets come and go. @returns {Promise<import("./types.js").Found>} */
 export const datasets = () => ask("datasets");
 
 /** The schema of every argument, wherever it stands in the payload. @returns {Promise<Record<string, Argument>>} */

@@ -105,7 +105,7 @@ const MAIN = ["mAP50-95(P)", "mAP50-95(M)", "mAP50-95(B)", "accuracy_top1", "mIo
 );
 
 /** The main metric of the task that has these: keypoints before masks before boxes, or top-1. @returns {string|null} */
-export function headline(/** @type {Record<string, any>|null|undefined} */ metrics) {
+export function headline(/** @type {Record<string, unknown>|null|undefined} */ metrics) {
   const names = Object.keys(metrics ?? {});
   return MAIN.find((name) => names.includes(name)) ?? names.find((name) => name.startsWith("metrics/")) ?? null;
 }
@@ -117,5 +117,5 @@ export function metricAmong(/** @type {string} */ name, /** @type {Iterable<stri
 }
 
 /** An argument's value. */
-export const shown = (/** @type {any} */ value) =>
+export const shown = (/** @type {unknown} */ value) =>
   value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value);

@@ -37,13 +37,13 @@ class Reading {
   pictures = new Map();
   /** @type {JobEvent[]} */
   events = [];
-  /** @type {JobEvent|null} */
+  /** @type {import("./types.js").ClassResults|null} */
   classes = null;
   /** @type {import("./types.js").Dataset|null} what is in its dataset, all of it */
   dataset = null;
-  /** @type {JobEvent|null} what the training turned to last */
+  /** @type {import("./types.js").Phase|null} what the training turned to last */
   phase = null;
-  /** @type {JobEvent|null} the newest tick */
+  /** @type {import("./types.js").Tick|null} the newest tick */
   tick = null;
   /** @type {{epoch: number, attempt: number}[]} where later attempts took over */
   attempts = [];
@@ -159,10 +159,11 @@ export class JobReader extends Reading {
   async _page() {
     const filter = this._types && `&types=${this._types}`;
     const path = jobPath(this.id, `/events?last_event_id=${this.cursor}${filter}`);
+    /** @type {import("./types.js").EventPage} */
     const page = await ask(path, { headers: { Accept: "application/json" } });
     this._isDoubtful = false;
     if (page.last_seq < this.cursor) this._clear();
-    for (const event of page.events) if (event.seq > this.cursor) this._take(event);
+    for (const event of page.events) if ((event.seq ?? 0) > this.cursor) this._take(event);
     const before = this.cursor;
     this.cursor = Math.max(this.cursor, page.last_event_id);
     return page.events.length > 0 || this.cursor > before;
@@ -172,34 +173,58 @@ export class JobReader extends Reading {
     this.cursor = /** @type {number} */ (event.seq);
     this.events.push(event);
     if (this.events.length > 2 * KEPT_EVENTS) this.events.splice(0, KEPT_EVENTS);
-    TAKE[event.event]?.(this, event);
+    this._add(event);
   }
 
-  _machine(/** @type {JobEvent} */ { time, machine }) {
+  _machine(/** @type {{time: number, machine?: import("./types.js").Machine}} */ { time, machine }) {
     if (!machine) return;
     this.machine.set(time, {
       cpu: machine.cpu * 100,
       memory: machine.memory_used_bytes / 1e9,
       process: machine.process_memory_bytes / 1e9,
-      ...(machine.gpu && { gpu: machine.gpu.use * 100, gpu_memory: machine.gpu.memory_used_bytes / 1e9 }),
+      ...(machine.gpu && {
+        gpu: machine.gpu.use === null ? null : machine.gpu.use * 100, // a part of a GPU does not tell
+        gpu_memory: machine.gpu.memory_used_bytes / 1e9,
+      }),
     });
     this.memoryTotal = machine.memory_total_bytes / 1e9;
   }
-}
 
-/** Names with a prefix, so that losses of training and validation can be told apart. */
-const prefixed = (/** @type {string} */ prefix, /** @type {Record<string, number>|undefined} */ values) =>
-  Object.fromEntries(Object.entries(values ?? {}).map(([name, value]) => [`${prefix}:${name}`, value]));
+  /** What each type of event adds. */
+  _add(/** @type {JobEvent} */ event) {
+    switch (event.event) {
+      case "queued":
+        if (event.attempt > 1) this._goOn(event);
+        break;
+      case "epoch_end":
+        this._epoch(event);
+        break;
+      case "image":
+        this._picture(event);
+        break;
+      case "log":
+        for (const text of event.lines) this.log.push({ text, level: event.level ?? "info", time: event.time });
+        break;
+      case "phase":
+        this.phase = event;
+        break;
+      case "dataset": {
+        const { splits, classes, class_count, warnings } = event;
+        this.dataset = { splits, classes, class_count, warnings };
+        break;
+      }
+      case "class_results":
+        this.classes = event;
+    }
+  }
 
-/** What each type of event adds. @type {Record<string, (run: JobReader, event: JobEvent) => void>} */
-const TAKE = {
-  queued(run, event) {
-    if (event.attempt === 1) return;
-    run.attempts.push({ epoch: run.epochs.xs.at(-1) ?? 0, attempt: event.attempt });
-    run.machine.set(event.time, {}); // a gap: nothing is known of the time between
-  },
-  epoch_end(run, event) {
-    run.epochs.set(event.epoch, {
+  _goOn(/** @type {JobEvent} */ { attempt, time }) {
+    this.attempts.push({ epoch: this.epochs.xs.at(-1) ?? 0, attempt });
+    this.machine.set(time, {}); // a gap: nothing is known of the time between
+  }
+
+  _epoch(/** @type {import("./types.js").EpochEnd} */ event) {
+    this.epochs.set(event.epoch, {
       ...prefixed("metric", event.metrics),
       ...prefixed("train", event.train_losses),
       ...prefixed("val", event.val_losses),
@@ -209,23 +234,15 @@ const TAKE = {
       seconds: event.epoch_seconds,
       time: event.time,
     });
-    run._machine(event);
-  },
-  image(run, event) {
-    const { path, url, name, kind, epoch, width, height } = event;
-    const seq = /** @type {number} */ (event.seq);
-    if (url) run.pictures.set(path, { path, url: `${url}?v=${seq}`, name, kind, epoch, seq, width, height });
-  },
-  log(run, event) {
-    for (const text of event.lines) run.log.push({ text, level: event.level ?? "info", time: event.time });
-  },
-  phase(run, event) {
-    run.phase = event;
-  },
-  dataset(run, { splits, classes, class_count, warnings }) {
-    run.dataset = { splits, classes, class_count, warnings };
-  },
-  class_results(run, event) {
-    run.classes = event;
-  },
-};
+    this._machine(event);
+  }
+
+  _picture(/** @type {import("./types.js").PictureEvent} */ event) {
+    const { path, url, name, kind, epoch, width, height, seq = 0 } = event;
+    if (url) this.pictures.set(path, { path, url: `${url}?v=${seq}`, name, kind, epoch, seq, width, height });
+  }
+}
+
+/** Names with a prefix, so that losses of training and validation can be told apart. */
+const prefixed = (/** @type {string} */ prefix, /** @type {import("./types.js").Numbers|undefined} */ values) =>
+  Object.fromEntries(Object.entries(values ?? {}).map(([name, value]) => [`${prefix}:${name}`, value]));

@@ -7,6 +7,7 @@
 import { ask } from "./api.js";
 
 /** @typedef {import("./types.js").Job} Job */
+/** @typedef {import("./types.js").JobPage} JobPage */
 
 /** Jobs in a page. */
 const PAGE = 100;
@@ -91,13 +92,14 @@ export class Listing {
     let [size, reach] = [from ? this.jobs.length : 0, 0];
     try {
       while (next && (!size || size < this._wanted)) {
+        /** @type {JobPage} */
         const page = await ask(next);
         if (turn !== this._turn) return;
         this.counts = page.counts;
         for (const job of page.jobs) this._learn(job, found);
         size += page.jobs.length;
         next = page.next && `jobs${new URL(page.next, location.href).search}`;
-        reach = next ? page.jobs.at(-1).number : 0;
+        reach = next ? (page.jobs.at(-1)?.number ?? 0) : 0;
       }
       Object.assign(this, { _next: next, _reach: reach, _found: found });
       if (!this.text.trim()) this._drop(before);
@@ -146,7 +148,9 @@ export class Listing {
     Object.assign(this, { _timer: 0, _isReread: false, _asked: Date.now() });
     if (isReread) return this._read();
     const { text } = this;
-    const page = await ask(`jobs?limit=1${this._search}`).catch(() => null);
+    /** @type {Promise<JobPage>} */
+    const asked = ask(`jobs?limit=1${this._search}`);
+    const page = await asked.catch(() => null);
     if (!page || text !== this.text) return;
     this.counts = page.counts;
     this._changed();

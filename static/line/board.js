@@ -7,9 +7,13 @@
 
 import { FrameReader } from "./frames.js";
 
+/** @typedef {import("../data/types.js").Job} Job */
 /** @typedef {import("../data/types.js").Link} Link */
-/** @typedef {{type: "jobs", jobs: any[]} | {type: "job", job: any} | {type: "deleted", id: string}
+/** @typedef {{type: "jobs", jobs: Job[]} | {type: "job", job: Job} | {type: "deleted", id: string}
  *   | {type: "places", order: string[]} | {type: "link", link: Link}} BoardMessage */
+
+/** @typedef {{event: "jobs", jobs: Job[]} | {event: "deleted", job_id: string} | {event: "positions", order: string[]}
+ *   | ({event: "job"} & Job)} BoardEvent */
 
 /** Milliseconds without a byte after which a line counts as dead; the service sends a heartbeat every 15 seconds. */
 const STALL_MS = 45_000;
@@ -81,7 +85,7 @@ export class Board {
     }
   }
 
-  _take(/** @type {any} */ event) {
+  _take(/** @type {BoardEvent} */ event) {
     if (event.event === "jobs") {
       this._say({ state: "live" });
       this._tell({ type: "jobs", jobs: event.jobs });

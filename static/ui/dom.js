@@ -1,11 +1,13 @@
 /** Making and changing elements. Strings become text nodes, never markup. */
 
+/** @typedef {{currentTarget: HTMLButtonElement}} Pressed what a button's listener hears */
+
 /**
  * An element. Properties are set as attributes, except: `on…` adds a listener, `class` and `data` (an object) as named,
  * null, undefined and false are left out.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
- * @param {Record<string, any>|null} [properties]
+ * @param {Record<string, unknown>|null} [properties]
  * @param {...(Node|string|number|null|undefined|false)} children
  * @returns {HTMLElementTagNameMap[Tag]}
  */
@@ -55,11 +57,11 @@ const ICONS = {
   zoom: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
 };
 
-/** @param {Element} element @param {Record<string, any>} properties */
+/** @param {Element} element @param {Record<string, unknown>} properties */
 function apply(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
     else if (name === "data") Object.assign(/** @type {HTMLElement} */ (element).dataset, value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
@@ -96,12 +98,12 @@ export function arrange(/** @type {Element} */ parent, /** @type {Element[]} */ 
   while (parent.children.length > children.length) parent.lastElementChild?.remove();
 }
 
-/** A button with an icon. @param {keyof typeof ICONS} name @param {string} label @param {Record<string, any>} [properties] */
+/** A button with an icon. @param {keyof typeof ICONS} name @param {string} label @param {Record<string, unknown>} [properties] */
 export function button(name, label, properties = {}) {
   return h("button", { type: "button", ...properties }, icon(name), h("span", {}, label));
 }
 
-/** A button that shows its icon only. @param {keyof typeof ICONS} name @param {string} label @param {Record<string, any>} [properties] */
+/** A button that shows its icon only. @param {keyof typeof ICONS} name @param {string} label @param {Record<string, unknown>} [properties] */
 export function iconButton(name, label, properties = {}) {
   const { class: more = "", ...rest } = properties;
   return h(

@@ -6,7 +6,7 @@ export class VirtualList {
   /**
    * @param {number} height of a row, in pixels
    * @param {(row: HTMLElement, index: number) => void} fill writes what stands at an index into a row
-   * @param {Record<string, any>} [properties] of the element that scrolls
+   * @param {Record<string, unknown>} [properties] of the element that scrolls
    */
   constructor(height, fill, properties = {}) {
     this._height = height;

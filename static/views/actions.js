@@ -51,7 +51,8 @@ export class Actions {
   }
 
   /** Send, and take the snapshot that comes back. */
-  async _send(/** @type {string} */ verb, /** @type {any} */ body = {}) {
+  async _send(/** @type {string} */ verb, /** @type {unknown} */ body = {}) {
+    /** @type {Job|{job_id: string, last_seq?: undefined}} */
     const answer = await post(jobPath(this._id, `/${verb}`), body);
     if (answer.last_seq !== undefined) this._connection.learn(answer);
     else await this._connection.read(this._id);

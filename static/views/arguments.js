@@ -28,7 +28,8 @@ export class ArgumentTable {
         ),
         h("span", { class: "grow" }),
         button("copy", "Copy as curl", {
-          onclick: (/** @type {any} */ e) => copy(curlLine(payloadOf(/** @type {Job} */ (run.job))), e.currentTarget),
+          onclick: (/** @type {import("../ui/dom.js").Pressed} */ e) =>
+            copy(curlLine(payloadOf(/** @type {Job} */ (run.job))), e.currentTarget),
         }),
       ),
       h(
@@ -65,9 +66,9 @@ export class ArgumentTable {
     );
   }
 
-  /** @param {Job} job @param {Record<string, any>} table */
+  /** @param {Job} job @param {Record<string, import("../data/catalog.js").Argument>} table */
   _fill(job, table) {
-    const row = (/** @type {string} */ name, /** @type {any} */ value) => {
+    const row = (/** @type {string} */ name, /** @type {unknown} */ value) => {
       const { default: standard, description = "" } = table[name] ?? {};
       const isChanged = standard !== undefined && JSON.stringify(standard) !== JSON.stringify(value);
       return h(

@@ -62,8 +62,8 @@ export class ClassTable {
     this._drawn = this.run.classes;
     const sign = this._isDown ? -1 : 1;
     const sorted = [...(this.run.classes?.classes ?? [])].sort((a, b) => {
-      const [one, two] = [a[this._by], b[this._by]];
-      return sign * (typeof one === "string" ? one.localeCompare(two) : (one ?? -1) - (two ?? -1));
+      if (this._by === "name") return sign * a.name.localeCompare(b.name);
+      return sign * (Number(a[this._by] ?? -1) - Number(b[this._by] ?? -1));
     });
     COLUMNS.forEach(([key], i) =>
       mark(this._heads[i], "aria-sort", key === this._by ? (this._isDown ? "descending" : "ascending") : null),

@@ -7,7 +7,7 @@ import { button, fill, h, icon } from "../ui/dom.js";
 
 /** @typedef {import("../data/api.js").Problem} Problem */
 /** @typedef {import("../data/types.js").Dataset} Dataset */
-/** @typedef {{data: string, task: string|null, single_cls?: any, classes?: any}} Wanted */
+/** @typedef {{data: string, task: string|null, single_cls?: unknown, classes?: unknown}} Wanted */
 
 export class DatasetCheck {
   /**
@@ -55,6 +55,7 @@ export class DatasetCheck {
     this._button.disabled = true;
     fill(this._answer, h("p", { class: "quiet" }, "Reading …"));
     try {
+      /** @type {import("../data/types.js").Dataset} */
       const found = await ask("datasets/check", {
         method: "POST",
         headers: { "Content-Type": "application/json" },

@@ -4,7 +4,7 @@ import { h } from "../ui/dom.js";
 import { dataset, plural } from "../data/format.js";
 
 /** @typedef {import("../ui/field.js").Field} Field */
-/** @typedef {{datasets: any[], roots: string[], ready: string[]}} Found as `GET /datasets` answers */
+/** @typedef {import("../data/types.js").Found} Found */
 
 export const PLACEHOLDER = "/data/my-dataset/data.yaml";
 const EXAMPLE = `path: /data/my-dataset
@@ -45,7 +45,7 @@ export function datasetField(field, found, jobs) {
   );
 }
 
-/** Those under the data roots, then those of earlier trainings. @param {Field} field @param {any[]} found @param {Iterable<import("../data/types.js").Job>} jobs */
+/** Those under the data roots, then those of earlier trainings. @param {Field} field @param {Found["datasets"]} found @param {Iterable<import("../data/types.js").Job>} jobs */
 function choices(field, found, jobs) {
   const listed = new Map(
     found.map((each) => [

@@ -11,7 +11,9 @@ export async function startDemo(from, trouble) {
   from.disabled = true;
   trouble.hidden = true;
   try {
-    location.hash = jobAddress((await post("demo")).job_id);
+    /** @type {{job_id: string}} */
+    const { job_id: id } = await post("demo");
+    location.hash = jobAddress(id);
   } catch (error) {
     trouble.textContent = /** @type {Problem} */ (error).message;
     trouble.hidden = false;
@@ -25,7 +27,10 @@ export function demoCard() {
   const trouble = h("p", { class: "fault", role: "alert", hidden: true });
   const go = h(
     "button",
-    { type: "button", onclick: (/** @type {any} */ event) => startDemo(event.currentTarget, trouble) },
+    {
+      type: "button",
+      onclick: (/** @type {import("../ui/dom.js").Pressed} */ event) => startDemo(event.currentTarget, trouble),
+    },
     icon("play"),
     "Run the demo",
   );

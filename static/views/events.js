@@ -46,7 +46,8 @@ export class EventList {
         this._size,
         h("span", { class: "grow" }),
         button("copy", "Copy the event", {
-          onclick: (/** @type {any} */ e) => copy(this._json.textContent ?? "", e.currentTarget),
+          onclick: (/** @type {import("../ui/dom.js").Pressed} */ e) =>
+            copy(this._json.textContent ?? "", e.currentTarget),
         }),
         h("a", { class: "button", href: jobPath(run.id, "/events"), target: "_blank", rel: "noopener" }, "Stream"),
       ),
@@ -101,9 +102,13 @@ export class EventList {
 
 /** What an event says, in a few words. */
 function gist(/** @type {JobEvent} */ event) {
-  const { epoch, phase, lines, name, reason, attempt } = event;
-  if (lines) return lines[0] ?? "";
-  return [attempt > 1 && `attempt ${attempt}`, epoch && `epoch ${epoch}`, phase, name, reason]
-    .filter(Boolean)
-    .join(" · ");
+  if (event.event === "log") return event.lines[0] ?? "";
+  const said = [
+    event.attempt > 1 && `attempt ${event.attempt}`,
+    "epoch" in event && event.epoch && `epoch ${event.epoch}`,
+    "phase" in event && event.phase,
+    "name" in event && event.name,
+    "reason" in event && event.reason,
+  ];
+  return said.filter(Boolean).join(" · ");
 }

@@ -6,6 +6,7 @@ import { Kept } from "../ui/kept.js";
 import { ago, bytes, moment, plural } from "../data/format.js";
 
 /** @typedef {import("../data/api.js").Problem} Problem */
+/** @typedef {import("../data/types.js").Artifact} Artifact */
 /** @typedef {import("../data/job_reader.js").JobReader} JobReader */
 
 /** Milliseconds between two looks at the folder while the job runs. */
@@ -80,6 +81,7 @@ export class Files {
 
   async _look() {
     try {
+      /** @type {{artifacts: Artifact[]}} */
       const { artifacts } = await ask(jobPath(this.run.id, "/artifacts"));
       this._show(artifacts);
     } catch (error) {
@@ -89,7 +91,7 @@ export class Files {
     }
   }
 
-  _show(/** @type {any[]} */ files) {
+  _show(/** @type {Artifact[]} */ files) {
     files.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
     write(this._note, "No files yet.");
     this._note.hidden = files.length > 0;
@@ -118,15 +120,15 @@ class Group {
     );
     this._head = h("tr", {}, h("th", { scope: "rowgroup", colspan: 3 }, this._fold));
     this.element = h("tbody", { class: "files", hidden: true }, this._head);
-    /** @type {any[]} */
+    /** @type {Artifact[]} */
     this._files = [];
     this._rows = new Kept(
-      (/** @type {any} */ { name }) => name,
+      (/** @type {Artifact} */ { name }) => name,
       () => new Row(),
     );
   }
 
-  show(/** @type {any[]} */ files) {
+  show(/** @type {Artifact[]} */ files) {
     this._files = files;
     const isOpen = this._isOpen ?? files.length <= MANY;
     this.element.hidden = files.length === 0;
@@ -152,7 +154,7 @@ class Row {
     this.element = h("tr", {}, h("th", { scope: "row" }, this._link), this._size, this._time);
   }
 
-  show(/** @type {any} */ file) {
+  show(/** @type {Artifact} */ file) {
     write(this._link, file.name);
     mark(this._link, "href", file.url);
     mark(this._link, "download", file.name.endsWith(".pt") ? "" : null);

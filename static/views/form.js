@@ -149,7 +149,8 @@ export class TrainingForm {
   _shell() {
     this._curl = h("pre", { class: "curl", tabindex: 0, role: "group", "aria-label": "The same as a command" });
     const take = button("copy", "Copy", {
-      onclick: (/** @type {any} */ event) => copy(this._curl?.textContent ?? "", event.currentTarget),
+      onclick: (/** @type {import("../ui/dom.js").Pressed} */ event) =>
+        copy(this._curl?.textContent ?? "", event.currentTarget),
     });
     return h("details", { class: "card" }, h("summary", {}, "The same in a shell"), this._curl, take);
   }
@@ -167,6 +168,7 @@ export class TrainingForm {
     const preview = fields.get("/fit_params/preview");
     if (!from && preview) preview.value = PREVIEWS;
     if (from) {
+      /** @type {import("../data/types.js").Job} */
       const job = this._connection.jobs.get(from) ?? (await ask(jobPath(from)));
       const { model, priority, max_runtime_seconds } = job;
       for (const [name, value] of Object.entries({
@@ -235,6 +237,7 @@ export class TrainingForm {
     const submit = /** @type {HTMLButtonElement} */ (this._submitButton);
     submit.disabled = true;
     try {
+      /** @type {{job_id: string}} */
       const { job_id: id } = await post("train", this._payload());
       this._draft.forget();
       say("The training is queued.");

@@ -71,7 +71,9 @@ export class JobView {
             "div",
             { class: "row start quiet" },
             h("code", {}, id),
-            iconButton("copy", "Copy the id", { onclick: (/** @type {any} */ e) => copy(id, e.currentTarget) }),
+            iconButton("copy", "Copy the id", {
+              onclick: (/** @type {import("../ui/dom.js").Pressed} */ e) => copy(id, e.currentTarget),
+            }),
             this._facts,
           ),
         ),

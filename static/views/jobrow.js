@@ -23,7 +23,7 @@ import { Bar, detailOf, shareOf, StatusPill } from "../ui/status.js";
 
 /** Arguments that a row names, at most: what tells runs of one model and dataset apart. */
 const NAMED = 4;
-/** What a row says of these: their unit says what they are. @type {Record<string, (value: any) => string>} */
+/** What a row says of these: their unit says what they are. @type {Record<string, (value: unknown) => string>} */
 const SHORT = {
   epochs: (value) => `${value} epochs`,
   imgsz: (value) => `${value} px`,
@@ -91,14 +91,14 @@ export class JobRow {
 
   /** @param {Job} job @param {boolean} isStale */
   _showBar(job, isStale) {
-    const { epoch, total_epochs: total, remaining_seconds: left } = job.progress ?? /** @type {any} */ ({});
+    const { epoch, total_epochs: total, remaining_seconds: left } = job.progress ?? {};
     const took = job.ended_at && job.started_at ? duration(job.ended_at - job.started_at) : "";
     const right = job.status !== "running" ? took : isStale ? "" : left ? `${duration(left)} left` : "";
     const done = shareOf(job);
     this._bar.element.hidden = job.status !== "running" && !done;
     this._bar.show(
       job.status === "running" ? done : (done ?? 0),
-      total ? `${count(epoch)}/${count(total)}` : "",
+      total ? `${count(epoch ?? 0)}/${count(total)}` : "",
       right,
       job.status,
     );
@@ -107,7 +107,7 @@ export class JobRow {
 
 /** What was set, in few words each; what all trainings have comes first. @returns {string[]} */
 function namedOf(/** @type {Job} */ job) {
-  const set = /** @type {Record<string, any>} */ (argumentsOf(job));
+  const set = /** @type {Record<string, unknown>} */ (argumentsOf(job));
   const names = [...Object.keys(SHORT), ...Object.keys(set).filter((name) => !SHORT[name] && !UNNAMED.includes(name))];
   return names
     .filter((name) => name in set && set[name] !== null)

@@ -67,7 +67,7 @@ export class LogView {
         h("span", { class: "grow" }),
         this._size,
         button("copy", "Copy", {
-          onclick: (/** @type {any} */ e) =>
+          onclick: (/** @type {import("../ui/dom.js").Pressed} */ e) =>
             copy(
               this._lines()
                 .map(({ text }) => text)

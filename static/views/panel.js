@@ -155,7 +155,7 @@ export class Panel {
   _running() {
     const { tick, job, epochs } = this.run;
     const isNow = job?.status === "running" && job.progress?.event === "tick" && !this.controls.byTime;
-    if (!isNow || !tick?.batch || tick.epoch <= (epochs.xs.at(-1) ?? Infinity)) return null;
+    if (!isNow || !tick?.batch || !tick.batches || tick.epoch <= (epochs.xs.at(-1) ?? Infinity)) return null;
     return { x: tick.epoch - 1 + tick.batch / tick.batches, losses: tick.losses ?? {} };
   }
 
@@ -225,7 +225,7 @@ export class Panel {
   }
 
   /**
-   * @param {string} key @param {string} title @param {Line[]} lines @param {Record<string, any>} [options]
+   * @param {string} key @param {string} title @param {Line[]} lines @param {Partial<import("../ui/charts.js").Chart["options"]>} [options]
    * @param {number} [more] one more place, after the epochs
    */
   _chart(key, title, lines, options = {}, more = undefined) {
@@ -244,7 +244,7 @@ export class Panel {
     return this._shown(key, this.group, { title, ...options }, { xs, lines, marks });
   }
 
-  /** @param {string} key @param {string} title @param {Line[]} lines @param {Record<string, any>} options */
+  /** @param {string} key @param {string} title @param {Line[]} lines @param {Partial<import("../ui/charts.js").Chart["options"]>} options */
   _machineChart(key, title, lines, options) {
     return this._shown(
       key,
@@ -254,7 +254,7 @@ export class Panel {
     );
   }
 
-  /** @param {string} key @param {ChartGroup} group @param {any} options @param {import("../ui/charts.js").Data} data */
+  /** @param {string} key @param {ChartGroup} group @param {import("../ui/charts.js").Chart["options"]} options @param {import("../ui/charts.js").Data} data */
   _shown(key, group, options, data) {
     let chart = this._charts.get(key);
     if (!chart) this._charts.set(key, (chart = new Chart(group, options)));

@@ -22,7 +22,7 @@ export class Result {
     this._what = h("span", { class: "quiet" });
     this._why = h("p", { class: "result-why", hidden: true });
     const take = iconButton("copy", "Copy the line", {
-      onclick: (/** @type {any} */ event) => copy(USE, event.currentTarget),
+      onclick: (/** @type {import("../ui/dom.js").Pressed} */ event) => copy(USE, event.currentTarget),
     });
     this.element = h(
       "section",
@@ -44,8 +44,9 @@ export class Result {
 
   /** @param {Job} job @param {string} state */
   async _look(job, state) {
+    /** @type {{artifacts: import("../data/types.js").Artifact[]}} */
     const { artifacts } = await ask(jobPath(this._id, "/artifacts"));
-    const best = artifacts.find((/** @type {any} */ { name }) => name.endsWith("weights/best.pt"));
+    const best = artifacts.find(({ name }) => name.endsWith("weights/best.pt"));
     if (!best || state !== this._seen) return;
     mark(this._download, "href", best.url);
     write(this._label, `Download best.pt (${bytes(best.size_bytes)})`);

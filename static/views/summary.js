@@ -43,7 +43,7 @@ export class Summary {
 
   _drawBars(/** @type {JobReader} */ run, /** @type {Job} */ job, /** @type {boolean} */ isStale) {
     const final = isFinal(job);
-    const { epoch = 0, total_epochs: total = null } = job.progress ?? /** @type {any} */ ({});
+    const { epoch = 0, total_epochs: total = null } = job.progress ?? {};
     const isWaiting = total === null || epoch === 0;
     const left =
       final && isWaiting ? "No epoch" : isWaiting ? waiting(run, job) : `Epoch ${count(epoch)} of ${count(total)}`;
@@ -193,7 +193,7 @@ function remainingOf(/** @type {JobReader} */ run, /** @type {Job} */ job) {
     .get("seconds")
     .slice(-5)
     .filter((seconds) => seconds !== null);
-  const { epoch = 0, total_epochs: total = 0 } = job.progress ?? /** @type {any} */ ({});
+  const { epoch = 0, total_epochs: total = 0 } = job.progress ?? {};
   return took.length ? ((total - epoch) * took.reduce((sum, seconds) => sum + seconds, 0)) / took.length : null;
 }
 
@@ -201,7 +201,7 @@ function remainingOf(/** @type {JobReader} */ run, /** @type {Job} */ job) {
 function waiting(/** @type {JobReader} */ run, /** @type {Job} */ job) {
   if (job.status === "queued")
     return job.queue_position ? `Waiting, number ${job.queue_position} in the queue` : "Waiting";
-  const { file, received_bytes: received, total_bytes: total } = run.phase ?? /** @type {any} */ ({});
+  const { file, received_bytes: received, total_bytes: total } = run.phase ?? {};
   if (job.phase === "downloading" && file)
     return `Downloading ${file}: ${bytes(received)}${total ? ` of ${bytes(total)}` : ""}`;
   return job.phase ? `${words(job.phase)[0].toUpperCase()}${words(job.phase).slice(1)} …` : "Starting …";

@@ -21,7 +21,10 @@ export function welcome() {
       h("a", { class: "button primary", href: newAddress() }, icon("plus"), "New training"),
       h(
         "button",
-        { type: "button", onclick: (/** @type {any} */ event) => startDemo(event.currentTarget, trouble) },
+        {
+          type: "button",
+          onclick: (/** @type {import("../ui/dom.js").Pressed} */ event) => startDemo(event.currentTarget, trouble),
+        },
         icon("play"),
         "Run the demo",
       ),
