@@ -161,7 +161,7 @@ async def start(service: Running, do: str = "learn", *, model: str = "yolov8n.ya
 
 async def at_epoch(service: Running, job_id: str, epoch: int) -> None:
     """Wait until an epoch has ended."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):  # the first of a file waits for the forkserver too
         while not (await logged_epochs(service, job_id))[epoch - 1 :]:
             await asyncio.sleep(0.02)
 
