@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.load import raise_file_limit
 from service.app import create_app
-from service.events import Event, Record, encode
+from service.events import Record, encode
 from service.job import Job
 from service.settings import Settings
 from service.store.store import Store
@@ -45,21 +45,22 @@ Publish = Callable[[int], None]
 Ready = Callable[[Publish], None]
 
 
-def event(number: int) -> Event:
+def event(number: int) -> dict[str, Any]:
     """What a training would say: an `epoch_end` that makes a frame of about 300 bytes."""
     return {
         "event": "epoch_end",
-        "time": time.time(),
         "epoch": number,
         "total_epochs": 1000,
         "metrics": METRICS,
         "save_dir": "/data/jobs/0123456789ab/run",
+        "fitness": None,
+        "best_fitness": None,
     }
 
 
-def stamped(number: int) -> Event:
+def stamped(number: int) -> dict[str, Any]:
     """The same with what the service's log adds to it."""
-    return {"job_id": JOB, "attempt": 1, "seq": number, **event(number)}
+    return {"job_id": JOB, "attempt": 1, "seq": number, "time": time.time(), **event(number)}
 
 
 # The service
@@ -69,7 +70,7 @@ def through_the_log(store: Store, hub: Hub) -> Publish:
     """As a training's supervisor does: append; the log commits, then shows."""
 
     def publish(number: int) -> None:
-        store.append(JOB, 1, event(number))
+        store.append(JOB, 1, event(number), time.time())
 
     return publish
 
@@ -104,7 +105,7 @@ def service(folder: Path, ready: Ready, publisher: Callable[[Store, Hub], Publis
 
 def _make_job(store: Store) -> None:
     store.create(Job(id=JOB, request={"model": "yolov8n", "hyperparameters": {}, "fit_params": {"data": "x.yaml"}}))
-    store.append(JOB, 1, {"event": "started"}).result()
+    store.append(JOB, 1, {"event": "started", "pid": 0, "pid_started": ""}).result()
 
 
 class WithoutServer:

@@ -96,7 +96,7 @@ async def test_a_job_that_is_resumed_goes_on_in_the_open_page(page: Tab, shown: 
     def epoch(number: int) -> dict[str, Any]:
         results = {"metrics": {"metrics/mAP50(B)": number / 10}, "train_losses": {"box_loss": 1.0}, "val_losses": {}}
         where = {"epoch": number, "total_epochs": 5, "save_dir": ""}
-        return {"event": "epoch_end", **where, **results, "fitness": 0.1, "best_fitness": 0.5}
+        return {**said.epoch_end(fitness=0.1, best_fitness=0.5), **where, **results}
 
     for event in (said.queued(), {"event": "started", "pid": 0, "pid_started": ""}, *map(epoch, (3, 4))):
         await asyncio.to_thread(tell, event)
@@ -212,7 +212,7 @@ def write_a_long_one(service: Running, job_id: str) -> None:
         metrics = {f"metrics/{name}(B)": waves["box_loss"] for name in ("precision", "recall", "mAP50", "mAP50-95")}
         where = {"epoch": epoch, "total_epochs": 10_000, "metrics": metrics, "save_dir": ""}
         results = {"train_losses": waves, "val_losses": waves, "lr": {"lr/pg0": 0.01}, "epoch_seconds": 1.0}
-        store.append(job_id, 1, {"event": "epoch_end", **where, **results})
+        store.append(job_id, 1, {**said.epoch_end(), **where, **results})
         lines = [f"line {10 * epoch + number}" for number in range(10)]
         store.append(job_id, 1, {"event": "log", "stream": "stdout", "level": "info", "lines": lines})
     store.append(job_id, 1, {"event": "completed", "reason": "finished"}).result()
