@@ -236,7 +236,7 @@ class Runner:
             log.warning("interruptions will count as unplanned: %s", error, extra={"action": "leaving_unnoted"})
 
     def close(self) -> None:
-        """End every worker by force and wait for that. The jobs stay as they are in the log: a restart settles them."""
+        """End every worker by force and wait for that. The log keeps the jobs as they are; a restart recovers them."""
         self.leave()
         with self._lock:
             supervisors = list(self._running.values())
