@@ -4,6 +4,7 @@
 # make check    lint, types, layers, patches      make test-slow   the long repetitions
 # make coverage the tests, and which lines they leave out
 # make bench    the benchmarks            make install     the set-up alone (.venv/)
+# make types    static/types.d.ts, from the OpenAPI document
 # make campaign N=200 SEED=1              faults of processes at random, once for each release
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ SHARING := --dist loadfile --no-loadscope-reorder
 N ?= 200
 SEED ?= 1
 BIN := .venv/bin
-.PHONY: install browser demo serve test test-slow coverage check bench campaign clean
+.PHONY: install browser demo serve test test-slow coverage check bench types campaign clean
 
 install: .venv/installed node_modules/.installed
 
@@ -75,6 +76,10 @@ check: install
 bench: install
 	@$(BIN)/python -m benchmarks.fanout
 	@$(BIN)/python -m benchmarks.start
+
+# The page's types, from the OpenAPI document.
+types: install
+	@$(BIN)/python -m tests.typescript
 
 campaign: install
 	@$(BIN)/python -m tests.campaign -n $(N) --seed $(SEED)

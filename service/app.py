@@ -28,12 +28,13 @@ from service.streaming import Hub
 from service.trainings.inspection import Inspections
 from service.trainings.readiness import Readiness
 from service.web import descriptors, uvicorn_seam
+from service.web.calls import ROUTES
 from service.web.connections import Connections
 from service.web.exit_signal import on_exit_signal
 from service.web.guard import Guard
 from service.web.metrics import Metrics
 from service.web.problem_json import EXCEPTION_HANDLERS, Crashes
-from service.web.routes import ROUTES, State
+from service.web.state import State
 from service.workers import gpus, limits
 from service.workers.environment import worker_environment
 from service.workers.launcher import Launcher

@@ -20,6 +20,7 @@
     │   ├── UnsupportedCoding    415
     │   ├── RangeNotSatisfiable  416
     │   ├── InvalidPayload       422
+    │   │   └── CannotTrain
     │   ├── KeyReused            422
     │   ├── QueueFull            429
     │   ├── TooManyChecks        429
@@ -40,13 +41,79 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from typing import Literal, NotRequired, TypeAlias
+
+from typing_extensions import TypedDict
 
 #: The media type of a problem (RFC 9457), and RFC 9110's names where older Pythons have older ones.
 PROBLEM = "application/problem+json"
 TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 
-def described(status: int, detail: str, code: str) -> dict[str, object]:
+#: What tells a program one problem from another; docs/protocol.md says when each comes.
+Code: TypeAlias = Literal[
+    "artifact_not_found",
+    "body_too_large",
+    "cannot_train",
+    "check_failed",
+    "forbidden",
+    "http_error",
+    "internal",
+    "invalid_host",
+    "invalid_json",
+    "invalid_key",
+    "invalid_parameter",
+    "invalid_payload",
+    "invalid_range",
+    "invalid_request",
+    "job_final",
+    "job_not_final",
+    "job_not_found",
+    "job_not_running",
+    "key_reused",
+    "log_damaged",
+    "method_not_allowed",
+    "not_found",
+    "not_ready",
+    "nothing_to_resume",
+    "precondition_failed",
+    "queue_full",
+    "range_not_satisfiable",
+    "request_timeout",
+    "store_unavailable",
+    "too_many_checks",
+    "too_many_connections",
+    "too_many_streams",
+    "unsupported_content_coding",
+    "unsupported_media_type",
+]
+
+
+class PayloadFault(TypedDict):
+    """One thing wrong with a body."""
+
+    #: JSON pointer (RFC 6901) to the offending value; "" is the whole body.
+    pointer: str
+    detail: str
+    #: The nearest thing that would have been accepted.
+    suggestion: NotRequired[str]
+
+
+class Problem(TypedDict):
+    """What an error is answered with (RFC 9457)."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    #: For people; it may change.
+    detail: str
+    #: For programs; it does not change.
+    code: Code
+    #: Of a body: all that is wrong with it.
+    errors: NotRequired[list[PayloadFault]]
+
+
+def described(status: int, detail: str, code: Code) -> Problem:
     """A problem of the generic type (`about:blank`), whose title is the status' phrase. `code` tells which problem."""
     title = TITLES.get(status) or HTTPStatus(status).phrase
     return {"type": "about:blank", "title": title, "status": int(status), "detail": detail, "code": code}
@@ -57,7 +124,7 @@ class ServiceError(Exception):
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     #: The word by which a program tells this from other problems of its status; docs/protocol.md lists them.
-    code = "internal"
+    code: Code = "internal"
     #: Further headers of the answer.
     headers: Mapping[str, str] = {}
     #: Seconds after which the same request may succeed; None: repeating it does not help.
@@ -247,8 +314,8 @@ class Fault:
     #: The nearest thing that would have been accepted.
     suggestion: str | None = None
 
-    def as_dict(self) -> dict[str, str]:
-        found = {"pointer": self.pointer, "detail": self.detail}
+    def as_dict(self) -> PayloadFault:
+        found: PayloadFault = {"pointer": self.pointer, "detail": self.detail}
         return found if self.suggestion is None else {**found, "suggestion": self.suggestion}
 
 
@@ -266,10 +333,16 @@ class InvalidPayload(RequestRejected):
 
     faults: list[Fault] = field(default_factory=list)
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    code = "invalid_payload"
+    code: Code = "invalid_payload"
 
     def __str__(self) -> str:
         return "; ".join(f"{fault.pointer or '/'}: {fault.detail}" for fault in self.faults)
+
+
+class CannotTrain(InvalidPayload):
+    """Raised when a payload is well formed, but names what this machine has not, or cannot train with."""
+
+    code = "cannot_train"
 
 
 class LogRefused(ServiceError):
@@ -295,7 +368,7 @@ class StoreUnavailable(ServiceError):
     """Raised when the log cannot be read or written at the moment."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    code = "store_unavailable"
+    code: Code = "store_unavailable"
     retry_after: int | None = 5
 
 

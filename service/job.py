@@ -32,8 +32,6 @@ from service.going_on import Checkpoint, Course, GoOn, needs_epochs
 
 #: What a job does.
 Kind: TypeAlias = Literal["train"]
-#: What can be asked of a job, by POST.
-ACTIONS = ("cancel", "stop", "resume")
 #: What of a dataset's census a snapshot has: so many splits, and warnings of so many characters.
 MAX_SPLITS, MAX_SPLIT_NAME = 4, 20
 MAX_WARNINGS, MAX_WARNING = 6, 500
@@ -102,6 +100,18 @@ class Resumable:
     needs_epochs: bool
 
 
+class Links(TypedDict):
+    """Where the service answers for a job; the addresses count from the service's own."""
+
+    self: str
+    events: str
+    logs: str
+    artifacts: str
+    cancel: str
+    stop: str
+    resume: str
+
+
 class Snapshot(TypedDict):
     """What `GET /jobs/<id>` answers; the fields are those of `Job`."""
 
@@ -135,7 +145,7 @@ class Snapshot(TypedDict):
     ended_at: float | None
     updated_at: float
     last_seq: int
-    links: dict[str, str]
+    links: Links
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -308,7 +318,21 @@ class Job:
             "ended_at": self.ended_at,
             "updated_at": self.updated_at,
             "last_seq": self.last_seq,
-            "links": links(self.id),
+            "links": self.links,
+        }
+
+    @property
+    def links(self) -> Links:
+        """Where the service answers for this job."""
+        base = f"/jobs/{self.id}"
+        return {
+            "self": base,
+            "events": f"{base}/events",
+            "logs": f"{base}/logs",
+            "artifacts": f"{base}/artifacts",
+            "cancel": f"{base}/cancel",
+            "stop": f"{base}/stop",
+            "resume": f"{base}/resume",
         }
 
     def _resumable(self) -> Resumable | None:
@@ -328,12 +352,6 @@ class Job:
 
 
 _JOB = TypeAdapter(Job)
-
-
-def links(job_id: str) -> dict[str, str]:
-    """Where the service answers for this job."""
-    base = f"/jobs/{job_id}"
-    return {"self": base, **{name: f"{base}/{name}" for name in ("events", "logs", "artifacts", *ACTIONS)}}
 
 
 # What an event makes of a job

@@ -137,6 +137,11 @@ class Settings(BaseSettings):
     )
 
     @property
+    def may_download(self) -> bool:
+        """Whether datasets that are known by name are got from the net."""
+        return self.allow_downloads and not self.offline
+
+    @property
     def dataset_roots(self) -> tuple[Path, ...]:
         """Where datasets may lie; empty: anywhere. The demo's dataset and the known datasets are always allowed."""
         return (*self.data_root, self.folder / "demo", self.folder / "datasets") if self.data_root else ()

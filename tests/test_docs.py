@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from starlette.routing import Route
 
 from AI.model_trainer.events import BadFile, Split
 from service import events
 from service.__main__ import main
+from service.errors import Code
 from service.job import Job, Snapshot
 from service.settings import Settings
-from service.web.routes import ROUTES
+from service.web.call import Call
+from service.web.calls import CALLS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -84,14 +85,22 @@ def test_the_section_of_snapshots_has_every_field_and_no_other() -> None:
     assert fields_of(Snapshot) >= SNAPSHOT.keys()
 
 
-def test_every_call_is_in_the_protocol() -> None:
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+def test_every_call_is_in_the_protocol_with_its_query(call: Call) -> None:
     calls = PROTOCOL.partition("## Calls")[2].partition("\n## ")[0]
-    for route in ROUTES:
-        if isinstance(route, Route) and route.path != "/":
-            method = next(iter(sorted(route.methods or ())))
-            assert f"`{method} {route.path.replace('{job_id}', '<id>').replace('{path:path}', '<path>')}" in calls, (
-                route.path
-            )
+    line = call.line.replace("{path:path}", "<path>").replace("{job_id}", "<id>")
+    query = "&".join(f"{name}=" for name in (call.query.model_fields if call.query is not None else ()))
+    if line != "GET /":
+        assert f"`{line}{'?' + query if query else ''}`" in calls
+
+
+def test_every_problem_is_in_the_protocol_with_its_status() -> None:
+    lines = PROTOCOL.partition("## Errors")[2].partition("\n## ")[0].splitlines()
+    told = {cells[1].strip("` "): cells[2].strip() for line in lines if len(cells := line.split("|")) > 3}
+    assert set(get_args(Code)) - {"http_error"} == set(told) - {"code", "---"}
+    for call in CALLS:
+        for problem in call.problems:
+            assert told[problem.code] == str(int(problem.status)), problem
 
 
 @pytest.mark.parametrize(

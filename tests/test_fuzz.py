@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from starlette.routing import Mount, Route
 
-from service.web.routes import ROUTES
+from service.web.calls import ROUTES
 from tests.conftest import Running, serve
 from tests.sockets import send
 from tests.tiny import make_dataset

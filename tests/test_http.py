@@ -1,7 +1,6 @@
 """HTTP's own manners: what caches may keep, what a client has already, what is refused and in which words."""
 
 import gzip
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,6 @@ from typing import Any
 import pytest
 
 from service import errors
-from service.web.parameters import QUERIES
-from service.web.routes import ROUTES
 from tests.conftest import Running, serve
 from tests.sockets import get, status
 
@@ -102,15 +99,6 @@ async def test_a_request_names_one_host(service: Running) -> None:
 
 
 # Queries
-
-
-def test_every_query_is_one_of_a_call_and_in_its_line() -> None:
-    handlers = {
-        route.endpoint.handler.__name__: route.endpoint.handler for route in ROUTES if hasattr(route, "endpoint")
-    }
-    for name, parameters in QUERIES.items():
-        line = (handlers[name].__doc__ or "").partition("`:")[0]
-        assert re.findall(r"(\w+)=", line) == list(parameters), name
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.log_format import JsonFormatter
-from service.web.metrics import names
 from tests.conftest import Running
 
 pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
@@ -62,7 +61,7 @@ async def test_the_numbers_are_those_of_the_service(service: Running, tmp_path: 
 
 async def test_the_documentation_has_every_metric_and_no_other(service: Running) -> None:
     table = set(re.findall(r"^\| `(yolo_trainer_\w+)`", OPERATIONS, re.MULTILINE))
-    there = {name.removesuffix("_total") for name in names(service.state["metrics"].registry)}
+    there = {metric.name.removesuffix("_total") for metric in service.state["metrics"].registry.collect()}
     assert {name.removesuffix("_total") for name in table} == there
 
 

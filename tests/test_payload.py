@@ -135,7 +135,7 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
         ("fraction", 0, "must be above 0 and at most 1, got 0"),
         ("auto_augment", "A1", 'must match ^[a-z]+$, got "A1"'),
         ("auto_augment", "http://host/a", "must not be an address"),
-        ("pretrained", "http://host/a.pt", "must not be an address"),
+        ("pretrained", "http://host/a.pt", 'must be boolean, got "http://host/a.pt"'),
         ("pretrained", "/own/weights.pt", 'must be boolean, got "/own/weights.pt"'),
         ("classes", [0, 1, "2"], 'item 2: must be integer, got "2"'),
         ("classes", [-1], "item 0: must be at least 0, got -1"),
@@ -208,7 +208,7 @@ def test_devices_are_the_service_s_to_give(device: Any, monkeypatch: pytest.Monk
 
 def test_data_belongs_to_fit_params_alone() -> None:
     found = faults({"model": "yolov8n", "hyperparameters": {"data": "/d.yaml"}, "fit_params": {}})
-    assert [fault["pointer"] for fault in found] == ["/fit_params/data", "/hyperparameters/data"]
+    assert [fault["pointer"] for fault in found] == ["/hyperparameters/data", "/fit_params/data"]
 
 
 @pytest.mark.parametrize(

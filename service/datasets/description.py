@@ -19,7 +19,7 @@ import yaml
 from service.datasets import archives, class_folders, keys, labels, remedies, safe_yaml, splits
 from service.datasets.files import Survey
 from service.datasets.values import Content, shown
-from service.errors import Fault, InvalidPayload, UnfitDataset, UnreadSplit
+from service.errors import CannotTrain, Fault, UnfitDataset, UnreadSplit
 
 POINTER = "/fit_params/data"
 #: Names in the job's folder of what a training sees: a clean copy, or a folder of links.
@@ -92,7 +92,7 @@ def read(
     `roots` after its links are resolved; without roots, only the file system's permissions decide. `arguments` are the
     training's; `split`, `single_cls` and `fraction` say which part of the dataset it reads. In an unpacked archive the
     YAML's `path` is ignored, because it is a path of the machine that packed it; splits count from the YAML's folder.
-    Raises InvalidPayload: when there is no such dataset, or training on it could not work.
+    Raises CannotTrain: when there is no such dataset, or training on it could not work.
     """
     with _refusing(split_pointer):
         source = _path(data)
@@ -163,12 +163,12 @@ def named(name: str, addresses: Mapping[str, str | None], folder: Path, download
     """The path of the dataset that a payload names; None when the worker must download or unpack it first.
 
     `addresses` are the datasets that Ultralytics knows, name → address. `folder` holds those that were downloaded.
-    Raises InvalidPayload: when a name is not known, or its dataset is missing and may not be downloaded.
+    Raises CannotTrain: when a name is not known, or its dataset is missing and may not be downloaded.
     """
     if name not in addresses:
         near = difflib.get_close_matches(f"{name.removesuffix('.yaml')}.yaml", addresses, 1, cutoff=0.8)
         if near and not os.path.isabs(name):
-            raise InvalidPayload([Fault(POINTER, f"{name!r} is not a dataset that Ultralytics knows", near[0])])
+            raise CannotTrain([Fault(POINTER, f"{name!r} is not a dataset that Ultralytics knows", near[0])])
         return name
     address = addresses[name]
     if address is None:
@@ -193,7 +193,7 @@ def _refusing(split_pointer: str) -> Iterator[None]:
     try:
         yield
     except UnreadSplit as error:
-        raise InvalidPayload([Fault(split_pointer, str(error))]) from None
+        raise CannotTrain([Fault(split_pointer, str(error))]) from None
     except (safe_yaml.UnreadableYaml, UnfitDataset) as error:
         raise _invalid(str(error)) from None
     except OSError as error:  # a folder that may not be read, a name that is too long
@@ -280,5 +280,5 @@ def _path(data: object) -> Path:
     return Path(os.path.abspath(source))
 
 
-def _invalid(detail: str) -> InvalidPayload:
-    return InvalidPayload([Fault(POINTER, detail)])
+def _invalid(detail: str) -> CannotTrain:
+    return CannotTrain([Fault(POINTER, detail)])

@@ -5,7 +5,9 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal
+
+from typing_extensions import TypedDict
 
 from service.datasets import safe_yaml
 from service.datasets.keys import SPLITS
@@ -25,7 +27,7 @@ _SKIPPED = frozenset({"images", "labels", "train", "val", "test"})
 Kind = Literal["yaml", "folder"]
 
 
-class Found(TypedDict):
+class FoundDataset(TypedDict):
     """A dataset that was found, as `GET /datasets` shows it."""
 
     #: Its YAML, or the folder that has `train` and `val`.
@@ -38,7 +40,7 @@ class Found(TypedDict):
     names: list[str]
 
 
-def find(roots: Sequence[Path]) -> list[Found]:
+def find(roots: Sequence[Path]) -> list[FoundDataset]:
     """Each YAML and each folder that looks like a dataset.
 
     Links are not followed, and hidden folders are skipped.
@@ -48,7 +50,7 @@ def find(roots: Sequence[Path]) -> list[Found]:
     return list({entry["path"]: entry for entry in itertools.islice(found, MAX_FOUND)}.values())
 
 
-def _below(root: Path, deadline: float) -> Iterator[Found]:
+def _below(root: Path, deadline: float) -> Iterator[FoundDataset]:
     for folder, folders, files in itertools.islice(os.walk(root, followlinks=False), MAX_FOLDERS):
         path = Path(folder)
         for name in sorted(file for file in files if file.lower().endswith((".yaml", ".yml"))):
@@ -68,7 +70,7 @@ def _below(root: Path, deadline: float) -> Iterator[Found]:
         folders[:] = [] if is_deep else sorted(f for f in folders if f[0] != "." and f not in _SKIPPED)
 
 
-def _entry(path: Path, name: str, kind: Kind, classes: list[str]) -> Found:
+def _entry(path: Path, name: str, kind: Kind, classes: list[str]) -> FoundDataset:
     return {
         "path": str(path),
         "name": name,

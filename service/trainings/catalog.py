@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import JsonValue
+from typing_extensions import TypedDict
 
 from service.errors import NotReady
 from service.events import encode
@@ -24,25 +26,38 @@ from service.workers.launcher import EventQueue, Launcher
 log = logging.getLogger(__name__)
 
 #: To be raised when the library's table gets other keys or bounds: a kept one of before is then read anew.
-TABLE_VERSION = 5
+TABLE_VERSION = 6
 #: What a training cannot do without.
 NEEDED = ("ultralytics", "torch", "torchvision")
 #: Seconds for a worker that has answered to end. A forkserver that was stopped just then does not tell that it has.
 END_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
+class KnownModel(TypedDict):
+    """A model that Ultralytics has."""
+
+    name: str
+    family: str
+    #: A letter; None: there is but one.
+    size: str | None
+    task: str
+    #: Whether there are official weights, and a packaged model file.
+    weights: bool
+    config: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Catalog:
     """The table of one Ultralytics version."""
 
     #: Name → `types`, `default`, `minimum`?, `maximum`?, `description`.
-    arguments: dict[str, dict[str, Any]]
+    arguments: dict[str, dict[str, JsonValue]]
     #: Names of official weights, without `.pt`.
     models: frozenset[str]
     #: Names of packaged model files, such as `yolov8n.yaml`.
     model_configs: frozenset[str]
-    #: One entry a model: `name`, `family`, `size`, `task`, `weights` and `config` (whether there are such).
-    model_table: list[dict[str, Any]]
+    #: One entry a model.
+    model_table: list[KnownModel]
     #: Name of a dataset, such as `coco8.yaml` → address of its archive, or None.
     datasets: dict[str, str | None]
     #: Name of an argument of before, which Ultralytics translates or leaves out with a warning → its types.

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from service.datasets import description
-from service.errors import CheckFailed, Fault, InvalidPayload, NotReady, StoreUnavailable, TooManyChecks
+from service.errors import CannotTrain, CheckFailed, Fault, NotReady, StoreUnavailable, TooManyChecks
 from service.events import Checked, NewCompleted, NewEvent, NewFailed
 from service.failures import failed
 from service.workers.launcher import Launcher
@@ -78,7 +78,7 @@ class Inspections:
     ) -> Checked:
         """What is in the dataset `wanted` (`data`, `task`, `single_cls`, `classes`); `known` are those with a name.
 
-        Ends early, and raises CheckFailed, once nobody waits for it any more. Raises InvalidPayload: when a training
+        Ends early, and raises CheckFailed, once nobody waits for it any more. Raises CannotTrain: when a training
         on it could not begin. Raises TooManyChecks, NotReady, StoreUnavailable.
         """
         if self._closed:
@@ -101,8 +101,8 @@ class Inspections:
         try:
             data = description.named(wanted["data"], known, self._datasets, downloads=False)
             clean = data and description.read(data, wanted["task"], self._roots, arguments=arguments)
-        except InvalidPayload as error:
-            raise InvalidPayload([_moved(fault) for fault in error.faults]) from None
+        except CannotTrain as error:
+            raise CannotTrain([_moved(fault) for fault in error.faults]) from None
         try:
             folder.mkdir(parents=True)
             if clean:
@@ -171,7 +171,7 @@ def _answer(final: "_End", max_seconds: float) -> Checked:
         case "completed":
             return final["checked"]
         case "failed" if final["reason"] == "invalid_data":
-            raise InvalidPayload([Fault(POINTER, final["error"])])
+            raise CannotTrain([Fault(POINTER, final["error"])])
         case "failed" if final["reason"] == "timeout":
             raise CheckFailed(f"reading it takes more than {max_seconds:g} seconds; a training has no such limit")
         case "failed":

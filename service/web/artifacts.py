@@ -8,12 +8,12 @@ import mimetypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
+from typing_extensions import TypedDict
 
 from service.errors import ArtifactNotFound, InvalidRange, RangeNotSatisfiable
 
@@ -31,6 +31,18 @@ _TYPES = {
 CHUNK_BYTES = 1 << 16
 #: What a Range may look like.
 RANGES = "bytes=0-99 asks for the first 100 bytes, bytes=100- for all others, bytes=-100 for the last ones"
+
+
+class ArtifactFile(TypedDict):
+    """One file of a job, as it is listed."""
+
+    #: Path below the job's run folder, with forward slashes.
+    name: str
+    size_bytes: int
+    media_type: str
+    #: Unix seconds.
+    modified_at: float
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class Artifact:
             self.stat.st_mtime_ns,
         )
 
-    def as_dict(self, base: str) -> dict[str, Any]:
+    def as_dict(self, base: str) -> ArtifactFile:
         return {
             "name": self.name,
             "size_bytes": self.stat.st_size,

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
-from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from service.web import conditions
 from service.web.artifacts import CHUNK_BYTES, Artifact, listing
+from service.web.state import Request
 
 log = logging.getLogger(__name__)
 

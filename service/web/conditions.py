@@ -5,10 +5,10 @@ import re
 import time
 from email.utils import parsedate_to_datetime
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from service.errors import PreconditionFailed, RangeNotSatisfiable
+from service.web.state import Request
 
 _TAG = re.compile(r'(W/)?("[^"]*")')
 _RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})-(\d{0,18})\s*", re.ASCII)

@@ -95,8 +95,3 @@ class _Parts(Collector):
         yield CounterMetricFamily(
             f"{PREFIX}_forkserver_starts", "Forkservers that were started.", self._launcher.forkservers
         )
-
-
-def names(registry: CollectorRegistry) -> set[str]:
-    """The names under which Prometheus finds the metrics of a registry, without suffixes."""
-    return {metric.name for metric in registry.collect()}

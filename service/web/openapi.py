@@ -1,194 +1,207 @@
-"""The calls of the service as an OpenAPI document, and as a page: read from the routes, their parameters and the first
-lines of their handlers, so that nothing is said twice. What those do not tell is in the tables here.
-"""
+"""The OpenAPI document, from the table of calls and the types that it names. Nothing is said here that is not there."""
 
-import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from itertools import groupby
+from typing import Any, TypeAlias
 
-from starlette.routing import BaseRoute, Route
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 
-from service.web import parameters
+from service.errors import PROBLEM, Problem, ServiceError
+from service.trainings.requests import Body, TrainRequest
+from service.trainings.schema import Checked, body_schema
+from service.web import queries
+from service.web.call import STREAM, Answer, Call, Header, Shape
 
-#: The first line of a handler: "`POST /train`: what it does."
-_LINE = re.compile(r"`(?P<method>[A-Z]+) (?P<path>[^`?]+)(\?(?P<query>[^`]*))?`: (?P<summary>.+)")
-#: What else than JSON a call answers with.
-_MEDIA: Mapping[str, Sequence[str]] = {
-    "index": ["text/html"],
-    "docs": ["text/html"],
-    "events": ["text/event-stream", "application/json"],
-    "all_events": ["text/event-stream"],
-    "logs": ["text/plain"],
-    "metrics": ["text/plain"],
-    "artifact": ["application/octet-stream"],
-    "artifacts_zip": ["application/zip"],
-}
-#: The answers that do not fail: by status, what it says; where a call is not named, that is 200 and its summary.
-#: Calls whose answer may be kept.
-_KEPT = ("index", "show_job", "models", "schema", "openapi_document")
-_KNOWN = "the client has it already (If-None-Match)"
-_ACCEPTED = {"202": "on the disk, and queued", "200": "the same request came before: its job"}
-_FILE = {"200": "the whole", "206": "the Range of it", "304": _KNOWN}
-_ANSWERS: Mapping[str, Mapping[str, str]] = {
-    "train": _ACCEPTED,
-    "demo": _ACCEPTED,
-    **{name: {"202": "the snapshot; the request is on the disk"} for name in ("cancel", "stop", "resume")},
-    "delete": {"204": "the job is gone"},
-    "events": {"200": "the events", "204": "the log has ended, and the client has all of it", "304": _KNOWN},
-    "artifact": _FILE,
-    "artifacts_zip": _FILE,
-    **{name: {"200": "", "304": _KNOWN} for name in _KEPT},
-}
-_EMPTY = frozenset({"204", "304"})
-_STARTS = {"200": ["Location", "Idempotent-Replayed"], "202": ["Location"]}
-_FILE_HEADERS = {"200": ["ETag"], "206": ["ETag", "Content-Range"], "416": ["Content-Range"]}
-#: The headers of answers, by call and status.
-_SHOWN: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "train": _STARTS,
-    "demo": _STARTS,
-    "artifact": _FILE_HEADERS,
-    "artifacts_zip": _FILE_HEADERS,
-    "show_job": {"200": ["ETag"]},
-}
-#: Problems that a call has beside those that all may have.
-_FAILS: Mapping[str, Mapping[str, str]] = {
-    "artifact": {
-        "400": "the Range does not parse",
-        "412": "it is another file than If-Match or If-Unmodified-Since asks for",
-        "416": "nothing of the file is in the Range",
-    },
-    "artifacts_zip": {"412": "they are other files than If-Match asks for", "416": "nothing of it is in the Range"},
-}
-#: The bodies: the schema of a payload is an address of its own, since it is the installed Ultralytics'.
-_BODIES: Mapping[str, Any] = {
-    "train": {"$ref": "/schema/train"},
-    "check_dataset": {
-        "type": "object",
-        "required": ["data"],
-        "additionalProperties": False,
-        "properties": {
-            "data": {"type": "string", "minLength": 1, "maxLength": 4_096},
-            "task": {"enum": ["detect", "segment", "classify", "pose", "obb", None]},
-            "single_cls": {"type": "boolean", "default": False},
-            "classes": {"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}},
+Json: TypeAlias = dict[str, Any]
+
+VERSIONS: Mapping[str, str] = {"3.1": "3.1.1", "3.2": "3.2.0"}
+#: What a frame's `data` is, by its event, is in the types; this is how it comes.
+FRAMES = "Server-Sent Events. The `data` of each frame is JSON, of the type whose `event` is the frame's."
+_PROBLEM: Shape = TypeAdapter(Problem)
+
+
+class _Plain(GenerateJsonSchema):
+    """Types by their own names; fields have no title, which would repeat the name."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+
+def document(calls: Sequence[Call], train: Checked, form: str = "3.1") -> Json:
+    """The document of these calls in a form of OpenAPI; `train` is the schema of a training's payload."""
+    types = _Types(calls, train)
+    paths: dict[str, Json] = {}
+    for call in calls:
+        operation = _operation(call, types, form)
+        paths.setdefault(address(call), {})[call.method.lower()] = operation
+    return {
+        "openapi": VERSIONS[form],
+        "info": {
+            "title": "yolo-trainer",
+            "version": version("yolo-trainer"),
+            "description": "Trains YOLO models, and streams the training while it happens. See docs/protocol.md.",
         },
-    },
-    "resume": {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {"epochs": {"type": ["integer", "null"], "minimum": 1, "maximum": 1_000_000}},
-    },
-}
-_KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
-_TEXT = {"type": "string"}
-#: The headers that a call takes.
-_TAKES: Mapping[str, Mapping[str, parameters.Schema]] = {
-    "train": {"Idempotency-Key": _KEY},
-    "demo": {"Idempotency-Key": _KEY},
-    "events": {"Last-Event-ID": parameters.NUMBER, "If-None-Match": _TEXT},
-    "artifact": dict.fromkeys(
-        ("Range", "If-Range", "If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since"), _TEXT
-    ),
-    "artifacts_zip": dict.fromkeys(("Range", "If-Range", "If-None-Match", "If-Match"), _TEXT),
-    **{name: {"If-None-Match": _TEXT} for name in _KEPT},
-}
-_PROBLEM = {
-    "description": "what is wrong, as RFC 9457 has it",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    "headers": {"Retry-After": {"description": "of a 429 or 503: seconds", "schema": {"type": "integer"}}},
-}
-_PROBLEM_SCHEMA = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code"],
-    "properties": {
-        "type": _TEXT,
-        "title": _TEXT,
-        "status": {"type": "integer"},
-        "detail": _TEXT,
-        "code": {"type": "string", "description": "For programs: docs/protocol.md lists them."},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["pointer", "detail"],
-                "properties": {"pointer": _TEXT, "detail": _TEXT, "suggestion": _TEXT},
-            },
-        },
-    },
-}
-
-
-def document(routes: Iterable[BaseRoute]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of these routes."""
-    paths: dict[str, dict[str, Any]] = {}
-    for name, call in _calls(routes):
-        path = re.sub(r"<(\w+)>", r"{\1}", call["path"])
-        paths.setdefault(path, {})[call["method"].lower()] = _operation(name, path, call)
-    info = {"title": "yolo-trainer", "version": version("yolo-trainer"), "description": "See docs/protocol.md."}
-    components = {"schemas": {"Problem": _PROBLEM_SCHEMA}}
-    return {"openapi": "3.1.0", "info": info, "paths": paths, "components": components}
-
-
-def page(routes: Iterable[BaseRoute]) -> str:
-    """The same for people, as HTML without style or script."""
-    rows = (
-        f"<tr><td><code>{html.escape(call['method'])}</code></td><td><code>{html.escape(call['path'])}"
-        f"{html.escape('?' + call['query'] if call['query'] else '')}</code></td>"
-        f"<td>{html.escape(call['summary'])}</td></tr>"
-        for _, call in _calls(routes)
-    )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Calls of the YOLO trainer</title>'
-        "<h1>Calls of the YOLO trainer</h1>"
-        '<p>For programs: <a href="openapi.json">openapi.json</a>; the payload of a training: '
-        '<a href="schema/train">schema/train</a>.</p>'
-        f"<table><tr><th>method</th><th>address</th><th>what it does</th></tr>{''.join(rows)}</table></html>"
-    )
-
-
-def _calls(routes: Iterable[BaseRoute]) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Name and described line of each route's handler; routes without such a line are not calls."""
-    for route in routes:
-        handler = getattr(route, "endpoint", None)
-        handler = getattr(handler, "handler", handler)
-        found = _LINE.match(getattr(handler, "__doc__", None) or "") if isinstance(route, Route) else None
-        if handler is not None and found:
-            yield handler.__name__, found.groupdict()
-
-
-def _operation(name: str, path: str, call: Mapping[str, Any]) -> dict[str, Any]:
-    inside = [_parameter("path", part, _TEXT) for part in re.findall(r"{(\w+)}", path)]
-    query = [_parameter("query", part, schema) for part, schema in parameters.QUERIES.get(name, {}).items()]
-    headers = [_parameter("header", part, schema) for part, schema in _TAKES.get(name, {}).items()]
-    operation: dict[str, Any] = {
-        "operationId": name,
-        "summary": call["summary"],
-        "parameters": inside + query + headers,
-        "responses": _responses(name, call["summary"]),
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {"schemas": types.components},
     }
-    if name in _BODIES:
-        content = {"application/json": {"schema": _BODIES[name]}}
-        operation["requestBody"] = {"required": name != "resume", "content": content}
+
+
+def address(call: Call) -> str:
+    """The path of a call as OpenAPI has it."""
+    return re.sub(r"{(\w+):\w+}", r"{\1}", call.path)
+
+
+class _Types:
+    """The types that calls name: each has a place in the document, and what stands for it."""
+
+    def __init__(self, calls: Sequence[Call], train: Checked) -> None:
+        shapes = {id(shape): shape for call in calls for shape in _shapes(call)} | {id(_PROBLEM): _PROBLEM}
+        inputs = [(key, "serialization", shape) for key, shape in shapes.items()]
+        made, named = TypeAdapter.json_schemas(
+            inputs,  # type: ignore[arg-type]  # a literal in a tuple in a list
+            ref_template="#/components/schemas/{model}",
+            schema_generator=_Plain,
+        )
+        bodies = {call.body for call in calls if call.body is not None}
+        whole = {
+            "schemas": {key: schema for (key, _), schema in made.items()},
+            "components": named.get("$defs", {}) | {body.__name__: _body(body, train) for body in bodies},
+        }
+        whole = _renamed(whole)
+        self._schemas: dict[int, Json] = whole["schemas"]
+        self.components: dict[str, Json] = dict(sorted(whole["components"].items()))
+
+    def of(self, shape: Shape) -> Json:
+        return self._schemas[id(shape)]
+
+    @property
+    def problem(self) -> Json:
+        return self.of(_PROBLEM)
+
+
+def _shapes(call: Call) -> Iterator[Shape]:
+    yield from (header.shape for header in call.headers)
+    for answer in call.answers.values():
+        yield from (shape for shape in answer.content.values() if shape is not None)
+        yield from (header.shape for header in answer.headers)
+
+
+def _body(body: type[Body], train: Checked) -> Json:
+    schema = train.schema if body is TrainRequest else body_schema(body).schema
+    return {key: value for key, value in schema.items() if key != "$schema"}
+
+
+def _renamed(whole: Json) -> Json:
+    """The same with plain names: the events of a job end in `Event`, and nothing has its module's name in it.
+
+    An event and a part of a snapshot have one name each in their modules: `Checkpoint`, `Dataset`.
+    """
+    components: dict[str, Json] = whole["components"]
+    events = {name for name in components if _is_event(components[name])}
+    names = {name: _plain_name(name) + ("Event" if name in events else "") for name in components}
+    old = re.compile(r"#/components/schemas/(.+)")
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: walk(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [walk(item) for item in value]
+        found = old.fullmatch(value) if isinstance(value, str) else None
+        return f"#/components/schemas/{names[found[1]]}" if found else value
+
+    return {"schemas": walk(whole["schemas"]), "components": {names[k]: walk(v) for k, v in components.items()}}
+
+
+def _plain_name(name: str) -> str:
+    return re.sub(r"^\w*__(\w+?)(-Output)?$", r"\1", name)
+
+
+def _is_event(schema: Json) -> bool:
+    properties = schema.get("properties", {})
+    return {"event", "job_id", "attempt", "time"} <= properties.keys() and "status" not in properties
+
+
+def _operation(call: Call, types: _Types, form: str) -> Json:
+    parameters = [*_path_parameters(call), *_query_parameters(call), *_header_parameters(call, types)]
+    answers = {str(status): _answer(answer, types, form) for status, answer in call.answers.items()}
+    operation: Json = {
+        "operationId": call.name,
+        "summary": call.summary,
+        "parameters": parameters,
+        "responses": answers | dict(_problems(call.problems, types)),
+    }
+    if call.body is not None:
+        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{call.body.__name__}"}}}
+        operation["requestBody"] = {"required": not call.is_body_optional, "content": content}
     return operation
 
 
-def _parameter(place: str, name: str, schema: parameters.Schema) -> dict[str, Any]:
-    about = {key: value for key, value in schema.items() if key == "description"}
-    listed = {"style": "form", "explode": False} if schema["type"] == "array" else {}  # with commas
-    bare = {key: value for key, value in schema.items() if key != "description"}
-    return {"in": place, "name": name, "required": place == "path", **about, **listed, "schema": bare}
+def _path_parameters(call: Call) -> Iterator[Json]:
+    for name in re.findall(r"{(\w+)", call.path):
+        yield {"in": "path", "name": name, "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
-def _responses(name: str, summary: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"default": _PROBLEM}
-    for status, text in _ANSWERS.get(name, {"200": summary}).items():
-        found[status] = {"description": text or summary}
-        if status not in _EMPTY:
-            found[status]["content"] = {media: {} for media in _MEDIA.get(name, ["application/json"])}
-    for status, text in _FAILS.get(name, {}).items():
-        found[status] = {**_PROBLEM, "description": text}
-    for status, headers in _SHOWN.get(name, {}).items():
-        found[status]["headers"] = {header: {"schema": _TEXT} for header in headers}
+def _query_parameters(call: Call) -> Iterator[Json]:
+    for name, schema in (queries.schema(call.query) if call.query is not None else {}).items():
+        commas = {"style": "form", "explode": False} if schema["type"] == "array" else {}
+        about = {"description": schema.pop("description")}
+        yield {"in": "query", "name": name, "required": False, **about, **commas, "schema": schema}
+
+
+def _header_parameters(call: Call, types: _Types) -> Iterator[Json]:
+    for header in call.headers:
+        yield {"in": "header", "name": header.name, "required": False, **_header(header, types)}
+
+
+def _header(header: Header, types: _Types) -> Json:
+    about = {"description": header.description} if header.description else {}
+    return {**about, "schema": types.of(header.shape)}
+
+
+def _answer(answer: Answer, types: _Types, form: str) -> Json:
+    found: Json = {"description": answer.description}
+    if answer.content:
+        found["content"] = {media: _content(media, shape, types, form) for media, shape in answer.content.items()}
+    if answer.headers:
+        found["headers"] = {header.name: _header(header, types) for header in answer.headers}
     return found
+
+
+def _content(media: str, shape: Shape | None, types: _Types, form: str) -> Json:
+    if shape is None:
+        return {"schema": {"type": "string"}} if media.startswith("text/") else {}
+    schema = types.of(shape)
+    if media != STREAM:
+        return {"schema": schema}
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
+    if form == "3.1":  # it has no words for the frames of a stream: this is of the text of their `data`
+        return {"schema": {**data, "description": FRAMES}}
+    text = {"type": "string"}
+    frame = {"event": text, "id": text, "data": data, "retry": {"type": "integer"}}
+    return {"itemSchema": {"type": "object", "description": FRAMES, "required": ["data"], "properties": frame}}
+
+
+def _problems(problems: Iterable[type[ServiceError]], types: _Types) -> Iterator[tuple[str, Json]]:
+    """By status; what is left (a fault of ours, a connection's) is the default."""
+    for status, group in groupby(problems, key=lambda problem: int(problem.status)):
+        same = list(group)
+        told = [f"`{problem.code}`: {_when(problem)}" for problem in same]
+        found = _problem("\n".join(told), types)
+        if any(problem.retry_after for problem in same):
+            about = {"description": "Seconds.", "schema": {"type": "integer"}}
+            found["headers"] = {"Retry-After": about}
+        yield str(status), found
+    yield "default", _problem("Another problem: its `code` says which.", types)
+
+
+def _problem(description: str, types: _Types) -> Json:
+    return {"description": description, "content": {PROBLEM: {"schema": types.problem}}}
+
+
+def _when(problem: type[ServiceError]) -> str:
+    first = (problem.__doc__ or "").partition("\n\n")[0]
+    return " ".join(first.removeprefix("Raised ").split())

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import NotModifiedResponse, PathLike, StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 from service.web import compression
 from service.web.negotiation import takes_gzip
+from service.web.state import Request
 
 _SERVICE = Path(__file__).parent.parent
 
@@ -101,7 +101,7 @@ FILES = PageFiles(STATIC)
 
 
 async def index(request: Request) -> Response:
-    """`GET /`: the page."""
+    """The page."""
     response = await FILES.get_response("index.html", request.scope)
     response.headers.update(HEADERS)
     return response

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import PROBLEM, InvalidPayload, ServiceError, described
+from service.errors import PROBLEM, Code, InvalidPayload, PayloadFault, ServiceError, described
 from service.events import encode
 
 #: Characters of an address that are answered.
@@ -26,7 +26,12 @@ def problem(error: ServiceError) -> Response:
 
 
 def problem_response(
-    status: int, detail: str, code: str, *, errors: object = None, headers: Mapping[str, str] | None = None
+    status: int,
+    detail: str,
+    code: Code,
+    *,
+    errors: list[PayloadFault] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The answer to any problem (see `described`)."""
     body = described(status, detail, code)

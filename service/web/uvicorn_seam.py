@@ -20,7 +20,7 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from service.errors import PROBLEM, described
+from service.errors import PROBLEM, Code, described
 from service.events import encode
 from service.web import connections
 from service.web.connections import Connections
@@ -108,7 +108,7 @@ class _Nowhere(asyncio.Transport):
         """Nothing is read."""
 
 
-def _problem(status: int, detail: str, code: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def _problem(status: int, detail: str, code: Code) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Head and body of what is answered before there is a request to answer. Its connection ends with it."""
     body = encode(described(status, detail, code))
     headers = [(b"content-type", PROBLEM.encode()), (b"content-length", b"%d" % len(body))]
@@ -224,7 +224,7 @@ class Protocol(HttpToolsProtocol):
         self._refuse(400, msg, "invalid_request")
         self.transport.close()
 
-    def _refuse(self, status: int, detail: str, code: str) -> None:
+    def _refuse(self, status: int, detail: str, code: Code) -> None:
         headers, body = _problem(status, detail, code)
         lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())]
         lines += [b"%b: %b" % header for header in headers]

@@ -26,5 +26,14 @@ export const datasets = () => ask("datasets");
 /** The schema of every argument, wherever it stands in the payload. @returns {Promise<Record<string, Argument>>} */
 export async function argumentTable() {
   const { fit_params: all, hyperparameters } = (await schema()).properties;
-  return { ...all.properties, ...hyperparameters.properties }; // the second have the defaults
+  const rules = { ...all.properties, ...hyperparameters.properties }; // the second have the defaults
+  const current = Object.entries(rules).filter(([, rule]) => !rule.deprecated);
+  return Object.fromEntries(current.map(([name, rule]) => [name, flat(rule)]));
+}
+
+/** Choices of several types as one list. @param {any} rule @returns {Argument} */
+function flat({ anyOf, ...rule }) {
+  if (!anyOf) return rule;
+  const options = anyOf.flatMap((/** @type {any} */ one) => one.enum ?? { boolean: [true, false], null: [null] }[/** @type {string} */ (one.type)]);
+  return { ...rule, enum: options };
 }

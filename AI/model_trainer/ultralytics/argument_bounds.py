@@ -86,7 +86,7 @@ RULES: Mapping[str, Rule] = {
     "vid_stride": {"maximum": _MANY},
     # The optimizer
     "optimizer": {
-        "enum": ["auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSProp", "RMSprop"],
+        "enum": ["auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSProp"],
     },
     "warmup_epochs": _POSITIVE,
     # Weights of the losses
