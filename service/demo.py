@@ -24,8 +24,8 @@ from pydantic import Field
 from rich.console import Console
 
 from service.command_line import Command
-from service.demo_view import LOG_LINES, MAP50, Bars, Event, View
-from service.events import FINAL_TYPES
+from service.demo_view import LOG_LINES, MAP50, Bars, View
+from service.events import EVENT, Completed, Event, FinalEvent
 from service.settings import Settings
 
 HOST = "127.0.0.1"
@@ -93,7 +93,7 @@ def _demonstrate(service: "_Service", folder: Path, epochs: int | None) -> bool:
         _complain("the training was cancelled")
     else:
         _complain(f"the training failed ({final['reason']}): {final['error']}", view.log)
-    return bool(final["event"] == "completed")
+    return final["event"] == "completed"
 
 
 def _serve_command(folder: Path, port: int | None) -> str:
@@ -121,7 +121,7 @@ def _stay(service: "_Service") -> None:
         service.wait(None)
 
 
-def _print_map50(completed: Event) -> None:
+def _print_map50(completed: Completed) -> None:
     """The promised line, for people and scripts: no colours, nothing else in it."""
     value = completed.get("metrics", {}).get(MAP50)
     print("mAP50 was not reported" if value is None else f"mAP50 {value:.3f}", flush=True)  # noqa: T201
@@ -156,13 +156,14 @@ def _submit(client: httpx.Client, folder: Path, epochs: int | None) -> str:
     return str(answer.json()["job_id"])
 
 
-def _follow(service: "_Service", client: httpx.Client, job_id: str, view: View) -> Event:
+def _follow(service: "_Service", client: httpx.Client, job_id: str, view: View) -> FinalEvent:
     """Show every event; the final one. Ctrl-C cancels the job and waits for its end; a second one does not wait."""
-    event: Event = {}
     with _on_interrupt(lambda: _cancel(client, job_id)):
         for event in _events(service, client, job_id):
             view.take(event)
-    return event
+            if event["event"] == "completed" or event["event"] == "failed" or event["event"] == "cancelled":
+                return event
+    raise DemoFailed("the stream ended before its training did")
 
 
 def _cancel(client: httpx.Client, job_id: str) -> None:
@@ -187,17 +188,14 @@ def _on_interrupt(act: Callable[[], None]) -> Iterator[None]:
 
 
 def _events(service: "_Service", client: httpx.Client, job_id: str) -> Iterator[Event]:
-    """The job's events from the first to the final one, over as many connections as that takes."""
+    """The job's events from the first one on, over as many connections as that takes, until nobody asks for more."""
     cursor, retry_seconds = "", RETRY_SECONDS
     while True:
         try:
             for message in _stream(client, job_id, cursor):
                 cursor = message.id or cursor  # a tick has no id: it is not in the log
                 retry_seconds = retry_seconds if message.retry is None else message.retry / 1000
-                event: Event = message.json()
-                yield event
-                if event["event"] in FINAL_TYPES:
-                    return
+                yield EVENT.validate_json(message.data)
         except httpx.TransportError:
             pass  # how a stream ends says nothing about the job
         service.wait(retry_seconds)

@@ -5,14 +5,14 @@ It reads events as any client does, and knows nothing of the service or of HTTP.
 
 from collections import deque
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
-#: An event as a client reads it.
-Event: TypeAlias = dict[str, Any]
+from service.events import EpochEnd, Event, Tick, TrainEnd
+
 #: Lines of the training's log that are kept for when it fails.
 LOG_LINES = 20
 MAP50 = "metrics/mAP50(B)"
@@ -23,28 +23,34 @@ class View:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._newest: dict[str, Event] = {}  # by type
+        #: The newest tick; and how the training ended, once it has.
+        self._tick: Tick | None = None
+        self._end: TrainEnd | None = None
         #: The training's last log lines.
         self.log: deque[str] = deque(maxlen=LOG_LINES)
 
     def take(self, event: Event) -> None:
-        self._newest[event["event"]] = event
-        self.log.extend(event.get("lines", ()))
+        match event["event"]:
+            case "tick":
+                self._tick = event
+            case "train_end":
+                self._end = event
+            case "log":
+                self.log.extend(event["lines"])
         self._show(event)
 
     def weights(self) -> str | None:
         """Path of the best weights, or else of the last ones."""
-        weights: dict[str, str | None] = self._newest.get("train_end", {}).get("weights", {})
-        return weights.get("best") or weights.get("last")
+        return (self._end["weights"]["best"] or self._end["weights"]["last"]) if self._end else None
 
     def _show(self, event: Event) -> None:
         if event["event"] == "epoch_end":
-            numbers = (_map50(event), _losses(event.get("train_losses", {})), _rate(event), self._remaining())
+            numbers = (_map50(event), _losses(event["train_losses"]), _rate(event), self._remaining())
             self._console.out(_joined(f"epoch {event['epoch']}/{event['total_epochs']}", *numbers))
 
     def _remaining(self) -> str:
         """Of the whole training, as the newest tick has it."""
-        seconds = self._newest.get("tick", {}).get("remaining_seconds")
+        seconds = self._tick["remaining_seconds"] if self._tick else None
         return "" if seconds is None else f"{round(seconds) // 60}:{round(seconds) % 60:02} left"
 
     def __enter__(self) -> Self:
@@ -73,17 +79,20 @@ class Bars(View):
                 self._progress.update(self._epochs, text="queued")
             case "started":
                 self._progress.update(self._epochs, text="preparing data and model")
-            case "tick" if event.get("batches"):  # None: the training is still being set up
-                self._show_epochs(event, event["epoch"] - 1, self._remaining())
-                text = _joined(_losses(event.get("losses", {})), _rate(event))
-                batch, batches = event["batch"], event["batches"]
-                self._progress.update(self._batches, completed=batch, total=batches, text=text, visible=True)
+            case "tick":
+                if event["batches"] is not None:  # None: the training is still being set up
+                    self._show_batches(event, event["batches"])
             case "epoch_end":
                 self._show_epochs(event, event["epoch"], self._remaining())
             case "train_end":
                 self._show_epochs(event, event["epoch"], event["reason"])
 
-    def _show_epochs(self, event: Event, completed: int, text: str) -> None:
+    def _show_batches(self, tick: Tick, total: int) -> None:
+        self._show_epochs(tick, tick["epoch"] - 1, self._remaining())
+        text = _joined(_losses(tick["losses"]), _rate(tick))
+        self._progress.update(self._batches, completed=tick["batch"], total=total, text=text, visible=True)
+
+    def _show_epochs(self, event: Tick | EpochEnd | TrainEnd, completed: int, text: str) -> None:
         text = _joined(_map50(event), text)
         self._progress.update(self._epochs, completed=completed, total=event["total_epochs"], text=text)
 
@@ -95,7 +104,7 @@ class Bars(View):
         self._progress.stop()
 
 
-def _map50(event: Event) -> str:
+def _map50(event: Tick | EpochEnd | TrainEnd) -> str:
     value = event["metrics"].get(MAP50)
     return "" if value is None else f"mAP50 {value:.3f}"
 
@@ -105,8 +114,8 @@ def _losses(losses: dict[str, float | None]) -> str:
     return " ".join(["losses", *named]) if named else ""
 
 
-def _rate(event: Event) -> str:
-    rate = event.get("images_per_second")
+def _rate(event: Tick | EpochEnd) -> str:
+    rate = event["images_per_second"]
     return "" if rate is None else f"{rate:.0f} images/s"
 
 
