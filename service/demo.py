@@ -19,13 +19,14 @@ from types import FrameType, TracebackType
 from typing import Self
 
 import httpx
+import orjson
 from httpx_sse import ServerSentEvent, connect_sse
 from pydantic import Field
 from rich.console import Console
 
 from service.command_line import Command
 from service.demo_view import LOG_LINES, MAP50, Bars, View
-from service.events import EVENT, Completed, Event, FinalEvent
+from service.events import Completed, Event, FinalEvent
 from service.settings import Settings
 
 HOST = "127.0.0.1"
@@ -195,7 +196,8 @@ def _events(service: "_Service", client: httpx.Client, job_id: str) -> Iterator[
             for message in _stream(client, job_id, cursor):
                 cursor = message.id or cursor  # a tick has no id: it is not in the log
                 retry_seconds = retry_seconds if message.retry is None else message.retry / 1000
-                yield EVENT.validate_json(message.data)
+                event: Event = orjson.loads(message.data)
+                yield event
         except httpx.TransportError:
             pass  # how a stream ends says nothing about the job
         service.wait(retry_seconds)

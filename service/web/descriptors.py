@@ -5,12 +5,8 @@ and then no training starts and nothing is answered.
 """
 
 import logging
+import resource
 from dataclasses import dataclass
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +33,11 @@ class Room:
     files: int
 
 
-def raise_limit() -> tuple[int | None, int]:
+def raise_limit() -> tuple[int, int]:
     """Take as many open files as this process is allowed; returns how many it had been given, and has now.
 
     Programs that are started from here should get the first number back: some look at every number up to their limit.
     """
-    if resource is None:
-        return None, PLENTY
     given, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     # macOS says "no limit", and refuses it.
     for wanted in (most, PLENTY, 10_240) if most == resource.RLIM_INFINITY else (most,):

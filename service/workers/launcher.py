@@ -114,7 +114,7 @@ class Launcher:
         return self.method == "forkserver" and self.fault() is None
 
     def start(
-        self, target: Callable[..., None], *arguments: Any, unwanted: "Future[None] | None" = None
+        self, target: Callable[..., None], *arguments: object, unwanted: "Future[None] | None" = None
     ) -> BaseProcess:
         """Try once to start a worker; blocks while a new forkserver imports, but not once it is `unwanted`.
 
@@ -134,7 +134,7 @@ class Launcher:
         threading.Thread(target=_forget, args=(started,), name="forget", daemon=True).start()
         raise StartFailed("it was given up")
 
-    def _tell(self, started: "Future[BaseProcess]", target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def _tell(self, started: "Future[BaseProcess]", target: Callable[..., None], arguments: tuple[object, ...]) -> None:
         """Have `started` tell how a start went. The worker's ends are closed here: no queue ends before they are."""
         try:
             process = self._start(target, arguments)
@@ -143,7 +143,7 @@ class Launcher:
         else:
             started.set_result(process)
 
-    def _start(self, target: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
+    def _start(self, target: Callable[..., None], arguments: tuple[object, ...]) -> BaseProcess:
         try:
             with self._lock, _without_main(), _environment(self._environment):
                 # daemon=False: a daemonic process may have no children, and dataloader workers are children.

@@ -6,14 +6,10 @@ nothing out of a file is run is what the other files see to (docs/security.md).
 
 import ctypes
 import re
+import resource
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 #: Variables that a worker gets: who and where it is, and what libraries are tuned with. No other one: any may be a
 #: password, and its name need not say so.
@@ -62,14 +58,13 @@ def enter(limits: Limits) -> None:
     No core dumps: they hold what the memory holds. On Linux, programs with more rights than the worker (sudo) do not
     get them.
     """
-    if resource is not None:
-        _limit(resource.RLIMIT_CORE, 0)
-        memory = limits.memory_bytes
-        _limit(resource.RLIMIT_DATA, None if memory is None else _private_bytes() + memory)
-        _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
-        if limits.open_files is not None:
-            most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, most))
+    _limit(resource.RLIMIT_CORE, 0)
+    memory = limits.memory_bytes
+    _limit(resource.RLIMIT_DATA, None if memory is None else _private_bytes() + memory)
+    _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
+    if limits.open_files is not None:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, most))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
