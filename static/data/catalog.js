@@ -34,6 +34,8 @@ export async function argumentTable() {
 /** Choices of several types as one list. @param {any} rule @returns {Argument} */
 function flat({ anyOf, ...rule }) {
   if (!anyOf) return rule;
-  const options = anyOf.flatMap((/** @type {any} */ one) => one.enum ?? { boolean: [true, false], null: [null] }[/** @type {string} */ (one.type)]);
+  const options = anyOf.flatMap(
+    (/** @type {any} */ one) => one.enum ?? { boolean: [true, false], null: [null] }[/** @type {string} */ (one.type)],
+  );
   return { ...rule, enum: options };
 }
