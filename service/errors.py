@@ -41,7 +41,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal, NotRequired, TypeAlias
+from typing import ClassVar, Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict
 
@@ -124,7 +124,7 @@ class ServiceError(Exception):
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     #: The word by which a program tells this from other problems of its status; docs/protocol.md lists them.
-    code: Code = "internal"
+    code: ClassVar[Code] = "internal"
     #: Further headers of the answer.
     headers: Mapping[str, str] = {}
     #: Seconds after which the same request may succeed; None: repeating it does not help.
@@ -333,7 +333,7 @@ class InvalidPayload(RequestRejected):
 
     faults: list[Fault] = field(default_factory=list)
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    code: Code = "invalid_payload"
+    code: ClassVar[Code] = "invalid_payload"
 
     def __str__(self) -> str:
         return "; ".join(f"{fault.pointer or '/'}: {fault.detail}" for fault in self.faults)
@@ -368,7 +368,7 @@ class StoreUnavailable(ServiceError):
     """Raised when the log cannot be read or written at the moment."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    code: Code = "store_unavailable"
+    code: ClassVar[Code] = "store_unavailable"
     retry_after: int | None = 5
 
 

@@ -247,6 +247,14 @@ def test_weights_that_are_not_there_are_refused_where_nothing_is_downloaded(tmp_
     assert parse(orjson.dumps(GOOD | {"model": "yolo11n.yaml"}), CATALOG, tmp_path).model == "yolo11n.yaml"
 
 
+def test_what_only_this_machine_knows_has_a_code_of_its_own() -> None:
+    """Programs tell by it whether the payload is to be mended, or something is to be put where it is looked for."""
+    for payload, code in ((GOOD | {"model": "unknown"}, "cannot_train"), (GOOD | {"model": 3}, "invalid_payload")):
+        with pytest.raises(InvalidPayload) as caught:
+            check(payload)
+        assert caught.value.code == code
+
+
 def test_a_misspelt_field_gets_the_nearest_one() -> None:
     (fault,) = faults(GOOD | {"hyperparametres": {}})
     assert (fault["detail"], fault["suggestion"]) == ("unknown field", "hyperparameters")
