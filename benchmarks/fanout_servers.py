@@ -27,7 +27,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.load import raise_file_limit
 from service.app import create_app
-from service.events import Record, encode
+from service.encoding import encode
+from service.frames import Record
 from service.job import Job
 from service.settings import Settings
 from service.store.store import Store

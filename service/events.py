@@ -1,236 +1,31 @@
-"""The vocabulary between worker, log and subscribers: what each type of event has.
+"""The vocabulary of log and subscribers: what each type of event has.
 
-An event is a JSON object, tagged by `event`. A worker, its supervisor or the runner makes it: a `NewEvent`. The log
-stamps it with the job, the attempt, the time and, where it is kept, a number: an `Event`. What is kept, what ends an
-attempt and what a worker may say follows from these types. The tables of `docs/protocol.md` are tested against them.
+The log stamps a `NewEvent` with the job, the attempt, the time and, where it is kept, a number: that makes it an
+`Event`. What is kept and what ends an attempt follows from these types. The tables of `docs/protocol.md` are tested
+against them.
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, NamedTuple, NotRequired, TypeAlias, final, get_args, get_type_hints
+from typing import Annotated, Literal, TypeAlias, final, get_args, get_type_hints
 
-import orjson
 from pydantic import Discriminator
 from typing_extensions import TypeAliasType, TypedDict, is_typeddict
 
 from AI.model_trainer import events as library
-
-# Parts
-
-
-class Machine(TypedDict):
-    """What the machine is doing. Shares are 0 to 1, but `process_cpu` counts cores; memory is in bytes."""
-
-    cpu: float
-    memory_used_bytes: int
-    memory_total_bytes: int
-    process_cpu: float
-    process_memory_bytes: int
-    #: None: the training has none, or it does not tell.
-    gpu: "Gpu | None"
-
-
-class Gpu(TypedDict):
-    """What a training's GPU is doing."""
-
-    #: None: a part of a GPU does not tell.
-    use: float | None
-    memory_used_bytes: int
-    memory_total_bytes: int
-
-
-class Request(TypedDict):
-    """What a training was asked for with, checked."""
-
-    model: str
-    hyperparameters: dict[str, object]
-    fit_params: dict[str, object]
-    #: A higher one runs first.
-    priority: NotRequired[int]
-    #: Seconds that an attempt may take; None: as many as it likes.
-    max_runtime_seconds: NotRequired[float | None]
-
-
-class Resuming(TypedDict):
-    """What a next attempt goes on from."""
-
-    #: The epoch that is done.
-    epoch: int
-    #: Nothing is left but the final evaluation.
-    finish: bool
-
-
-class Failure(TypedDict):
-    """Why an attempt failed, with what tells it."""
-
-    reason: str
-    evidence: str
-    #: What can be done.
-    hint: str
-    #: The last lines of the log.
-    log_tail: NotRequired[list[str]]
-    exit_code: NotRequired[int]
-    signal: NotRequired[str]
-
-
-class Checked(library.Census):
-    """What is in a dataset that was looked through."""
-
-    task: str
-
-
-# Events as they are made. Where the library's own has all that is sent, it is taken as it is.
-
-
-class NewQueued(TypedDict):
-    """A job was accepted (it has the request then), or its next attempt waits (with the other three)."""
-
-    event: Literal["queued"]
-    model: NotRequired[str]
-    hyperparameters: NotRequired[dict[str, object]]
-    fit_params: NotRequired[dict[str, object]]
-    priority: NotRequired[int]
-    max_runtime_seconds: NotRequired[float | None]
-    reason: NotRequired[Literal["resumed", "interrupted"]]
-    #: A new total; None: the planned one.
-    epochs: NotRequired[int | None]
-    #: None: it starts anew.
-    resume: NotRequired[Resuming | None]
-
-
-class NewStarted(TypedDict):
-    """Its worker has started."""
-
-    event: Literal["started"]
-    pid: int
-    #: Names the process for ever, together with `pid` (see `processes`); None: it had gone already.
-    pid_started: str | None
-
-
-class NewQueuePosition(TypedDict):
-    """A job's place among those that wait is another one."""
-
-    event: Literal["queue_position"]
-    #: 1 runs next.
-    queue_position: int
-
-
-class NewTick(library.Tick):
-    """A sign of life."""
-
-    machine: Machine
-
-
-class NewCheckpoint(library.Checkpoint):
-    """An epoch's weights are on the disk."""
-
-    #: Where the service answers for the files.
-    last_url: NotRequired[str]
-    best_url: NotRequired[str]
-
-
-class NewImage(library.Picture):
-    """A picture is on the disk."""
-
-    url: NotRequired[str]
-
-
-class NewEpochEnd(library.EpochEnd):
-    """An epoch was trained and validated."""
-
-    machine: Machine
-
-
-class NewLog(TypedDict):
-    """Somebody wrote lines."""
-
-    event: Literal["log"]
-    #: `stdout`, `stderr`, or a logger's name.
-    stream: str
-    level: str
-    lines: list[str]
-
-
-class NewInterrupted(TypedDict):
-    """The service was lost while the job ran."""
-
-    event: Literal["interrupted"]
-    reason: Literal["interrupted"]
-    #: The service was told to go, or nothing ran: it says nothing about the job.
-    planned: bool
-
-
-class _Ended(TypedDict):
-    """What a training ends with; another program may have less."""
-
-    score: NotRequired[float | None]
-    metrics: NotRequired[library.Numbers]
-    save_dir: NotRequired[str]
-
-
-class Result(_Ended):
-    """What a worker's program returns."""
-
-    #: `finished`, where it says nothing else.
-    reason: NotRequired[library.Reason]
-    #: Of a dataset that was to be looked through.
-    checked: NotRequired[Checked]
-
-
-class _Completed(_Ended):
-    event: Literal["completed"]
-    reason: library.Reason
-
-
-class NewCompleted(_Completed):
-    """The program has come to its end."""
-
-    #: Never in the log.
-    checked: NotRequired[Checked]
-
-
-class Raised(TypedDict):
-    """What a worker says instead, when its program raised."""
-
-    event: Literal["failed"]
-    reason: str
-    error: str
-
-
-class NewFailed(Raised):
-    """The attempt has failed."""
-
-    failure: Failure
-
-
-class NewCancelled(TypedDict):
-    """The attempt was ended on request."""
-
-    event: Literal["cancelled"]
-    reason: Literal["cancelled"]
-
-
-#: The training turned to something else.
-NewTurn = TypeAliasType("NewTurn", Annotated[library.Phase | library.Download, Discriminator("phase")])
-#: What is logged as a worker says it.
-Passed: TypeAlias = (
-    NewTurn
-    | library.DatasetRead
-    | library.ClassResults
-    | library.TrainEnd
-    | NewTick
-    | NewCheckpoint
-    | NewImage
-    | NewEpochEnd
-    | NewLog
+from service.new_events import (
+    Ending,
+    NewCancelled,
+    NewCheckpoint,
+    NewEpochEnd,
+    NewFailed,
+    NewImage,
+    NewInterrupted,
+    NewLog,
+    NewQueued,
+    NewQueuePosition,
+    NewStarted,
+    NewTick,
 )
-#: What a worker may say.
-WorkerEvent: TypeAlias = Passed | NewCompleted | Raised
-NewFinal: TypeAlias = NewCompleted | NewFailed | NewCancelled
-#: An event as it is made.
-NewEvent: TypeAlias = Passed | NewQueued | NewStarted | NewQueuePosition | NewInterrupted | NewFinal
-
-
-# Events as they are shown
 
 
 class Stamp(TypedDict):
@@ -312,7 +107,7 @@ class Interrupted(NewInterrupted, Numbered):
     """The service was lost while the job ran; `queued` or `failed` follows."""
 
 
-class Completed(_Completed, Numbered):
+class Completed(Ending, Numbered):
     """Final: the training came to its end."""
 
 
@@ -382,66 +177,3 @@ DURABLE_TYPES = _names(filter(is_durable, types_of(Event)))
 VOLATILE_TYPES = EVENT_TYPES - DURABLE_TYPES
 #: Types that a `?types=` filter never removes: without them a reader could not tell how an attempt ended.
 UNFILTERED_TYPES = _names(types_of(FinalEvent | Interrupted))
-
-
-#: Characters (in UTF-8) at which some readers break lines, httpx's `iter_lines` among them, and their JSON escapes.
-_LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
-
-
-class Record(NamedTuple):
-    """One event as subscribers get it."""
-
-    #: Number in the job's log: 1, 2, 3, …; None for a volatile event.
-    seq: int | None
-    type: str
-    #: The JSON object, in one line.
-    data: bytes
-
-
-def encode(value: object) -> bytes:
-    """JSON in one line. NaN and infinity become null, lone surrogates U+FFFD, unknown objects their `str`."""
-    try:
-        data = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError:  # a lone surrogate, or an integer of more than 64 bits
-        data = orjson.dumps(_plain(value), default=str)
-    if b"\xe2\x80" in data or b"\xc2\x85" in data:
-        for character, escape in _LINE_ENDS:
-            data = data.replace(character, escape)
-    return data
-
-
-def is_deeper(value: object, levels: int) -> bool:
-    """Whether objects and arrays stand in each other more than `levels` deep; JSON encoders give up at some depth."""
-    layer = [value]
-    for _ in range(levels):
-        layer = [
-            item
-            for outer in layer
-            if isinstance(outer, dict | list)
-            for item in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not layer:
-            return False
-    return any(isinstance(item, dict | list) for item in layer)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {_plain(str(key)): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return float(value) if abs(value) < 2**1023 else None
-    return value
-
-
-def frame(record: Record) -> bytes:
-    r"""The record as one SSE frame. Only a durable one has an `id` line, so `Last-Event-ID` names a logged event.
-
-    JSON escapes CR and LF and a type comes from this vocabulary, so nothing in an event can end its line.
-    """
-    if record.seq is None:
-        return b"event: %b\ndata: %b\n\n" % (record.type.encode(), record.data)
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (record.seq, record.type.encode(), record.data)

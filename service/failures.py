@@ -11,7 +11,7 @@ from typing import Unpack
 from typing_extensions import TypedDict
 
 from AI.model_trainer.errors import TrainerError
-from service.events import Failure, NewFailed
+from service.new_events import Failure, NewFailed
 
 #: Reason → what can be done about it.
 HINTS: Mapping[str, str] = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.errors import NothingToResume
-from service.events import NewQueued, Resuming
+from service.new_events import NewQueued, Resuming
 
 #: Attempts in a row that may be lost with the service without a new checkpoint; the last of them ends the job.
 MAX_FRUITLESS_ATTEMPTS = 3

@@ -11,24 +11,11 @@ from typing_extensions import TypedDict
 
 from AI.model_trainer.events import Census, Numbers, Split
 from service import events
+from service.encoding import encode
 from service.errors import LogClosed, StaleAttempt
-from service.events import (
-    FINAL_TYPES,
-    EpochEnd,
-    Event,
-    Failure,
-    FinalEvent,
-    Interrupted,
-    NewEvent,
-    Progress,
-    Queued,
-    Request,
-    Resuming,
-    Started,
-    TrainEnd,
-    encode,
-)
+from service.events import FINAL_TYPES, EpochEnd, Event, FinalEvent, Interrupted, Progress, Queued, Started, TrainEnd
 from service.going_on import Checkpoint, Course, GoOn, needs_epochs
+from service.new_events import Failure, NewEvent, Request, Resuming
 
 #: What a job does.
 Kind: TypeAlias = Literal["train"]

@@ -2,7 +2,7 @@
 
 import logging
 
-from service.events import encode
+from service.encoding import encode
 
 
 class JsonFormatter(logging.Formatter):

@@ -14,11 +14,11 @@ from orjson import loads
 
 from AI.model_trainer.checkpoints import generations
 from service.errors import NotReady, QueueFull, StoreUnavailable
-from service.events import NewEvent
 from service.failures import failed
 from service.going_on import Cancel, Fail, Found, GoOn, Interrupt, Wait, decide, queued
 from service.job import Job
 from service.job_queue import JobQueue
+from service.new_events import NewEvent
 from service.store.store import Store
 from service.workers.launcher import Launcher
 from service.workers.output import TAIL_LINES, Written

@@ -15,8 +15,10 @@ from typing import Protocol
 
 from anyio import to_thread
 
+from service.encoding import encode
 from service.errors import JobNotFound, TooManyStreams
-from service.events import UNFILTERED_TYPES, Record, encode, frame
+from service.events import UNFILTERED_TYPES
+from service.frames import Record, frame
 from service.job import Job
 from service.store.transaction import Change
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from AI.model_trainer.ultralytics import config_dir
 from service.app import worker_environment
-from service.events import Record
+from service.frames import Record
 from service.job import Job
 from service.runner import Runner
 from service.store.store import Store

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.events import FINAL_TYPES, NewEvent, WorkerEvent
+from service.events import FINAL_TYPES
+from service.new_events import NewEvent, WorkerEvent
 from service.workers import actions as do
 from service.workers import inputs as on
 from service.workers import steps

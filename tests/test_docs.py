@@ -7,7 +7,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from AI.model_trainer.events import BadFile, Split
-from service import events
+from service import events, new_events
 from service.__main__ import main
 from service.errors import Code
 from service.job import Job, Snapshot
@@ -74,7 +74,7 @@ def test_the_table_of_events_has_every_field_and_no_other() -> None:
 
 @pytest.mark.parametrize(
     ("note", "kinds"),
-    [("machine", [events.Machine, events.Gpu]), ("failure", [events.Failure]), ("split", [Split, BadFile])],
+    [("machine", [new_events.Machine, new_events.Gpu]), ("failure", [new_events.Failure]), ("split", [Split, BadFile])],
 )
 def test_the_notes_have_every_field_of_a_part(note: str, kinds: list[Any]) -> None:
     assert fields_of(*kinds) <= set(re.findall(r"`(\w+)`", footnote(note)))

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.events import DURABLE_TYPES, VOLATILE_TYPES, Record, encode, frame, is_deeper
+from service.encoding import encode, is_deeper
+from service.events import DURABLE_TYPES, VOLATILE_TYPES
+from service.frames import Record, frame
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),

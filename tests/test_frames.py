@@ -17,7 +17,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.events import DURABLE_TYPES, Record, encode, frame
+from service.encoding import encode
+from service.events import DURABLE_TYPES
+from service.frames import Record, frame
 from tests.conftest import Running
 
 pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch

@@ -20,8 +20,10 @@ ROOMS = [
     ["datasets", "failures"],
     ["job", "log_format"],
     ["going_on"],
+    ["frames"],
     ["events", "settings"],
-    ["errors", "command_line"],
+    ["new_events"],
+    ["errors", "command_line", "encoding"],
 ]
 LEVELS = {name: level for level, names in enumerate(ROOMS) for name in names}
 BESIDE = {("demo", "demo_view")}

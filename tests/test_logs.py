@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from service.events import Record
+from service.frames import Record
 from service.job import Job
 from service.store.store import Store
 from service.web import log_text

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from service.events import DURABLE_TYPES, EVENT_TYPES, FINAL_TYPES, UNFILTERED_TYPES, VOLATILE_TYPES, encode
+from service.encoding import encode
+from service.events import DURABLE_TYPES, EVENT_TYPES, FINAL_TYPES, UNFILTERED_TYPES, VOLATILE_TYPES
 from service.workers.messages import decode_worker_event
 from tests import said
 

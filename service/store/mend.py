@@ -15,10 +15,12 @@ from typing import cast
 
 import orjson
 
+from service.encoding import encode
 from service.errors import StoreUnavailable
-from service.events import EVENT_TYPES, Completed, Event, Numbered, Request, encode
+from service.events import EVENT_TYPES, Completed, Event, Numbered
 from service.failures import HINTS
 from service.job import Job, Status
+from service.new_events import Request
 from service.store import listing
 from service.store.data_folder import claim
 from service.store.database import connect, prepare

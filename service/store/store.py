@@ -17,8 +17,10 @@ from service.errors import (
     JobNotFound,
     StoreUnavailable,
 )
-from service.events import FINAL_TYPES, NewEvent, Record
+from service.events import FINAL_TYPES
+from service.frames import Record
 from service.job import Job
+from service.new_events import NewEvent
 from service.store import commands, keys, listing
 from service.store.commands import Command
 from service.store.data_folder import Reserve, claim

@@ -13,9 +13,12 @@ from typing import NamedTuple, cast
 
 import orjson
 
+from service.encoding import encode
 from service.errors import JobNotFound
-from service.events import VOLATILE_TYPES, Event, NewEvent, NewQueuePosition, Record, encode
+from service.events import VOLATILE_TYPES, Event
+from service.frames import Record
 from service.job import Job
+from service.new_events import NewEvent, NewQueuePosition
 from service.store import keys, listing
 from service.store.log_file import LogFile
 

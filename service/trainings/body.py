@@ -7,8 +7,8 @@ import orjson
 from pydantic import JsonValue
 
 from service.datasets import json_keys
+from service.encoding import is_deeper
 from service.errors import Fault, InvalidJson, InvalidPayload
-from service.events import is_deeper
 from service.trainings import faults
 from service.trainings.faults import pointer
 from service.trainings.requests import Body, CheckRequest, ResumeRequest

@@ -18,8 +18,8 @@ import orjson
 from pydantic import JsonValue
 from typing_extensions import TypedDict
 
+from service.encoding import encode
 from service.errors import NotReady
-from service.events import encode
 from service.workers import worker
 from service.workers.launcher import EventQueue, Launcher
 

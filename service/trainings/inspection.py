@@ -17,8 +17,8 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 
 from service.datasets import description
 from service.errors import CannotTrain, CheckFailed, Fault, NotReady, StoreUnavailable, TooManyChecks
-from service.events import Checked, NewCompleted, NewEvent, NewFailed
 from service.failures import failed
+from service.new_events import Checked, NewCompleted, NewEvent, NewFailed
 from service.workers.launcher import Launcher
 from service.workers.limits import Limits
 from service.workers.output import Publish, Written

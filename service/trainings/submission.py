@@ -6,9 +6,10 @@ import shutil
 from dataclasses import dataclass
 
 from service.datasets import description
+from service.encoding import encode
 from service.errors import CannotTrain, Fault, StoreUnavailable
-from service.events import Request, encode
 from service.job import Job
+from service.new_events import Request
 from service.runner import Runner
 from service.settings import Settings
 from service.store.store import Store

@@ -8,7 +8,8 @@ from starlette.responses import Response
 from typing_extensions import TypeAliasType, TypedDict
 
 from service.datasets.search import FoundDataset
-from service.events import Event, Reset, encode
+from service.encoding import encode
+from service.events import Event, Reset
 from service.job import Links, Snapshot, Status
 from service.trainings.catalog import KnownModel
 from service.web import conditions

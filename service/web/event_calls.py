@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from anyio import to_thread
 from starlette.responses import Response, StreamingResponse
 
+from service.encoding import encode
 from service.errors import InvalidCursor
-from service.events import UNFILTERED_TYPES, encode
+from service.events import UNFILTERED_TYPES
 from service.job import Job
 from service.streaming import Types
 from service.web import log_text, queries, requested

@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from service.errors import InvalidCursor, StoreUnavailable
-from service.events import Record
+from service.frames import Record
 from service.store.store import Store
 from service.streaming import Hub, Subscriber
 from service.web.uvicorn_wire import Wire, wire_of

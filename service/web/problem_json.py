@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.encoding import encode
 from service.errors import PROBLEM, Code, InvalidPayload, PayloadFault, ServiceError, described
-from service.events import encode
 
 #: Characters of an address that are answered.
 MAX_SHOWN = 100

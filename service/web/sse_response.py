@@ -17,8 +17,8 @@ from sse_starlette.sse import SendTimeoutError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from service.encoding import encode
 from service.errors import StoreUnavailable, TooManyStreams
-from service.events import encode
 from service.job import Job
 from service.streaming import BUSY_RETRY_MS, HEARTBEAT, Hub, Subscriber, Types, retry_line
 from service.web.uvicorn_wire import Wire, wire_of

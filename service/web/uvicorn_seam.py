@@ -20,8 +20,8 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from service.encoding import encode
 from service.errors import PROBLEM, Code, described
-from service.events import encode
 from service.web import connections
 from service.web.connections import Connections
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.events import NewEvent, NewFinal
+from service.new_events import NewEvent, NewFinal
 
 # Those that never wait come first: they are done at once, in whatever thread the input came from.
 

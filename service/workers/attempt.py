@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.events import NewCompleted, NewTick, Raised
+from service.new_events import NewCompleted, NewTick, Raised
 from service.workers.spec import Bounds
 
 

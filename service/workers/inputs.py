@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from service.events import WorkerEvent
+from service.new_events import WorkerEvent
 from service.workers.verdict import Exit
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Discriminator, TypeAdapter, ValidationError
 
-from service.events import WorkerEvent
+from service.new_events import WorkerEvent
 
 
 class Said(NamedTuple):

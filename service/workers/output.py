@@ -7,7 +7,7 @@ from collections import deque
 from multiprocessing.connection import Connection
 from typing import Protocol
 
-from service.events import NewEvent
+from service.new_events import NewEvent
 
 #: Seconds for which log lines are gathered into one event.
 LOG_SECONDS = 0.1

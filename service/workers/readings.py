@@ -5,7 +5,7 @@ from typing import Any
 import psutil
 import pynvml
 
-from service import events
+from service import new_events
 
 #: Seconds of all cores between two readings of their use that mean something: the counters go in steps of 0.01.
 LEAST_CPU_SECONDS = 0.1
@@ -24,7 +24,7 @@ class Machine:
         self._idle, self._total = _cpu_seconds()
         self._gpu = _open_gpu(device)
 
-    def read(self) -> events.Machine:
+    def read(self) -> new_events.Machine:
         """Shares are 0 to 1; the process' share of CPU counts cores (2.0 is two of them busy); memory is in bytes."""
         memory = psutil.virtual_memory()
         return {
@@ -44,7 +44,7 @@ class Machine:
             self._idle, self._total = idle, total
         return self._cpu
 
-    def _read_gpu(self) -> events.Gpu | None:
+    def _read_gpu(self) -> new_events.Gpu | None:
         if self._gpu is None:
             return None
         try:

@@ -6,8 +6,8 @@ The first line of a function's docstring is shown in the picture of the machine 
 import math
 from dataclasses import replace
 
-from service.events import NewCompleted, NewFailed, NewLog, NewStarted, NewTick, Passed, Raised
 from service.failures import failed
+from service.new_events import NewCompleted, NewFailed, NewLog, NewStarted, NewTick, Passed, Raised
 from service.workers import actions as do
 from service.workers import inputs as on
 from service.workers import verdict

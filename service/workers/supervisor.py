@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from functools import partial
 
 from service.errors import StoreUnavailable
-from service.events import NewFinal
+from service.new_events import NewFinal
 from service.workers import actions as do
 from service.workers import inputs as on
 from service.workers import starting

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from service.events import FINAL_TYPES, WorkerEvent
+from service.events import FINAL_TYPES
+from service.new_events import WorkerEvent
 from service.workers import inputs as on
 from service.workers import steps
 from service.workers.attempt import Attempt, Stage

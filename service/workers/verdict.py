@@ -4,8 +4,8 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.events import NewCompleted, NewFailed, Raised
 from service.failures import HINTS, failed, reason_in
+from service.new_events import NewCompleted, NewFailed, Raised
 from service.workers.output import TAIL_LINES, clean
 
 #: Signals that mean a fault of the worker's own; any other one came from outside.

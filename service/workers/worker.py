@@ -29,8 +29,10 @@ from AI.model_trainer.errors import TrainerError
 from AI.model_trainer.events import ProgressCallback
 from AI.model_trainer.listener import Listener
 from service.datasets import description
+from service.encoding import encode
 from service.errors import InvalidPayload, ServiceError, UnfitDataset
-from service.events import (
+from service.failures import reason_of
+from service.new_events import (
     NewCheckpoint,
     NewCompleted,
     NewEpochEnd,
@@ -40,9 +42,7 @@ from service.events import (
     Raised,
     Result,
     WorkerEvent,
-    encode,
 )
-from service.failures import reason_of
 from service.workers import limits
 from service.workers.bars import Bars
 from service.workers.launcher import EventQueue
