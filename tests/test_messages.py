@@ -52,3 +52,21 @@ def test_what_a_worker_may_not_say_is_nothing(event: dict[str, Any]) -> None:
 @pytest.mark.parametrize("message", [b"", b"{", b"[]", b"[1.5]", b"[1.5, 1]", b"[" * 10_000, b'{"event": "log"}'])
 def test_what_is_no_message_is_nothing(message: bytes) -> None:
     assert decode_worker_event(message) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "number"),
+    [
+        *[("epoch", number) for number in ("1" + "0" * 400, str(2**64), str(-(2**63) - 1), "1e20")],
+        *[("epoch_seconds", number) for number in ("NaN", "Infinity", "-1e999")],
+    ],
+)
+def test_a_number_that_the_log_cannot_keep_is_nothing(field: str, number: str) -> None:
+    """In the log it would be null or a float, and the row of its job would not parse any more."""
+    message = encode((1.5, {**said.epoch_end(), field: "here"})).replace(b'"here"', number.encode())
+    assert decode_worker_event(message) is None
+
+
+@pytest.mark.parametrize("when", [b"NaN", b"1e999", b"null", b'"1"'])
+def test_a_time_that_is_no_number_is_nothing(when: bytes) -> None:
+    assert decode_worker_event(encode((1.5, said.log("a"))).replace(b"1.5", when)) is None
