@@ -10,7 +10,7 @@ from AI.model_trainer.cpu_cores import Threads
 from AI.model_trainer.errors import InvalidArgument
 from AI.model_trainer.events import ProgressCallback
 
-#: More validation images than this make neither a picture nor a quick one.
+#: More validation images than this make a picture that cannot be read, and take long to draw.
 MAX_PREVIEW = 32
 
 

@@ -9,6 +9,7 @@ from jsonschema_rs import Draft202012Validator
 from pydantic import JsonValue
 from pydantic.json_schema import GenerateJsonSchema
 
+from AI.model_trainer.own_options import MAX_PREVIEW
 from service.trainings.catalog import Catalog
 from service.trainings.requests import MAX_ITEMS, MAX_TEXT, NO_ADDRESS, Body, TrainRequest
 
@@ -43,7 +44,7 @@ OWN_ARGUMENTS: Mapping[str, Schema] = {
     "preview": {
         "type": "integer",
         "minimum": 0,
-        "maximum": 32,
+        "maximum": MAX_PREVIEW,
         "default": 0,
         "description": "Validation images to draw with predictions and labels after each epoch.",
     },

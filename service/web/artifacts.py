@@ -82,7 +82,7 @@ class Artifact:
 
 
 def media_type(name: str) -> str:
-    """The content type of a file of this name; one that is compressed is not what is in it."""
+    """The content type of a file of this name. `x.csv.gz` is octet-stream, not CSV."""
     guessed, compression = mimetypes.guess_type(name)
     found = _TYPES.get(Path(name).suffix.lower()) or guessed
     return found if found and not compression else "application/octet-stream"

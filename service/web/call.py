@@ -47,6 +47,9 @@ class Header:
     description: str = ""
 
 
+ETAG = Header("ETag", description="To be asked for with If-None-Match.")
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a call answers with when it does not fail."""

@@ -41,7 +41,7 @@ from service.web import (
     service_calls,
     training_calls,
 )
-from service.web.call import JSON, STREAM, Answer, Call, Header, Shape
+from service.web.call import ETAG, JSON, STREAM, Answer, Call, Header, Shape
 from service.web.endpoint import routes
 from service.web.requested import EVENT_ID, KEY
 
@@ -52,7 +52,6 @@ def _json(shape: TypeForm[Any], description: str, *headers: Header) -> Answer:
     return Answer(description, {JSON: TypeAdapter(shape)}, headers)
 
 
-ETAG = Header("ETag", TEXT, "To be asked for with If-None-Match.")
 LOCATION = Header("Location", TEXT, "The address of the job.")
 IF_NONE_MATCH = Header("If-None-Match", TEXT, "The ETag of what the client has.")
 IDEMPOTENCY_KEY = Header("Idempotency-Key", KEY, "The request's own name: sent again, it makes no second job.")

@@ -12,7 +12,7 @@ from service.errors import NotReady
 from service.trainings.schema import train_schema
 from service.web import openapi, openapi_page, queries
 from service.web.answers import document
-from service.web.call import JSON, Answer, Call, Header
+from service.web.call import ETAG, JSON, Answer, Call, Header
 from service.web.queries import DocumentQuery
 from service.web.requested import ready
 from service.web.state import Request
@@ -23,7 +23,6 @@ PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
-ETAG = Header("ETag", TypeAdapter(str), "To be asked for with If-None-Match.")
 
 
 def described(others: Sequence[Call]) -> list[Call]:

@@ -44,7 +44,7 @@ EventType = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enu
 Digits = BeforeValidator(_digits)
 #: The number of an event or a job.
 Number = Annotated[int, Field(ge=0, le=HIGHEST), Digits]
-Limit = Annotated[int, Field(ge=0, le=PAGE), Digits]
+Limit = Annotated[int, Field(ge=1, le=PAGE), Digits]
 Commas = BeforeValidator(_listed)
 
 

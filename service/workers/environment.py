@@ -30,6 +30,8 @@ def worker_environment(folder: Path, passed: Collection[str] = ()) -> dict[str, 
         # Threads that wait for each other sleep instead of spinning: where another process wants the cores too,
         # spinning makes a training five to ten times slower (docs/decisions/0005).
         "OMP_WAIT_POLICY": "PASSIVE",
+        # NVML numbers GPUs by their slots. CUDA would put the fastest first, and another one would train.
+        "CUDA_DEVICE_ORDER": os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
         "ULTRALYTICS_API_KEY": None,
         # Where it is set, Ultralytics takes itself for its own test suite and writes elsewhere.
         "PYTEST_CURRENT_TEST": None,

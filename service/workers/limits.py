@@ -14,13 +14,13 @@ from dataclasses import dataclass
 #: Variables that a worker gets: who and where it is, and what libraries are tuned with. No other one: any may be a
 #: password, and its name need not say so.
 _ALLOWED = re.compile(
-    r"(PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TERM|TMPDIR|TEMP|TMP|VIRTUAL_ENV|CONDA_PREFIX|SYSTEMROOT"
+    r"(PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TERM|TMPDIR|TEMP|TMP|VIRTUAL_ENV|CONDA_PREFIX"
     r"|LD_LIBRARY_PATH|LD_PRELOAD|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|(HTTPS?|ALL|NO)_PROXY"
     r"|(XDG|PYTHON|MALLOC|OMP|GOMP|KMP|MKL|OPENBLAS|NUMEXPR|CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|HIP|ROCM|ROCR|HSA|MIOPEN"
     r"|TORCH|PYTORCH|TRITON|MPL|YOLO|ULTRALYTICS)_?\w*)",
     re.IGNORECASE,
 )
-#: What not even those may be called.
+#: Names that are withheld even if they are allowed above.
 _SECRET = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY|^YOLO_TRAINER_", re.IGNORECASE
 )

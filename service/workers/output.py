@@ -122,7 +122,7 @@ class TextSplitter:
 
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-#: With the second set of controls: to some terminals U+009B is ESC and [ in one.
+#: C1 controls too: some terminals treat U+009B as CSI.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 Rule = Mapping[str, Any]
 
-#: Beyond what anybody means; so that a slip of the keyboard, or of another kind, is an answer and no overflow.
+#: A generous upper bound. It turns a typing error into an answer instead of an overflow.
 _MANY = 1_000_000
 
 _POSITIVE: Rule = {"minimum": 0, "maximum": _MANY}
