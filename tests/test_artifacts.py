@@ -135,6 +135,7 @@ async def test_a_name_that_no_address_can_carry_is_left_out(service: Running) ->
         "a%00b",
         "pipe",
         "best.pt.part",
+        "results.csv/",
     ],
 )
 async def test_nothing_outside_of_the_folder_is_served(service: Running, name: str) -> None:

@@ -21,6 +21,7 @@ async def values(service: Running) -> dict[tuple[str, ...], float]:
     """Each sample by its name and label values."""
     answer = await service.http.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["cache-control"] == "no-store"
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(answer.text)

@@ -171,6 +171,13 @@ async def test_answers_have_their_media_types_and_statuses(service: Running, pat
     assert {"200", "206", "304", "400", "412", "416"} <= file.keys()
 
 
+async def test_a_form_is_refused_as_every_call_says(service: Running, paths: dict[str, Any]) -> None:
+    for path, calls in paths.items():
+        for method in calls.keys() & {"post", "delete"}:
+            answer = await service.http.request(method.upper(), path, headers={"Content-Type": "text/plain"})
+            assert (answer.status_code, "415" in calls[method]["responses"]) == (415, True), (method, path)
+
+
 async def test_a_problem_is_described_as_it_comes(service: Running, document: dict[str, Any]) -> None:
     schema = document["components"]["schemas"]["Problem"]
     problem = (await service.http.get("/jobs/nobody")).json()

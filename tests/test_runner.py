@@ -14,6 +14,7 @@ import pytest
 from service.errors import JobFinal, JobNotFound, NotReady
 from service.job import Job
 from service.workers import forkserver
+from service.workers.verdict import Exit, untold
 from tests.client import until
 from tests.house import House
 from tests.process import gone
@@ -64,6 +65,18 @@ def test_a_worker_that_dies_fails_its_job_and_the_next_one_runs(
     assert final["failure"]["reason"] == reason
     assert final["failure"]["evidence"] == final["error"] == house.store.job(job_id).error
     assert house.end(after)["event"] == "completed"
+
+
+def test_a_signal_without_a_name_is_told_by_its_number() -> None:
+    final = untold(Exit(code=-40))
+    assert (final["reason"], final["error"]) == ("killed", "the worker was ended by signal 40")
+
+
+def test_what_is_no_event_is_complained_of_once(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    job_id = house.submit("babble", times=1_000)
+    assert house.end(job_id)["event"] == "completed"
+    assert [event["event"] for event in house.events(job_id)] == ["queued", "started", "completed"]
+    assert sum("no event" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_the_last_log_lines_stand_in_the_failure(house: House) -> None:

@@ -63,6 +63,13 @@ def fail_in_colours(spec, emit, should_stop):
     raise ValueError("no such luck\n  \x1b[34m\x1b[1mtrain: \x1b[0mno images\x07")
 
 
+def babble(spec, emit, should_stop):
+    """Says `times` times what is no event."""
+    for _ in range(spec.hyperparameters["times"]):
+        emit({"event": "babble"})
+    return {}
+
+
 def leave(spec, emit, should_stop):
     print("leaving")
     sys.exit(3)

@@ -114,7 +114,7 @@ def find(root: Path, name: str) -> Artifact:
     path = root / name
     try:
         # Resolved, the path must be what it says: no link on the way, no step upwards, nothing but a file.
-        inside = "\0" not in name and not name.startswith("/") and not root.is_symlink()
+        inside = "\0" not in name and not name.startswith("/") and not name.endswith("/") and not root.is_symlink()
         genuine = inside and path.resolve(strict=True) == root.resolve() / name and _is_shown(path)
         stat = path.stat() if genuine else None
     except (OSError, ValueError):

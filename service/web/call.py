@@ -97,5 +97,6 @@ class Call:
         found = [*ALWAYS, *self.raises]
         found += [] if self.takes_any_query else [InvalidCursor]
         found += OF_BODIES if self.body is not None else []
+        found += [] if self.method == "GET" else [UnsupportedMedia]  # the guard takes no form, whatever the call takes
         found += [JobNotFound] if "{job_id}" in self.path else []
         return sorted(set(found), key=lambda problem: (problem.status, problem.code))

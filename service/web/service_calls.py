@@ -23,4 +23,5 @@ async def readyz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """For Prometheus."""
-    return Response(request.state["metrics"].text(), media_type=CONTENT_TYPE_LATEST)
+    figures = request.state["metrics"].text()
+    return Response(figures, headers={"Cache-Control": "no-store"}, media_type=CONTENT_TYPE_LATEST)

@@ -29,6 +29,7 @@ class Pipes:
         self._open: list[Connection] = [worker.queue.reader, *self._texts]
         #: What tells of the worker's end, until it has.
         self._sentinels = [worker.process.sentinel]
+        self._is_misunderstood = False
 
     def read(self, seconds: float | None) -> Iterator[Input]:
         """What comes within so many seconds (None: however long it takes), and a `TimePassed`."""
@@ -60,10 +61,11 @@ class Pipes:
                 if not isinstance(error, EOFError):
                     log.warning("worker %d sent a broken message: %s", self._worker.group.pid, error)
                 break
-            if said is None:
-                log.warning("worker %d sent no event", self._worker.group.pid)
-            else:
+            if said is not None:
                 yield on.Said(said.event, said.time)
+            elif not self._is_misunderstood:  # once: a worker may say a hundred thousand such things a second
+                self._is_misunderstood = True
+                log.warning("worker %d sent something that is no event; it is left out", self._worker.group.pid)
             if not queue.reader.poll():
                 break
         yield on.Drained(self._tick_waits())

@@ -45,11 +45,19 @@ def untold(how: Exit) -> NewFailed:
         why = "the worker ended after the process that could tell how"
         return failed(reason or "worker_lost", why, log_tail=how.tail)
     if code < 0:
-        name = signal.Signals(-code).name
+        name = _name_of(-code)
         why = f"the worker was ended by {name}"
         return failed(_reason_of(name, how), why, signal=name, log_tail=how.tail)
     why = f"the worker left with exit code {code} and no result"
     return failed(reason or "exited", why, exit_code=code, log_tail=how.tail)
+
+
+def _name_of(number: int) -> str:
+    """SIGKILL for 9. Of real-time signals only the first and the last have a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _reason_of(name: str, how: Exit) -> str:
