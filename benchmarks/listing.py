@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx
 import orjson
 
-from service.job import Job, Status
+from service.job import Job
+from service.snapshot import Status
 from service.store.store import Store, listing
 from tests.conftest import serve
 

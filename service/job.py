@@ -2,137 +2,15 @@
 
 import time
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from itertools import islice
-from typing import Literal, NotRequired, TypeAlias
 
 from pydantic import SkipValidation, TypeAdapter
-from typing_extensions import TypedDict
 
-from AI.model_trainer.events import Census, Numbers, Split
-from service import events
 from service.encoding import encode
 from service.errors import LogClosed, StaleAttempt
 from service.events import FINAL_TYPES, EpochEnd, Event, FinalEvent, Interrupted, Progress, Queued, Started, TrainEnd
 from service.going_on import Checkpoint, Course, GoOn, needs_epochs
 from service.new_events import Failure, NewEvent, Request, Resuming
-
-#: What a job does.
-Kind: TypeAlias = Literal["train"]
-#: What of a dataset's census a snapshot has: so many splits, and warnings of so many characters.
-MAX_SPLITS, MAX_SPLIT_NAME = 4, 20
-MAX_WARNINGS, MAX_WARNING = 6, 500
-
-
-class Status(StrEnum):
-    """Where a job is. Everything finer is `phase` and `reason`."""
-
-    #: Waits for a slot.
-    QUEUED = "queued"
-    #: Has a worker process.
-    RUNNING = "running"
-    #: Trained to its end, or was stopped with its best weights kept.
-    COMPLETED = "completed"
-    #: Its worker raised, died, or was lost.
-    FAILED = "failed"
-    #: Ended on request.
-    CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, slots=True)
-class Best:
-    """The best epoch so far; after the end, what the final evaluation found."""
-
-    epoch: int | None
-    fitness: float | None
-    metrics: Numbers
-
-
-class SplitCounts(TypedDict):
-    """What of a split is counted in each list of jobs: `Split` of the library, without its lists."""
-
-    images: int
-    labelled: int
-    background: int
-    missing: int
-    dropped: int
-    corrupt: int
-    duplicates: int
-    instances: int
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetCounts:
-    """What is in the dataset, in short; event `seq` has classes and bad files too."""
-
-    seq: int
-    splits: dict[str, SplitCounts]
-    warnings: list[str]
-
-
-class Dataset(Census):
-    """The same with all that the event tells."""
-
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Resumable:
-    """What a resume would do."""
-
-    #: The epoch after which it goes on, and the one to which it goes.
-    epoch: int
-    epochs: int
-    #: It needs a new total: all epochs are done.
-    needs_epochs: bool
-
-
-class Links(TypedDict):
-    """Where the service answers for a job; the addresses count from the service's own."""
-
-    self: str
-    events: str
-    logs: str
-    artifacts: str
-    cancel: str
-    stop: str
-    resume: str
-
-
-class Snapshot(TypedDict):
-    """What `GET /jobs/<id>` answers; the fields are those of `Job`."""
-
-    job_id: str
-    kind: Kind
-    number: int
-    status: Status
-    phase: str | None
-    reason: str | None
-    attempt: int
-    progress: Progress | None
-    best: Best | None
-    #: In the lists in short.
-    dataset: DatasetCounts | Dataset | None
-    score: float | None
-    error: str | None
-    failure: Failure | None
-    model: str
-    hyperparameters: dict[str, object]
-    fit_params: dict[str, object]
-    priority: NotRequired[int]
-    max_runtime_seconds: NotRequired[float | None]
-    save_dir: str | None
-    cancel_requested: bool
-    stop_requested: bool
-    queue_position: int | None
-    checkpoint: Checkpoint | None
-    resume: Resumable | None
-    created_at: float
-    started_at: float | None
-    ended_at: float | None
-    updated_at: float
-    last_seq: int
-    links: Links
+from service.snapshot import Best, DatasetCounts, Kind, Links, Resumable, Snapshot, Status, counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,8 +51,9 @@ class Job:
     log_bytes: int = 0
     #: Total epochs that a resume asked for; None: what the request says.
     epochs: int | None = None
-    #: Nothing is left but the final evaluation: the attempt has come to it, or is to do it and nothing else.
+    #: The attempt has trained its last epoch and is at the final evaluation.
     finishing: bool = False
+    #: The attempt is to do the final evaluation only.
     finish: bool = False
     #: The attempt was lost with the service or its host, and is not ended yet.
     interrupted: bool = False
@@ -259,7 +138,7 @@ class Job:
             case "phase":
                 return replace(job, phase=event["phase"], finishing=job.finishing or event["phase"] == "finishing")
             case "dataset":
-                return replace(job, dataset=_counts(event))
+                return replace(job, dataset=counts(event))
             case "log":
                 return replace(job, log_bytes=job.log_bytes + sum(len(line.encode()) + 1 for line in event["lines"]))
             case "tick":
@@ -401,25 +280,6 @@ def _epoch_end(job: Job, event: EpochEnd) -> Job:
 def _train_end(job: Job, event: TrainEnd) -> Job:
     best = Best(event["best_epoch"], event["score"], event["metrics"])
     return replace(job, progress=event, save_dir=event["save_dir"], score=event["score"], best=best)
-
-
-def _counts(event: events.Dataset) -> DatasetCounts:
-    """The counts only, and not more of them than there can be: this is in each list of jobs."""
-    splits = {name[:MAX_SPLIT_NAME]: _split(split) for name, split in islice(event["splits"].items(), MAX_SPLITS)}
-    return DatasetCounts(event["seq"], splits, [text[:MAX_WARNING] for text in event["warnings"][:MAX_WARNINGS]])
-
-
-def _split(split: Split) -> SplitCounts:
-    return {
-        "images": split["images"],
-        "labelled": split["labelled"],
-        "background": split["background"],
-        "missing": split["missing"],
-        "dropped": split["dropped"],
-        "corrupt": split["corrupt"],
-        "duplicates": split["duplicates"],
-        "instances": split["instances"],
-    }
 
 
 def _interrupted(job: Job, event: Interrupted) -> Job:

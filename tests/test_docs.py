@@ -10,8 +10,9 @@ from AI.model_trainer.events import BadFile, Split
 from service import events, new_events
 from service.__main__ import main
 from service.errors import Code
-from service.job import Job, Snapshot
+from service.job import Job
 from service.settings import Settings
+from service.snapshot import Snapshot
 from service.web.call import Call
 from service.web.calls import CALLS
 

@@ -19,6 +19,7 @@ ROOMS = [
     ["workers", "store", "job_queue"],
     ["datasets", "failures"],
     ["job", "log_format"],
+    ["snapshot"],
     ["going_on"],
     ["frames"],
     ["events", "settings"],

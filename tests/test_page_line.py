@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from service.job import Job, Status
+from service.job import Job
+from service.snapshot import Status
 from tests import said
 from tests.browser import Tab, at_epoch, logged_epochs, start, tab
 from tests.client import until

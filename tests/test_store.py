@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from service.errors import DataDirInUse, JobFinal, JobNotFound, LogClosed, LogDamaged, StaleAttempt, StoreUnavailable
-from service.job import Best, Job, Status
+from service.job import Job
+from service.snapshot import Best, Status
 from service.store.store import Store, listing
 from service.store.transaction import Change
 from tests import said

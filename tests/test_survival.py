@@ -25,7 +25,8 @@ from AI.model_trainer.checkpoints import generations
 from service import going_on
 from service.errors import JobNotRunning, NothingToResume
 from service.going_on import Checkpoint
-from service.job import Job, Resumable
+from service.job import Job
+from service.snapshot import Resumable
 from service.store.store import Store
 from service.workers import forkserver
 from service.workers.processes import ProcessGroup, start_of

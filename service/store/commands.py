@@ -10,8 +10,9 @@ from typing import Generic, TypeVar, cast
 
 from service import going_on
 from service.errors import JobFinal, JobNotFinal, JobNotFound, JobNotRunning
-from service.job import Job, Status
+from service.job import Job
 from service.new_events import NewEvent, NewQueued
+from service.snapshot import Status
 from service.store.transaction import Transaction
 
 T_co = TypeVar("T_co", covariant=True)

@@ -8,7 +8,8 @@ a search reads no job that it does not show.
 from collections.abc import Sequence
 from typing import Any
 
-from service.job import Job, Status
+from service.job import Job
+from service.snapshot import Status
 
 #: An SQL statement and its arguments.
 Query = tuple[str, list[Any]]

@@ -19,8 +19,9 @@ from service.encoding import encode
 from service.errors import StoreUnavailable
 from service.events import EVENT_TYPES, Completed, Event, Numbered
 from service.failures import HINTS
-from service.job import Job, Status
+from service.job import Job
 from service.new_events import Request
+from service.snapshot import Status
 from service.store import listing
 from service.store.data_folder import claim
 from service.store.database import connect, prepare

@@ -10,7 +10,7 @@ from typing_extensions import TypeAliasType, TypedDict
 from service.datasets.search import FoundDataset
 from service.encoding import encode
 from service.events import Event, Reset
-from service.job import Links, Snapshot, Status
+from service.snapshot import Links, Snapshot, Status
 from service.trainings.catalog import KnownModel
 from service.web import conditions
 from service.web.artifacts import ArtifactFile

@@ -26,8 +26,8 @@ from service.errors import (
     TooManyChecks,
     TooManyStreams,
 )
-from service.job import Snapshot
 from service.new_events import Checked
+from service.snapshot import Snapshot
 from service.trainings.requests import CheckRequest, ResumeRequest, TrainRequest
 from service.web import (
     answers,

@@ -4,7 +4,7 @@ from anyio import to_thread
 from orjson import loads
 from starlette.responses import Response
 
-from service.job import Dataset, DatasetCounts, Status
+from service.snapshot import Dataset, DatasetCounts, Status
 from service.store.store import Store
 from service.web import queries, requested
 from service.web.answers import JobList, answer, document

@@ -8,8 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from service.events import VOLATILE_TYPES
-from service.job import Status
 from service.runner import Runner
+from service.snapshot import Status
 from service.store.store import Store
 from service.store.transaction import Change
 from service.streaming import Hub

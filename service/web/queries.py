@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from service.errors import InvalidCursor
 from service.events import EVENT_TYPES
-from service.job import Status
+from service.snapshot import Status
 from service.web import log_text
 from service.web.state import Request
 

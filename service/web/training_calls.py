@@ -6,8 +6,8 @@ from typing import cast
 from anyio import to_thread
 from starlette.responses import Response
 
-from service.job import Status
 from service.settings import Settings
+from service.snapshot import Status
 from service.trainings import body
 from service.trainings.catalog import Catalog
 from service.trainings.requests import Arguments, TrainRequest
