@@ -57,7 +57,12 @@ CHECKERS = 2
 #: Jobs that are ended or stopped on request at once.
 CONTROLS = 8
 #: What the forkserver imports, in this order.
-PRELOAD = ("service.workers.tether", "AI.model_trainer.ultralytics.preload", "service.workers.worker")
+PRELOAD = (
+    "service.workers.tether",
+    "AI.model_trainer.ultralytics.preload",
+    "service.workers.worker",
+    "service.workers.programs",
+)
 #: Seconds that open responses get when the service leaves; then their connections are cut. Uvicorn by itself waits
 #: for as long as a reader takes to take nothing.
 LEAVE_SECONDS = 4.0

@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     )
     #: A torch-free stand-in for the training, for tests and for trying the service out.
     program: str = Field(
-        "service.workers.worker:train", description="The function that a worker runs, as module:function."
+        "service.workers.programs:train", description="The function that a worker runs, as module:function."
     )
 
     @property

@@ -13,7 +13,7 @@ import psutil
 
 from service.workers import forkserver
 
-PRELOAD = ("service.workers.tether", "service.workers.worker")
+PRELOAD = ("service.workers.tether", "service.workers.worker", "service.workers.programs")
 #: The command line of the service, for `python -c`.
 COMMAND = f"""
 from service import app

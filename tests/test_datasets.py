@@ -167,7 +167,7 @@ def test_what_is_no_archive_is_not_unpacked(tmp_path, content):
 
 
 async def test_a_known_dataset_trains_through_the_service(tmp_path):
-    async with serve(tmp_path / "data", program="service.workers.worker:train") as service:
+    async with serve(tmp_path / "data", program="service.workers.programs:train") as service:
         hyperparameters = {"epochs": 1, "imgsz": 32, "batch": 4, "plots": False}
         model = tiny_model(tmp_path)
         model.write_text(model.read_text().replace("nc: 2", "nc: 80"))
@@ -187,7 +187,7 @@ async def test_a_known_dataset_trains_through_the_service(tmp_path):
 
 
 async def test_a_known_dataset_without_a_net_fails_in_one_sentence(tmp_path):
-    async with serve(tmp_path / "data", program="service.workers.worker:train", allow_downloads=True) as service:
+    async with serve(tmp_path / "data", program="service.workers.programs:train", allow_downloads=True) as service:
         payload = {"model": str(tiny_model(tmp_path)), "fit_params": {"data": "dota8.yaml"}}
         response = await service.http.post("/train", json=payload)
         assert response.status_code == 202, response.text

@@ -79,7 +79,7 @@ def test_a_last_batch_of_one_image_has_its_own_hint() -> None:
 
 @pytest.fixture
 async def service(tmp_path: Path) -> Any:
-    async with serve(tmp_path / "data", program="service.workers.worker:train") as running:
+    async with serve(tmp_path / "data", program="service.workers.programs:train") as running:
         yield running
 
 

@@ -13,7 +13,7 @@ from service import going_on
 from service.errors import NothingToResume
 from service.going_on import Asked, Cancel, Checkpoint, Course, Fail, Found, GoOn, Interrupt, Wait
 from service.job import Job
-from service.workers import worker
+from service.workers import programs
 from service.workers.spec import TrainSpec
 from tests import said
 
@@ -276,5 +276,5 @@ def test_a_training_that_begins_anew_goes_to_the_total_that_a_resume_asked_for(
     asked = {"model": "yolo26n.pt", "fit_params": {"data": str(tmp_path), "epochs": 3}, "plan": GoOn(0, 12)}
     spec = TrainSpec(program="", id="x", attempt=3, **asked, **places)  # type: ignore[arg-type]
     with pytest.raises(Begun):
-        worker._train(spec, tmp_path, given.update, given.update, bool)  # type: ignore[arg-type]
+        programs._train(spec, tmp_path, given.update, given.update, bool)  # type: ignore[arg-type]
     assert given["epochs"] == 12

@@ -52,7 +52,7 @@ async def check(service: Running, data: Path, **wanted: Any) -> httpx.Response:
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Running]:
-    async with serve(tmp_path / "data", program="service.workers.worker:train") as running:
+    async with serve(tmp_path / "data", program="service.workers.programs:train") as running:
         yield running
 
 
@@ -133,7 +133,9 @@ async def test_faults_of_a_dataset_are_those_of_a_training(service: Running, tmp
 
 async def test_what_lies_outside_of_the_roots_is_not_looked_at(tmp_path: Path) -> None:
     inside, outside = make_dataset(tmp_path / "in"), make_dataset(tmp_path / "out")
-    async with serve(tmp_path / "data", data_root=[tmp_path / "in"], program="service.workers.worker:train") as service:
+    async with serve(
+        tmp_path / "data", data_root=[tmp_path / "in"], program="service.workers.programs:train"
+    ) as service:
         assert (await check(service, outside)).status_code == 422
         assert (await check(service, inside)).status_code == 200
 

@@ -58,7 +58,7 @@ async def test_a_real_training_from_the_form_to_its_end(browser: Browser, tmp_pa
     model = tiny_model(tmp_path)
     roots = (tmp_path / "sets",)
     async with (
-        serve(tmp_path / "data", program="service.workers.worker:train", data_root=roots) as service,
+        serve(tmp_path / "data", program="service.workers.programs:train", data_root=roots) as service,
         tab(browser, service.url) as page,
     ):
         await page.open("/new")

@@ -101,5 +101,5 @@ async def test_a_file_beyond_the_limit_fails_the_training(tmp_path: Path) -> Non
 async def test_a_training_fits_into_limits(tmp_path: Path) -> None:
     data, model = make_dataset(tmp_path / "set"), tiny_model(tmp_path)
     options: dict[str, Any] = {"max_memory_bytes": 700_000_000, "max_file_bytes": 100_000_000}
-    async with serve(tmp_path / "data", program="service.workers.worker:train", **options) as service:
+    async with serve(tmp_path / "data", program="service.workers.programs:train", **options) as service:
         assert (await service.train(data, model, epochs=1))[-1]["event"] == "completed"

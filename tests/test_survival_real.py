@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(120)  # it trains
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Running]:
-    async with serve(tmp_path / "data", program="service.workers.worker:train") as running:
+    async with serve(tmp_path / "data", program="service.workers.programs:train") as running:
         yield running
 
 

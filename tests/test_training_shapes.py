@@ -21,7 +21,7 @@ REAL = "YOLO_TRAINER_TEST_DATASET"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    async with serve(tmp_path_factory.mktemp("service") / "data", program="service.workers.worker:train") as running:
+    async with serve(tmp_path_factory.mktemp("service") / "data", program="service.workers.programs:train") as running:
         yield running
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torc
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Running]:
-    async with serve(tmp_path / "data", program="service.workers.worker:train") as running:
+    async with serve(tmp_path / "data", program="service.workers.programs:train") as running:
         yield running
 
 
@@ -272,7 +272,7 @@ async def test_phases_weights_and_pictures_are_events_with_addresses(service: Ru
 async def test_addresses_hold_where_the_data_folder_is_a_link(tmp_path: Path) -> None:
     (tmp_path / "real ü").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real ü")
-    async with serve(tmp_path / "link" / "data", program="service.workers.worker:train") as service:
+    async with serve(tmp_path / "link" / "data", program="service.workers.programs:train") as service:
         events = await service.train(make_dataset(tmp_path / "set"), tiny_model(tmp_path), epochs=1, plots=True)
         addresses = [event["url"] for event in events if event["event"] == "image"]
         addresses += [event["last_url"] for event in events if event["event"] == "checkpoint"]

@@ -163,7 +163,7 @@ def train_and_count(spec, emit, should_stop):
     """A real training, and the number of threads that torch had at its end."""
     import torch
 
-    from service.workers.worker import train
+    from service.workers.programs import train
 
     result = train(spec, emit, should_stop)
     print(f"{torch.get_num_threads()} threads", flush=True)
@@ -448,7 +448,7 @@ def train_with_nan(spec, emit, should_stop):
     """A real training whose box loss is no number."""
     from ultralytics.utils.loss import BboxLoss
 
-    from service.workers.worker import train
+    from service.workers.programs import train
 
     stock = BboxLoss.forward
     BboxLoss.forward = lambda *arguments: tuple(loss * float("nan") for loss in stock(*arguments))

@@ -54,7 +54,7 @@ class Inspections:
         *,
         limits: Limits,
         roots: Sequence[Path] = (),
-        program: str = "service.workers.worker:check",
+        program: str = "service.workers.programs:check",
         max_seconds: float = MAX_SECONDS,
     ) -> None:
         self._launcher = launcher

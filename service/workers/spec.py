@@ -4,7 +4,7 @@ The runner (for a training) and the inspections (for a dataset) write a spec; a 
 thing that is pickled, and it goes one way only: from the service to its own worker.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from service.workers.limits import Limits
 
 #: What the service asks of a worker: to begin, first, and then perhaps to end.
 BEGIN, STOP, CANCEL = b"begin", b"stop", b"cancel"
+#: Whether a stop has come.
+ShouldStop = Callable[[], bool]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

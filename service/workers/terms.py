@@ -15,7 +15,7 @@ class Terms:
 
     data_dir: Path
     #: What a worker runs, as `module:function`.
-    program: str = "service.workers.worker:train"
+    program: str = "service.workers.programs:train"
     threads: str = "all"
     offline: bool = False
     limits: Limits = field(default_factory=Limits)
