@@ -212,7 +212,7 @@ async def test_deleting_through_http(service: Running) -> None:
 async def test_who_still_reads_a_deleted_job_gets_an_end_without_a_final_event(
     service: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("service.streaming.PAGE_EVENTS", 3)
+    monkeypatch.setattr("service.topic.PAGE_EVENTS", 3)
     job_id = await service.submit("count", epochs=20)
     await service.events(job_id)
     page, asked = service.state["store"].page, []

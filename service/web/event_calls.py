@@ -8,8 +8,8 @@ from starlette.responses import Response, StreamingResponse
 from service.encoding import encode
 from service.errors import InvalidCursor
 from service.events import UNFILTERED_TYPES
+from service.frames import Types
 from service.job import Job
-from service.streaming import Types
 from service.web import log_text, queries, requested
 from service.web.answers import encoded_document
 from service.web.negotiation import preferred

@@ -11,7 +11,8 @@ from starlette.types import Receive, Scope, Send
 from service.errors import InvalidCursor, StoreUnavailable
 from service.frames import Record
 from service.store.store import Store
-from service.streaming import Hub, Subscriber
+from service.streaming import Hub
+from service.topic import Subscriber
 from service.web.uvicorn_wire import Wire, wire_of
 
 #: Lines that `?tail=` gives at most.

@@ -19,8 +19,10 @@ from starlette.types import Receive, Scope, Send
 
 from service.encoding import encode
 from service.errors import StoreUnavailable, TooManyStreams
+from service.frames import BUSY_RETRY_MS, HEARTBEAT, Types, retry_line
 from service.job import Job
-from service.streaming import BUSY_RETRY_MS, HEARTBEAT, Hub, Subscriber, Types, retry_line
+from service.streaming import Hub
+from service.topic import Subscriber
 from service.web.uvicorn_wire import Wire, wire_of
 
 log = logging.getLogger(__name__)
