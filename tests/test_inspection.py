@@ -13,6 +13,7 @@ import pytest
 
 from service.errors import CheckFailed, TooManyChecks
 from service.trainings.inspection import AT_ONCE, Inspections
+from service.trainings.requests import CheckRequest
 from service.workers.launcher import Launcher
 from service.workers.limits import Limits
 from tests.conftest import Running, serve
@@ -21,7 +22,6 @@ from tests.tiny import make_dataset, tiny_model
 pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
 
 KNOWN: dict[str, str | None] = {}
-WANTED: dict[str, Any] = {"task": None, "single_cls": False, "classes": None}
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ async def test_a_client_that_leaves_ends_the_look(service: Running, tmp_path: Pa
 async def test_more_than_a_few_at_once_are_asked_to_come_again(launcher: Launcher, tmp_path: Path) -> None:
     data = str(make_dataset(tmp_path / "set"))
     inspections = Inspections(launcher, tmp_path / "data", limits=Limits(), program="tests.trainings:wait_in_folder")
-    wanted = {**WANTED, "data": data}
+    wanted = CheckRequest(data=data)
     first = [asyncio.create_task(inspections.inspect(wanted, KNOWN, nobody_leaves)) for _ in range(AT_ONCE)]
     await until(lambda: len(inspections._running) == AT_ONCE)
     with pytest.raises(TooManyChecks) as refused:
@@ -174,10 +174,10 @@ async def test_a_look_that_takes_too_long_is_ended(launcher: Launcher, tmp_path:
         launcher, tmp_path / "data", limits=Limits(), program="tests.trainings:wait_in_folder", max_seconds=0.2
     )
     with pytest.raises(CheckFailed, match=r"more than 0\.2 seconds"):
-        await inspections.inspect({**WANTED, "data": data}, KNOWN, nobody_leaves)
+        await inspections.inspect(CheckRequest(data=data), KNOWN, nobody_leaves)
     dead = Inspections(launcher, tmp_path / "data", limits=Limits(), program="tests.trainings:leave")
     with pytest.raises(CheckFailed, match="exit code 3"):
-        await dead.inspect({**WANTED, "data": data}, KNOWN, nobody_leaves)
+        await dead.inspect(CheckRequest(data=data), KNOWN, nobody_leaves)
     assert list((tmp_path / "data" / "cache").iterdir()) == []
 
 

@@ -6,13 +6,12 @@ a search reads no job that it does not show.
 # ruff: noqa: S608  every part of a statement is a literal of this file, what comes from outside is an argument
 
 from collections.abc import Sequence
-from typing import Any
 
 from service.job import Job
 from service.snapshot import Status
 
 #: An SQL statement and its arguments.
-Query = tuple[str, list[Any]]
+Query = tuple[str, list[str | int]]
 
 
 def text(job: Job) -> str:
@@ -37,7 +36,9 @@ def page(statuses: Sequence[str], search: str, before: int | None, limit: int) -
     chosen = list(dict.fromkeys(statuses)) or list(Status)
     union = " UNION ALL ".join([f"SELECT number FROM ({each})"] * len(chosen))
     newest = f"SELECT number FROM ({union}) ORDER BY number DESC LIMIT ?"
-    arguments = [argument for status in chosen for argument in (status, below, *wanted, limit)]
+    arguments: list[str | int] = []
+    for status in chosen:
+        arguments += [status, below, *wanted, limit]
     return f"SELECT id, state FROM jobs WHERE number IN ({newest}) ORDER BY number DESC", [*arguments, limit]
 
 

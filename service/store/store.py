@@ -288,7 +288,7 @@ class Store:
         return records
 
     def page(self, job_id: str, after: int, limit: int) -> tuple[list[Record], int | None]:
-        """The same, and the number of the final event if the job has ended (as of before the reading)."""
+        """What `read` gives, and the number of the final event if the job had ended before that read."""
         job = self.job(job_id)
         return self.read(job_id, after, limit), job.last_seq if job.is_final else None
 
@@ -300,7 +300,7 @@ class Store:
         )
         return [Record(*row) for row in reversed(self._query(sql, job_id, event_type, limit))]
 
-    def _query(self, sql: str, *arguments: Any) -> list[Any]:
+    def _query(self, sql: str, *arguments: str | float) -> list[Any]:
         with self._read() as reading:
             return reading.execute(sql, arguments).fetchall()
 

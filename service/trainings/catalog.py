@@ -12,7 +12,7 @@ import tempfile
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from pydantic import JsonValue
@@ -25,12 +25,15 @@ from service.workers.launcher import EventQueue, Launcher
 
 log = logging.getLogger(__name__)
 
-#: To be raised when the library's table gets other keys or bounds: a kept one of before is then read anew.
+#: Raise it when the library's table gets other keys or bounds: a table that was kept before is then replaced.
 TABLE_VERSION = 6
 #: What a training cannot do without.
 NEEDED = ("ultralytics", "torch", "torchvision")
 #: Seconds for a worker that has answered to end. A forkserver that was stopped just then does not tell that it has.
 END_SECONDS = 5.0
+
+#: What a worker answers: the library's `arguments.describe`, from JSON.
+Table: TypeAlias = dict[str, Any]
 
 
 class KnownModel(TypedDict):
@@ -64,7 +67,7 @@ class Catalog:
     deprecated: dict[str, list[str]]
 
     @classmethod
-    def of(cls, table: dict[str, Any]) -> "Catalog":
+    def of(cls, table: Table) -> "Catalog":
         return cls(
             table["arguments"],
             frozenset(table["models"]),
@@ -101,7 +104,7 @@ class Catalog:
         return catalog
 
 
-def _ask(launcher: Launcher, unwanted: "Future[None] | None", *, describe: bool) -> dict[str, Any]:
+def _ask(launcher: Launcher, unwanted: "Future[None] | None", *, describe: bool) -> Table:
     """The answer of a worker. Raises NotReady, OSError."""
     queue = EventQueue()
     with queue.reader:
@@ -111,7 +114,7 @@ def _ask(launcher: Launcher, unwanted: "Future[None] | None", *, describe: bool)
             needed = NEEDED if launcher.method == "forkserver" else ()  # they are there for nothing, or take seconds
             process = launcher.start(worker.greet, queue, needed, unwanted=unwanted)
         try:
-            answer: dict[str, Any] = orjson.loads(queue.get())
+            answer: Table = orjson.loads(queue.get())
         except EOFError:
             process.join(END_SECONDS)
             raise NotReady(f"Ultralytics cannot be read here: worker exit code {process.exitcode}") from None
@@ -123,7 +126,7 @@ def _ask(launcher: Launcher, unwanted: "Future[None] | None", *, describe: bool)
     return answer
 
 
-def _keep(path: Path, table: dict[str, Any]) -> None:
+def _keep(path: Path, table: Table) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(encode(table))

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
@@ -19,6 +19,7 @@ from service.datasets import description
 from service.errors import CannotTrain, CheckFailed, Fault, NotReady, StoreUnavailable, TooManyChecks
 from service.failures import failed
 from service.new_events import Checked, NewCompleted, NewEvent, NewFailed
+from service.trainings.requests import CheckRequest
 from service.workers.launcher import Launcher
 from service.workers.limits import Limits
 from service.workers.output import Publish, Written
@@ -74,9 +75,9 @@ class Inspections:
             shutil.rmtree(left, ignore_errors=True)
 
     async def inspect(
-        self, wanted: Mapping[str, Any], known: Mapping[str, str | None], is_gone: Callable[[], Awaitable[bool]]
+        self, wanted: CheckRequest, known: Mapping[str, str | None], is_gone: Callable[[], Awaitable[bool]]
     ) -> Checked:
-        """What is in the dataset `wanted` (`data`, `task`, `single_cls`, `classes`); `known` are those with a name.
+        """What is in the dataset that is `wanted`; `known` are those with a name.
 
         Ends early, and raises CheckFailed, once nobody waits for it any more. Raises CannotTrain: when a training
         on it could not begin. Raises TooManyChecks, NotReady, StoreUnavailable.
@@ -95,12 +96,12 @@ class Inspections:
             with CancelScope(shield=True):  # of classes in folders it has a link for each image: it takes a while
                 await to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
 
-    def _prepare(self, wanted: Mapping[str, Any], known: Mapping[str, str | None], folder: Path) -> None:
+    def _prepare(self, wanted: CheckRequest, known: Mapping[str, str | None], folder: Path) -> None:
         """Make the worker's folder, with what a training would see of the dataset."""
-        arguments = {"single_cls": wanted["single_cls"]}
+        arguments = {"single_cls": wanted.single_cls}
         try:
-            data = description.named(wanted["data"], known, self._datasets, downloads=False)
-            clean = data and description.read(data, wanted["task"], self._roots, arguments=arguments)
+            data = description.named(wanted.data, known, self._datasets, downloads=False)
+            clean = data and description.read(data, wanted.task, self._roots, arguments=arguments)
         except CannotTrain as error:
             raise CannotTrain([_moved(fault) for fault in error.faults]) from None
         try:
@@ -110,7 +111,7 @@ class Inspections:
         except OSError as error:
             raise StoreUnavailable(f"the data folder cannot be written: {error.strerror}") from error
 
-    async def _run(self, wanted: Mapping[str, Any], folder: Path, is_gone: Callable[[], Awaitable[bool]]) -> "_End":
+    async def _run(self, wanted: CheckRequest, folder: Path, is_gone: Callable[[], Awaitable[bool]]) -> "_End":
         """The worker's outcome, once it and its processes are gone."""
         outcome: Future[_End] = Future()
         bounds = Bounds(grace_seconds=GRACE_SECONDS, runtime_seconds=self._max_seconds, log_bytes=MAX_LOG_BYTES)
@@ -128,17 +129,17 @@ class Inspections:
             supervisor.cancel()
             self._running.discard(supervisor)
 
-    def _spec(self, wanted: Mapping[str, Any], folder: Path) -> InspectSpec:
+    def _spec(self, wanted: CheckRequest, folder: Path) -> InspectSpec:
         return InspectSpec(
             program=self._program,
             id=folder.name,
             folder=folder,
             cache_dir=self._cache / "labels",
             datasets_dir=self._datasets,
-            fit_params={name: value for name, value in wanted.items() if name != "task"},
+            fit_params=wanted.model_dump(exclude={"task"}),
             offline=True,
             limits=self._limits,
-            task=wanted["task"],
+            task=wanted.task,
         )
 
     async def close(self) -> None:
@@ -150,7 +151,7 @@ class Inspections:
 
 
 def _keep(outcome: "Future[_End]") -> tuple[Publish, Callable[[], None]]:
-    """What a supervisor publishes and ends with: its final event is the outcome, the others are nobody's."""
+    """What a supervisor publishes and ends with: its final event is the outcome, its other events are dropped."""
 
     def publish(event: NewEvent, time: float | None = None) -> Written:
         if event["event"] == "completed" or event["event"] == "failed":

@@ -9,10 +9,11 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
+from typing_extensions import Buffer
 
 from service.web import conditions
 from service.web.artifacts import CHUNK_BYTES, Artifact, listing
@@ -36,9 +37,9 @@ class _Pipe(io.RawIOBase):
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
 
-    def write(self, data: Any) -> int:
+    def write(self, data: Buffer) -> int:
         self._pieces.append(bytes(data))
-        return len(data)
+        return len(self._pieces[-1])
 
     def take(self) -> bytes:
         taken, self._pieces = b"".join(self._pieces), []

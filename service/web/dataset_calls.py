@@ -43,4 +43,4 @@ async def check_dataset(request: Request) -> Response:
     wanted = body.parse_check(await json_body(request))
     catalog = await ready(request)
     inspections = request.state["inspections"]
-    return answer(await inspections.inspect(wanted.model_dump(), catalog.datasets, request.is_disconnected))
+    return answer(await inspections.inspect(wanted, catalog.datasets, request.is_disconnected))

@@ -2,14 +2,13 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 from anyio import to_thread
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from service.errors import NotReady
-from service.trainings.schema import train_schema
+from service.trainings.schema import Checked, train_schema
 from service.web import openapi, openapi_page, queries
 from service.web.answers import document
 from service.web.call import ETAG, JSON, Answer, Call, Header
@@ -29,7 +28,7 @@ def described(others: Sequence[Call]) -> list[Call]:
     """These calls, and the two that describe them all."""
 
     @functools.cache
-    def made(schema: Any, version: str) -> dict[str, Any]:
+    def made(schema: Checked, version: str) -> openapi.Json:
         return openapi.document(calls, schema, version)
 
     async def openapi_document(request: Request) -> Response:
@@ -52,7 +51,7 @@ def described(others: Sequence[Call]) -> list[Call]:
             name="openapi_document",
             summary="These calls for programs, as OpenAPI has it.",
             answers={
-                200: Answer("The document.", {JSON: TypeAdapter(dict[str, Any])}, [ETAG]),
+                200: Answer("The document.", {JSON: TypeAdapter(openapi.Json)}, [ETAG]),
                 304: Answer("The client has it already (If-None-Match).", headers=[ETAG]),
             },
             query=DocumentQuery,

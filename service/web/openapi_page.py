@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from typing import Any
 
-Json = Mapping[str, Any]
+from service.web.openapi import Json
 
 
 def page(document: Json) -> str:

@@ -133,7 +133,7 @@ def _load(program: str) -> Program:
 def describe(queue: EventQueue) -> None:
     """What the installed Ultralytics knows, as one message."""
 
-    def table() -> dict[str, Any]:
+    def table() -> dict[str, object]:
         from AI.model_trainer.ultralytics import arguments
 
         return arguments.describe()
@@ -144,7 +144,7 @@ def describe(queue: EventQueue) -> None:
 def greet(queue: EventQueue, needed: Sequence[str]) -> None:
     """An empty message: workers can start, with the modules that are needed."""
 
-    def load() -> dict[str, Any]:
+    def load() -> dict[str, object]:
         for name in needed:  # a forkserver has them already, or has left out what cannot be imported
             importlib.import_module(name)
         return {}
@@ -152,7 +152,7 @@ def greet(queue: EventQueue, needed: Sequence[str]) -> None:
     _answer(queue, load)
 
 
-def _answer(queue: EventQueue, ask: Callable[[], dict[str, Any]]) -> None:
+def _answer(queue: EventQueue, ask: Callable[[], dict[str, object]]) -> None:
     try:
         answer = ask()
     except Exception as error:
