@@ -247,7 +247,7 @@ async def _start(runner: Runner) -> None:
 
 
 def _leave(hub: Hub, runner: Runner, service: Service) -> None:
-    """End the streams, with a word when to come back; and soon whatever keeps the server waiting."""
+    """End the streams, each with a `retry:` line; then cut the connections that keep the server waiting."""
     threading.Thread(target=runner.leave, name="leaving", daemon=True).start()  # at once: a SIGKILL may follow
     hub.close()
     asyncio.get_running_loop().call_later(LEAVE_SECONDS, service.cut_connections)

@@ -36,7 +36,7 @@ class JobQueue:
         bisect.insort(self._places, place)
 
     def remove(self, job_id: str) -> bool:
-        """Take a job out; whether it was there."""
+        """Take a job out. Returns whether it was there."""
         left = [place for place in self._places if place.job_id != job_id]
         found = len(left) < len(self._places)
         self._places = left

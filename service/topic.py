@@ -221,7 +221,7 @@ class Subscriber:
                 await self._wake
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """The same as SSE frames, filtered; at the end of the hub with a word when to come back."""
+        """The same as SSE frames, filtered. When the hub closes, the last is a `retry:` line."""
         async for page in self.pages():
             if data := select(page, self.types, 0):
                 yield data

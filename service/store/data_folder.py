@@ -44,7 +44,7 @@ class Reserve:
             self.give_up()
 
     def give_up(self) -> bool:
-        """Make room; whether there was any."""
+        """Delete the file to make room. Returns whether it was there."""
         try:
             self._path.unlink()
         except OSError:

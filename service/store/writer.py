@@ -136,7 +136,10 @@ class Writer(threading.Thread):
         return batch
 
     def _commit_until_done(self, batch: list[_Pending]) -> None:
-        """Commit; while that fails, refuse the requests of the batch and try again, if only whether it still fails."""
+        """Commit the batch. While that fails, refuse its requests and try the rest again.
+
+        A batch of which nothing is left is tried too: that tells whether the log can be written again.
+        """
         while batch or (self._refused and not self._closing.is_set()):
             try:
                 self._commit_began = began = time.monotonic()

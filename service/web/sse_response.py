@@ -104,7 +104,7 @@ class HttpConnection:
 
 
 class BareConnection(HttpConnection):
-    """The same for a reader of HTTP/1.0 (nginx, unless told otherwise), which gets what is in the chunks."""
+    """The same over HTTP/1.0, which has no chunks: it gets their content. nginx asks so by default."""
 
     __slots__ = ()
 

@@ -148,7 +148,7 @@ class Protocol(HttpToolsProtocol):
         self._answered: Cycle | None = None
 
     def has_followed(self) -> bool:
-        """After two requests at once: whether uvicorn has called what is overridden here, and lined up the second."""
+        """Whether uvicorn, given two requests at once, has called the methods overridden here and queued the second."""
         return self not in self._room.waiting and self.pipeline[-1][0] is self.cycle is not self._answered is not None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

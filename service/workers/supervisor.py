@@ -122,13 +122,13 @@ class Supervisor(threading.Thread):
     # What the machine says
 
     def _step(self, told: Input) -> list[Action]:
-        """Tell the machine, and do at once what waits for nobody; the rest is for the supervisor's own thread."""
+        """Tell the machine, and do at once the actions that never block; the supervisor's own thread does the rest."""
         with self._lock:
             self._attempt, actions = step(self._attempt, told, time.monotonic())
             return [action for action in actions if not self._signal(action)]
 
     def _signal(self, action: Action) -> bool:
-        """Do what waits for nobody; False if it is something else."""
+        """Do an action that never blocks; False if it is another one."""
         match action:
             case do.GiveUp():
                 if not self._unwanted.done():
