@@ -6,7 +6,7 @@ against them.
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, TypeAlias, final, get_args, get_type_hints
+from typing import Annotated, Literal, NotRequired, TypeAlias, final, get_args, get_type_hints
 
 from pydantic import Discriminator
 from typing_extensions import TypeAliasType, TypedDict, is_typeddict
@@ -63,16 +63,23 @@ class Tick(NewTick, Stamp):
     """A sign of life, every `tick_interval` seconds."""
 
 
-class Phase(library.Phase, Numbered):
-    """The training goes on to something else."""
+class Phase(Numbered):
+    """The training goes on to something else: `library.Phase` and `library.Download` in one.
 
+    One type for each `event`: programs that write clients do not understand a union in a union.
+    """
 
-class Download(library.Download, Numbered):
-    """Weights or a dataset are on their way."""
-
-
-#: The same of a turn.
-Turn = TypeAliasType("Turn", Annotated[Phase | Download, Discriminator("phase")])
+    event: Literal["phase"]
+    phase: Literal["downloading", "checking_data", "training", "validating", "finishing"]
+    epoch: int
+    metrics: library.Numbers
+    #: Not while weights or a dataset are on their way (`downloading`).
+    total_epochs: NotRequired[int]
+    save_dir: NotRequired[str]
+    #: Only then; None: nobody has said.
+    file: NotRequired[str]
+    received_bytes: NotRequired[int]
+    total_bytes: NotRequired[int | None]
 
 
 class Dataset(library.DatasetRead, Numbered):
@@ -128,7 +135,7 @@ Event: TypeAlias = Annotated[
     | Started
     | QueuePosition
     | Tick
-    | Turn
+    | Phase
     | Dataset
     | Checkpoint
     | Image

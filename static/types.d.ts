@@ -139,7 +139,7 @@ export interface components {
             waiting: number;
         };
         /**
-         * Cancelled
+         * CancelledEvent
          * @description Final: every process of the job is gone.
          */
         CancelledEvent: {
@@ -200,7 +200,7 @@ export interface components {
             total_epochs: number;
         };
         /**
-         * Checkpoint
+         * CheckpointEvent
          * @description An epoch's weights are on the disk, and a whole copy of them.
          */
         CheckpointEvent: {
@@ -251,7 +251,7 @@ export interface components {
             map50_95: number | null;
         };
         /**
-         * ClassResults
+         * ClassResultsEvent
          * @description The final evaluation, class by class.
          */
         ClassResultsEvent: {
@@ -273,7 +273,7 @@ export interface components {
             seq: number;
         };
         /**
-         * Completed
+         * CompletedEvent
          * @description Final: the training came to its end.
          */
         CompletedEvent: {
@@ -319,7 +319,7 @@ export interface components {
             warnings: string[];
         };
         /**
-         * Dataset
+         * DatasetEvent
          * @description The dataset was read.
          */
         DatasetEvent: {
@@ -356,32 +356,7 @@ export interface components {
             ready: string[];
         };
         /**
-         * Download
-         * @description Weights or a dataset are on their way.
-         */
-        DownloadEvent: {
-            /** @constant */
-            event: "phase";
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            phase: "downloading";
-            /** @constant */
-            epoch: 0;
-            metrics: {
-                [key: string]: number | null;
-            };
-            file: string;
-            received_bytes: number;
-            total_bytes: number | null;
-            job_id: string;
-            attempt: number;
-            time: number;
-            seq: number;
-        };
-        /**
-         * EpochEnd
+         * EpochEndEvent
          * @description An epoch was trained and validated.
          */
         EpochEndEvent: {
@@ -427,7 +402,7 @@ export interface components {
             events: components["schemas"]["JobEvent"][];
         };
         /**
-         * Failed
+         * FailedEvent
          * @description Final: the attempt failed.
          */
         FailedEvent: {
@@ -486,7 +461,7 @@ export interface components {
             status: "ok" | "ready";
         };
         /**
-         * Image
+         * ImageEvent
          * @description A picture is complete.
          */
         ImageEvent: {
@@ -515,7 +490,7 @@ export interface components {
             seq: number;
         };
         /**
-         * Interrupted
+         * InterruptedEvent
          * @description The service was lost while the job ran; `queued` or `failed` follows.
          */
         InterruptedEvent: {
@@ -532,7 +507,7 @@ export interface components {
             time: number;
             seq: number;
         };
-        JobEvent: components["schemas"]["QueuedEvent"] | components["schemas"]["StartedEvent"] | components["schemas"]["QueuePositionEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["Turn"] | components["schemas"]["DatasetEvent"] | components["schemas"]["CheckpointEvent"] | components["schemas"]["ImageEvent"] | components["schemas"]["EpochEndEvent"] | components["schemas"]["ClassResultsEvent"] | components["schemas"]["TrainEndEvent"] | components["schemas"]["LogEvent"] | components["schemas"]["InterruptedEvent"] | components["schemas"]["CompletedEvent"] | components["schemas"]["FailedEvent"] | components["schemas"]["CancelledEvent"] | components["schemas"]["ResetEvent"];
+        JobEvent: components["schemas"]["QueuedEvent"] | components["schemas"]["StartedEvent"] | components["schemas"]["QueuePositionEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["PhaseEvent"] | components["schemas"]["DatasetEvent"] | components["schemas"]["CheckpointEvent"] | components["schemas"]["ImageEvent"] | components["schemas"]["EpochEndEvent"] | components["schemas"]["ClassResultsEvent"] | components["schemas"]["TrainEndEvent"] | components["schemas"]["LogEvent"] | components["schemas"]["InterruptedEvent"] | components["schemas"]["CompletedEvent"] | components["schemas"]["FailedEvent"] | components["schemas"]["CancelledEvent"] | components["schemas"]["ResetEvent"];
         /**
          * JobList
          * @description Jobs, newest first.
@@ -558,7 +533,7 @@ export interface components {
             resume: string;
         };
         /**
-         * Log
+         * LogEvent
          * @description The worker wrote something.
          */
         LogEvent: {
@@ -621,27 +596,32 @@ export interface components {
             suggestion?: string;
         };
         /**
-         * Phase
-         * @description The training goes on to something else.
+         * PhaseEvent
+         * @description The training goes on to something else: `library.Phase` and `library.Download` in one.
+         *
+         *     One type for each `event`: programs that write clients do not understand a union in a union.
          */
         PhaseEvent: {
-            epoch: number;
-            total_epochs: number;
-            metrics: {
-                [key: string]: number | null;
-            };
-            save_dir: string;
-            /** @constant */
-            event: "phase";
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            phase: "checking_data" | "finishing" | "training" | "validating";
             job_id: string;
             attempt: number;
             time: number;
             seq: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            event: "phase";
+            /** @enum {string} */
+            phase: "downloading" | "checking_data" | "training" | "validating" | "finishing";
+            epoch: number;
+            metrics: {
+                [key: string]: number | null;
+            };
+            total_epochs?: number;
+            save_dir?: string;
+            file?: string;
+            received_bytes?: number;
+            total_bytes?: number | null;
         };
         /**
          * Problem
@@ -658,7 +638,7 @@ export interface components {
             errors?: components["schemas"]["PayloadFault"][];
         };
         /**
-         * QueuePosition
+         * QueuePositionEvent
          * @description Its place among those that wait is another one.
          */
         QueuePositionEvent: {
@@ -673,7 +653,7 @@ export interface components {
             time: number;
         };
         /**
-         * Queued
+         * QueuedEvent
          * @description The job was accepted, or its next attempt waits.
          */
         QueuedEvent: {
@@ -701,7 +681,7 @@ export interface components {
             seq: number;
         };
         /**
-         * Reset
+         * ResetEvent
          * @description A reader's cursor is beyond the log's end: it gets everything from 1.
          */
         ResetEvent: {
@@ -816,7 +796,7 @@ export interface components {
             instances: number;
         };
         /**
-         * Started
+         * StartedEvent
          * @description Its worker has started.
          */
         StartedEvent: {
@@ -839,7 +819,7 @@ export interface components {
          */
         Status: "queued" | "running" | "completed" | "failed" | "cancelled";
         /**
-         * Tick
+         * TickEvent
          * @description A sign of life, every `tick_interval` seconds.
          */
         TickEvent: {
@@ -873,7 +853,7 @@ export interface components {
             time: number;
         };
         /**
-         * TrainEnd
+         * TrainEndEvent
          * @description The final evaluation is done.
          */
         TrainEndEvent: {
@@ -1785,7 +1765,6 @@ export interface components {
                 JsonValue: unknown;
             };
         };
-        Turn: components["schemas"]["PhaseEvent"] | components["schemas"]["DownloadEvent"];
         /**
          * Weights
          * @description Paths of the checkpoints; None where there is none.
@@ -1824,7 +1803,6 @@ export type Dataset = components['schemas']['Dataset'];
 export type DatasetCounts = components['schemas']['DatasetCounts'];
 export type DatasetEvent = components['schemas']['DatasetEvent'];
 export type DatasetList = components['schemas']['DatasetList'];
-export type DownloadEvent = components['schemas']['DownloadEvent'];
 export type EpochEndEvent = components['schemas']['EpochEndEvent'];
 export type EventPage = components['schemas']['EventPage'];
 export type FailedEvent = components['schemas']['FailedEvent'];
@@ -1858,7 +1836,6 @@ export type Status = components['schemas']['Status'];
 export type TickEvent = components['schemas']['TickEvent'];
 export type TrainEndEvent = components['schemas']['TrainEndEvent'];
 export type TrainRequest = components['schemas']['TrainRequest'];
-export type Turn = components['schemas']['Turn'];
 export type Weights = components['schemas']['Weights'];
 export type $defs = Record<string, never>;
 export type operations = Record<string, never>;

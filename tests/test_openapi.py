@@ -22,6 +22,7 @@ pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torc
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     async with serve(tmp_path_factory.mktemp("openapi"), program="tests.trainings:count") as running:
+        await asyncio.wait_for(asyncio.shield(running.state["readiness"].catalog), 50)
         yield running
 
 

@@ -182,7 +182,7 @@ CALLS: Sequence[Call] = document_calls.described(
             summary="A job's events as a stream; with Accept: application/json, a page of them.",
             answers={
                 200: Answer(
-                    "The events.", {STREAM: EVENTS, JSON: TypeAdapter(answers.EventPage)}, [Header("ETag", TEXT)]
+                    "The events.", {JSON: TypeAdapter(answers.EventPage), STREAM: EVENTS}, [Header("ETag", TEXT)]
                 ),
                 204: Answer("The log has ended, and the client has all of it."),
                 304: KNOWN,

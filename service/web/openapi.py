@@ -98,7 +98,8 @@ def _body(body: type[Body], train: Checked) -> Json:
 def _renamed(whole: Json) -> Json:
     """The same with plain names: the events of a job end in `Event`, and nothing has its module's name in it.
 
-    An event and a part of a snapshot have one name each in their modules: `Checkpoint`, `Dataset`.
+    An event and a part of a snapshot have one name each in their modules: `Checkpoint`, `Dataset`. A title is the name:
+    some of the programs that write clients name a class by it.
     """
     components: dict[str, Json] = whole["components"]
     events = {name for name in components if _is_event(components[name])}
@@ -113,7 +114,8 @@ def _renamed(whole: Json) -> Json:
         found = old.fullmatch(value) if isinstance(value, str) else None
         return f"#/components/schemas/{names[found[1]]}" if found else value
 
-    return {"schemas": walk(whole["schemas"]), "components": {names[k]: walk(v) for k, v in components.items()}}
+    titled = {k: {**v, "title": names[k]} if "title" in v else v for k, v in components.items()}
+    return {"schemas": walk(whole["schemas"]), "components": {names[k]: walk(v) for k, v in titled.items()}}
 
 
 def _plain_name(name: str) -> str:
