@@ -30,12 +30,15 @@ sys.meta_path[:] = [Finder if finder is PathFinder else finder for finder in sys
 async def test_a_service_without_what_trains_answers_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(WITHOUT)
-    async with run(tmp_path / "data", environment={"PYTHONPATH": str(tmp_path / "site")}) as service:
+    environment = {"PYTHONPATH": str(tmp_path / "site")}
+    async with run(tmp_path / "data", whole=True, environment=environment) as service:
         refused = await service.http.post("/train", json={"model": "yolov8n.yaml", "fit_params": {"data": "/d.yaml"}})
         assert refused.status_code == 503
         reason = "workers cannot start: ultralytics is not installed; install yolo-trainer[train]"
         assert refused.json()["detail"].startswith(reason)
         assert reason in (await service.http.get("/readyz")).text
         assert (await service.http.get("/jobs")).status_code == 200
-        assert (await service.http.get("/openapi.json")).status_code == 200
+        payload = (await service.http.get("/openapi.json")).json()["components"]["schemas"]["TrainRequest"]
+        assert payload["properties"]["hyperparameters"].get("additionalProperties", True) is True
+        assert "POST /train" in (await service.http.get("/docs")).text
         service.process.send_signal(signal.SIGTERM)

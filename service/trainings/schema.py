@@ -105,10 +105,17 @@ def body_schema(model: type[Body]) -> Checked:
 
 
 @functools.lru_cache(maxsize=2)
-def train_schema(catalog: Catalog) -> Checked:
-    """The schema of what `POST /train` takes: its arguments are those of the installed Ultralytics."""
+def train_schema(catalog: Catalog | None) -> Checked:
+    """The schema of what `POST /train` takes: its arguments are those of the installed Ultralytics.
+
+    Without a catalog it says nothing of them: for readers, where nothing can be trained.
+    """
     whole = _plain(TrainRequest)
     sections = cast("dict[str, Schema]", whole["properties"])
+    if catalog is None:
+        sections["hyperparameters"] |= {"additionalProperties": True}
+        sections["fit_params"] |= {"required": ["data"], "additionalProperties": True, "properties": {**OWN_ARGUMENTS}}
+        return Checked.by({"$schema": DIALECT, **whole})
     arguments = properties(catalog)
     sections["hyperparameters"] |= _closed(arguments)
     # Without defaults: that of `epochs` here is what `hyperparameters` says. A client that filled it in would override

@@ -31,16 +31,21 @@ def described(others: Sequence[Call]) -> list[Call]:
     def made(schema: Checked, version: str) -> openapi.Json:
         return openapi.document(calls, schema, version)
 
+    async def made_here(request: Request, version: str) -> openapi.Json:
+        """The document; where no training can be started, arguments are open objects in it."""
+        try:
+            catalog = await ready(request)
+        except NotReady:
+            catalog = None
+        return await to_thread.run_sync(made, train_schema(catalog), version)
+
     async def openapi_document(request: Request) -> Response:
         """These calls, for programs that make clients."""
-        version = queries.read(request, DocumentQuery).version
-        schema = train_schema(await ready(request))
-        return document(await to_thread.run_sync(made, schema, version))
+        return document(await made_here(request, queries.read(request, DocumentQuery).version))
 
     async def docs(request: Request) -> Response:
         """These calls, for people."""
-        schema = train_schema(await ready(request))
-        shown = openapi_page.page(await to_thread.run_sync(made, schema, "3.1"))
+        shown = openapi_page.page(await made_here(request, "3.1"))
         return Response(shown, headers=PAGE_HEADERS, media_type="text/html")
 
     calls = [
@@ -55,7 +60,6 @@ def described(others: Sequence[Call]) -> list[Call]:
                 304: Answer("The client has it already (If-None-Match).", headers=[ETAG]),
             },
             query=DocumentQuery,
-            raises=[NotReady],
             headers=[Header("If-None-Match", TypeAdapter(str), "The ETag of what the client has.")],
         ),
         Call(
@@ -64,7 +68,6 @@ def described(others: Sequence[Call]) -> list[Call]:
             name="docs",
             summary="These calls for people.",
             answers={200: Answer("The page.", {"text/html": None})},
-            raises=[NotReady],
         ),
     ]
     return calls
