@@ -166,17 +166,17 @@ export interface components {
              * @description What it is for; null: what its own file tells.
              * @default null
              */
-            task: ("detect" | "segment" | "classify" | "pose" | "obb") | null;
+            task?: ("detect" | "segment" | "classify" | "pose" | "obb") | null;
             /**
              * @description Whether all classes count as one.
              * @default false
              */
-            single_cls: boolean;
+            single_cls?: boolean;
             /**
              * @description Only these classes.
              * @default null
              */
-            classes: number[] | null;
+            classes?: number[] | null;
         };
         /**
          * Checked
@@ -714,7 +714,7 @@ export interface components {
              * @description The new total; null: the planned one.
              * @default null
              */
-            epochs: number | null;
+            epochs?: number | null;
         };
         /**
          * Resuming
@@ -890,7 +890,7 @@ export interface components {
              * @description Ultralytics' training arguments.
              * @default {}
              */
-            hyperparameters: {
+            hyperparameters?: {
                 /**
                  * @description number of epochs to train for
                  * @default 100
@@ -1739,31 +1739,28 @@ export interface components {
                  * @description Seconds between two ticks.
                  * @default 1
                  */
-                tick_interval: number;
+                tick_interval?: number;
                 /**
                  * @description Validation images to draw with predictions and labels after each epoch.
                  * @default 0
                  */
-                preview: number;
+                preview?: number;
                 /**
                  * @description Whether to fail where images of the dataset are dropped or something else about it is odd.
                  * @default false
                  */
-                strict_data: boolean;
+                strict_data?: boolean;
             };
             /**
              * @description A job of a higher one runs first.
              * @default 0
              */
-            priority: number;
+            priority?: number;
             /**
              * @description Seconds after which an attempt is ended; it has failed, reason timeout.
              * @default null
              */
-            max_runtime_seconds: number | null;
-            $defs: {
-                JsonValue: unknown;
-            };
+            max_runtime_seconds?: number | null;
         };
         /**
          * Weights

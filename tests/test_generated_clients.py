@@ -1,4 +1,4 @@
-"""A client that a program makes from the OpenAPI document: it is whole, its types hold, and it works."""
+"""Clients that programs make from the OpenAPI document: they are whole, their types hold, and they work."""
 
 import asyncio
 import json
@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import Running, serve
 
 ROOT = Path(__file__).parent.parent
+TSC = ROOT / "node_modules" / "typescript" / "bin" / "tsc"
 #: Content that the generator does not know: it leaves those answers of the calls out, and says so.
 UNKNOWN_CONTENT = "Unsupported content_type application/zip"
 
@@ -66,3 +67,13 @@ async def test_a_python_client_is_whole_typed_and_works(service: Running, data: 
     await output(sys.executable, "-m", "mypy", *checks, folder=tmp_path, MYPYPATH=str(tmp_path))
     counted = await output(sys.executable, script, service.url, data, folder=tmp_path, PYTHONPATH=str(tmp_path))
     assert read(counted) == COUNTED
+
+
+async def test_a_typescript_client_is_typed_and_works(service: Running, data: Path, tmp_path: Path) -> None:
+    script = ROOT / "tests" / "js" / "typed_client.mts"
+    language = ("--strict", "--target", "ES2023", "--lib", "ES2023,DOM", "--skipLibCheck")
+    modules = ("--module", "ESNext", "--moduleResolution", "Bundler", "--outDir", tmp_path / "made")
+    await output("node", TSC, *language, *modules, script, folder=ROOT)
+    made = (tmp_path / "made" / "typed_client.mjs").as_uri()
+    run = f"import {{ main }} from {made!r}; await main({service.url!r}, {str(data)!r})"
+    assert read(await output("node", "--input-type=module", "-e", run, folder=tmp_path)) == COUNTED

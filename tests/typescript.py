@@ -27,7 +27,14 @@ def typescript(document: dict[str, Any], folder: Path) -> str:
     """The named types of a document as TypeScript; `folder` is for what lies about meanwhile."""
     source, made = folder / "types.json", folder / "types.d.ts"
     source.write_text(json.dumps({**document, "paths": {}}))
-    options = ["--root-types", "--root-types-no-schema-prefix", "--output", str(made)]
+    options = [
+        "--root-types",
+        "--root-types-no-schema-prefix",
+        "--default-non-nullable",
+        "false",
+        "--output",
+        str(made),
+    ]
     subprocess.run(["node", str(MAKER), str(source), *options], check=True, capture_output=True, cwd=folder)
     return made.read_text()
 

@@ -111,6 +111,7 @@ def train_schema(catalog: Catalog | None) -> Checked:
     Without a catalog it says nothing of them: for readers, where nothing can be trained.
     """
     whole = _plain(TrainRequest)
+    whole.pop("$defs", None)  # of the arguments, which are described below
     sections = cast("dict[str, Schema]", whole["properties"])
     if catalog is None:
         sections["hyperparameters"] |= {"additionalProperties": True}
