@@ -115,7 +115,7 @@ async def test_a_malformed_cursor_is_a_400_before_the_stream(service: Running, c
     response = await service.http.get("/jobs/job/events", params={"last_event_id": cursor})
     assert response.status_code == 400
     assert response.headers["content-type"] == "application/problem+json"
-    assert "Last-Event-ID" in response.json()["detail"]
+    assert "last_event_id" in response.json()["detail"]
 
 
 async def test_unknown_job_and_unknown_type_are_refused_before_the_stream(service: Running) -> None:
