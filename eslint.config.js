@@ -2,7 +2,7 @@
 import js from "@eslint/js";
 
 const BROWSER = [
-  ..."AbortController Blob CustomEvent Event EventTarget HTMLInputElement HTMLSelectElement Image IntersectionObserver MutationObserver Notification".split(
+  ..."AbortController Blob CustomEvent Event EventTarget HTMLInputElement HTMLSelectElement Image IntersectionObserver MessageEvent MutationObserver Notification".split(
     " ",
   ),
   ..."Path2D ResizeObserver SharedWorker TextDecoderStream URL URLSearchParams addEventListener".split(" "),
@@ -68,7 +68,6 @@ export default [
     languageOptions: { globals: Object.fromEntries(BROWSER.map((name) => [name, "readonly"])) },
     rules: { "no-restricted-syntax": ["error", ...MARKUP], "no-console": "error" },
   },
-  { files: ["static/line/sharer.js"], languageOptions: { globals: { self: "readonly", onconnect: "writable" } } },
   {
     files: ["tests/js/**"],
     languageOptions: {

@@ -35,26 +35,28 @@ end.append(
 
 /**
  * Each view's scripts are read when it is first shown: the list does not wait for the charts.
- * @type {Record<Route["view"], (route: any) => Promise<() => View>>}
+ * @param {Route} route @returns {Promise<() => View>}
  */
-const VIEWS = {
-  list: async () => {
-    const { JobList } = await import("./views/jobs.js");
-    return () => new JobList(connection);
-  },
-  job: async ({ id, tab }) => {
-    const { JobView } = await import("./views/job.js");
-    return () => new JobView(connection, id, tab, badge);
-  },
-  new: async ({ from }) => {
-    const { TrainingForm } = await import("./views/form.js");
-    return () => new TrainingForm(connection, from);
-  },
-  compare: async ({ ids }) => {
-    const { Comparison } = await import("./views/compare.js");
-    return () => new Comparison(connection, ids);
-  },
-};
+async function load(route) {
+  switch (route.view) {
+    case "list": {
+      const { JobList } = await import("./views/jobs.js");
+      return () => new JobList(connection);
+    }
+    case "job": {
+      const { JobView } = await import("./views/job.js");
+      return () => new JobView(connection, route.id, route.tab, badge);
+    }
+    case "new": {
+      const { TrainingForm } = await import("./views/form.js");
+      return () => new TrainingForm(connection, route.from);
+    }
+    case "compare": {
+      const { Comparison } = await import("./views/compare.js");
+      return () => new Comparison(connection, route.ids);
+    }
+  }
+}
 
 /** @type {View|null} */
 let view = null;
@@ -71,7 +73,7 @@ async function navigate() {
   shown = route;
   for (const { view: name, link } of LINKS) mark(link, "aria-current", name === route.view ? "page" : null);
   if (isSameJob && view?.go && route.view === "job") return view.go(route.tab);
-  const make = await VIEWS[route.view](route).catch(notLoaded);
+  const make = await load(route).catch(notLoaded);
   if (shown !== route) return; // somebody has gone elsewhere meanwhile
   const before = view;
   before?.close();

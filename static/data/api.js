@@ -1,10 +1,10 @@
 /** Requests to the service, and what it says when it refuses. */
 
-/** @typedef {{pointer: string, detail: string, suggestion?: string}} Fault */
+/** @typedef {import("./types.js").PayloadFault} PayloadFault */
 
 /** A refusal: what a person can be told, and the faults of a payload. */
 export class Problem extends Error {
-  /** @param {number} status 0: no answer at all @param {string} detail @param {Fault[]} faults */
+  /** @param {number} status 0: no answer at all @param {string} detail @param {PayloadFault[]} faults */
   constructor(status, detail, faults = []) {
     super(detail);
     this.status = status;

@@ -2,25 +2,37 @@
 
 import { ask } from "./api.js";
 
-/** @typedef {{type?: string|string[], enum?: any[], minimum?: number, maximum?: number, exclusiveMinimum?: number, default?: any, description?: string}} Argument */
+/**
+ * @typedef {import("./types.js").ModelList} ModelList
+ * @typedef {import("./types.js").DatasetList} DatasetList
+ * @typedef {{type?: string|string[], enum?: unknown[], minimum?: number, maximum?: number, exclusiveMinimum?: number, default?: unknown, description?: string}} Argument
+ * @typedef {Argument & {anyOf?: Argument[], deprecated?: boolean}} Rule one argument, as the schema has it
+ * @typedef {{properties: Record<string, Rule>}} Rules
+ * @typedef {{properties: Record<string, Rule> & {hyperparameters: Rules, fit_params: Rules}}} PayloadSchema
+ */
 
-/** @type {Map<string, Promise<any>>} */
-const asked = new Map();
-
-function once(/** @type {string} */ path) {
-  let answer = asked.get(path);
-  if (!answer) {
-    answer = ask(path);
-    answer.catch(() => asked.delete(path)); // to be asked again
-    asked.set(path, answer);
-  }
-  return answer;
+/**
+ * A question that is asked once; after a failure, again.
+ * @template Answer
+ * @param {string} path @returns {() => Promise<Answer>}
+ */
+function once(path) {
+  /** @type {Promise<Answer>|null} */
+  let answer = null;
+  return () => {
+    if (!answer) {
+      answer = ask(path);
+      answer.catch(() => (answer = null));
+    }
+    return answer;
+  };
 }
 
-/** The payload's JSON Schema. */
-export const schema = () => once("schema/train");
-export const models = () => once("models");
-/** Looked up each time: datasets come and go. @returns {Promise<import("./types.js").Found>} */
+/** The payload's JSON Schema. @type {() => Promise<PayloadSchema>} */
+export const schema = once("schema/train");
+/** @type {() => Promise<ModelList>} */
+export const models = once("models");
+/** Looked up each time: datasets come and go. @returns {Promise<DatasetList>} */
 export const datasets = () => ask("datasets");
 
 /** The schema of every argument, wherever it stands in the payload. @returns {Promise<Record<string, Argument>>} */
@@ -31,11 +43,12 @@ export async function argumentTable() {
   return Object.fromEntries(current.map(([name, rule]) => [name, flat(rule)]));
 }
 
-/** Choices of several types as one list. @param {any} rule @returns {Argument} */
+/** Choices of several types as one list. @param {Rule} rule @returns {Argument} */
 function flat({ anyOf, ...rule }) {
-  if (!anyOf) return rule;
-  const options = anyOf.flatMap(
-    (/** @type {any} */ one) => one.enum ?? { boolean: [true, false], null: [null] }[/** @type {string} */ (one.type)],
-  );
-  return { ...rule, enum: options };
+  return anyOf ? { ...rule, enum: anyOf.flatMap(choicesOf) } : rule;
+}
+
+/** @param {Argument} rule @returns {unknown[]} */
+function choicesOf({ type, enum: choices }) {
+  return choices ?? (type === "boolean" ? [true, false] : [null]);
 }

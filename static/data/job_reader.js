@@ -12,7 +12,8 @@ import { isFinal } from "./types.js";
 
 /** @typedef {import("./api.js").Problem} Problem */
 /** @typedef {import("./types.js").Job} Job */
-/** @typedef {import("./types.js").JobEvent} JobEvent */
+/** @typedef {import("./types.js").LoggedEvent} LoggedEvent */
+/** @typedef {import("./types.js").EpochEnd} EpochEnd */
 /** @typedef {import("./types.js").Picture} Picture */
 /** @typedef {import("./types.js").LogLine} LogLine */
 /** @typedef {import("../line/connection.js").Connection} Connection */
@@ -35,11 +36,11 @@ class Reading {
   log = [];
   /** @type {Map<string, Picture>} the newest version of each file */
   pictures = new Map();
-  /** @type {JobEvent[]} */
+  /** @type {LoggedEvent[]} */
   events = [];
   /** @type {import("./types.js").ClassResults|null} */
   classes = null;
-  /** @type {import("./types.js").Dataset|null} what is in its dataset, all of it */
+  /** @type {import("./types.js").DatasetRead|null} what is in its dataset, all of it */
   dataset = null;
   /** @type {import("./types.js").Phase|null} what the training turned to last */
   phase = null;
@@ -163,21 +164,20 @@ export class JobReader extends Reading {
     const page = await ask(path, { headers: { Accept: "application/json" } });
     this._isDoubtful = false;
     if (page.last_seq < this.cursor) this._clear();
-    for (const event of page.events) if ((event.seq ?? 0) > this.cursor) this._take(event);
+    for (const event of page.events) if ("seq" in event && event.seq > this.cursor) this._take(event);
     const before = this.cursor;
     this.cursor = Math.max(this.cursor, page.last_event_id);
     return page.events.length > 0 || this.cursor > before;
   }
 
-  _take(/** @type {JobEvent} */ event) {
-    this.cursor = /** @type {number} */ (event.seq);
+  _take(/** @type {LoggedEvent} */ event) {
+    this.cursor = event.seq;
     this.events.push(event);
     if (this.events.length > 2 * KEPT_EVENTS) this.events.splice(0, KEPT_EVENTS);
     this._add(event);
   }
 
-  _machine(/** @type {{time: number, machine?: import("./types.js").Machine}} */ { time, machine }) {
-    if (!machine) return;
+  _machine(/** @type {{time: number, machine: import("./types.js").Machine}} */ { time, machine }) {
     this.machine.set(time, {
       cpu: machine.cpu * 100,
       memory: machine.memory_used_bytes / 1e9,
@@ -191,7 +191,7 @@ export class JobReader extends Reading {
   }
 
   /** What each type of event adds. */
-  _add(/** @type {JobEvent} */ event) {
+  _add(/** @type {LoggedEvent} */ event) {
     switch (event.event) {
       case "queued":
         if (event.attempt > 1) this._goOn(event);
@@ -203,27 +203,25 @@ export class JobReader extends Reading {
         this._picture(event);
         break;
       case "log":
-        for (const text of event.lines) this.log.push({ text, level: event.level ?? "info", time: event.time });
+        for (const text of event.lines) this.log.push({ text, level: event.level, time: event.time });
         break;
       case "phase":
         this.phase = event;
         break;
-      case "dataset": {
-        const { splits, classes, class_count, warnings } = event;
-        this.dataset = { splits, classes, class_count, warnings };
+      case "dataset":
+        this.dataset = event;
         break;
-      }
       case "class_results":
         this.classes = event;
     }
   }
 
-  _goOn(/** @type {JobEvent} */ { attempt, time }) {
+  _goOn(/** @type {LoggedEvent} */ { attempt, time }) {
     this.attempts.push({ epoch: this.epochs.xs.at(-1) ?? 0, attempt });
     this.machine.set(time, {}); // a gap: nothing is known of the time between
   }
 
-  _epoch(/** @type {import("./types.js").EpochEnd} */ event) {
+  _epoch(/** @type {EpochEnd} */ event) {
     this.epochs.set(event.epoch, {
       ...prefixed("metric", event.metrics),
       ...prefixed("train", event.train_losses),
@@ -238,11 +236,11 @@ export class JobReader extends Reading {
   }
 
   _picture(/** @type {import("./types.js").PictureEvent} */ event) {
-    const { path, url, name, kind, epoch, width, height, seq = 0 } = event;
+    const { path, url, name, kind, epoch, width, height, seq } = event;
     if (url) this.pictures.set(path, { path, url: `${url}?v=${seq}`, name, kind, epoch, seq, width, height });
   }
 }
 
 /** Names with a prefix, so that losses of training and validation can be told apart. */
-const prefixed = (/** @type {string} */ prefix, /** @type {import("./types.js").Numbers|undefined} */ values) =>
-  Object.fromEntries(Object.entries(values ?? {}).map(([name, value]) => [`${prefix}:${name}`, value]));
+const prefixed = (/** @type {string} */ prefix, /** @type {EpochEnd["metrics"]} */ values) =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}:${name}`, value]));

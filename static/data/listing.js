@@ -5,9 +5,10 @@
  */
 
 import { ask } from "./api.js";
+import { dataOf } from "./types.js";
 
 /** @typedef {import("./types.js").Job} Job */
-/** @typedef {import("./types.js").JobPage} JobPage */
+/** @typedef {import("./types.js").JobList} JobList */
 
 /** Jobs in a page. */
 const PAGE = 100;
@@ -92,7 +93,7 @@ export class Listing {
     let [size, reach] = [from ? this.jobs.length : 0, 0];
     try {
       while (next && (!size || size < this._wanted)) {
-        /** @type {JobPage} */
+        /** @type {JobList} */
         const page = await ask(next);
         if (turn !== this._turn) return;
         this.counts = page.counts;
@@ -148,7 +149,7 @@ export class Listing {
     Object.assign(this, { _timer: 0, _isReread: false, _asked: Date.now() });
     if (isReread) return this._read();
     const { text } = this;
-    /** @type {Promise<JobPage>} */
+    /** @type {Promise<JobList>} */
     const asked = ask(`jobs?limit=1${this._search}`);
     const page = await asked.catch(() => null);
     if (!page || text !== this.text) return;
@@ -159,6 +160,6 @@ export class Listing {
 
 /** Whether a job has all of these words in its id, model or dataset. @param {Job} job @param {string[]} words */
 export function hasWords(job, words) {
-  const text = `${job.job_id} ${job.model} ${job.fit_params?.data ?? ""}`.toLowerCase();
+  const text = `${job.job_id} ${job.model} ${dataOf(job)}`.toLowerCase();
   return words.every((word) => text.includes(word));
 }

@@ -12,8 +12,7 @@ import { FrameReader } from "./frames.js";
 /** @typedef {{type: "jobs", jobs: Job[]} | {type: "job", job: Job} | {type: "deleted", id: string}
  *   | {type: "places", order: string[]} | {type: "link", link: Link}} BoardMessage */
 
-/** @typedef {{event: "jobs", jobs: Job[]} | {event: "deleted", job_id: string} | {event: "positions", order: string[]}
- *   | ({event: "job"} & Job)} BoardEvent */
+/** @typedef {import("../data/types.js").BoardEvent} BoardEvent */
 
 /** Milliseconds without a byte after which a line counts as dead; the service sends a heartbeat every 15 seconds. */
 const STALL_MS = 45_000;
@@ -74,9 +73,9 @@ export class Board {
     }
   }
 
-  /** @param {ReadableStream<Uint8Array>} body */
+  /** @param {ReadableStream<Uint8Array<ArrayBuffer>>} body */
   async _frames(body) {
-    const reader = body.pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
     const frames = new FrameReader();
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       this._heard = Date.now();

@@ -120,9 +120,12 @@ export class Connection extends EventTarget {
   }
 }
 
+/** @typedef {{createScriptURL: (url: string) => string}} Policy */
+/** @typedef {{createPolicy: (name: string, rules: Policy) => Policy}} Trusted what TypeScript does not know yet */
+
 /** The address of a worker's script; the one thing that Trusted Types lets become code here. */
 function scriptUrl(/** @type {"sharer.js"} */ name) {
   const url = new URL(name, import.meta.url).href;
-  const types = /** @type {any} */ (globalThis).trustedTypes;
+  const { trustedTypes: types } = /** @type {{trustedTypes?: Trusted}} */ (globalThis);
   return types ? types.createPolicy("page", { createScriptURL: () => url }).createScriptURL(url) : url;
 }

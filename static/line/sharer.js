@@ -7,10 +7,10 @@ import { Board } from "./board.js";
 
 /** @type {Set<MessagePort>} */
 const ports = new Set();
-/** @type {Map<string, any>} the newest state of each job, for a tab that opens later; null before the first list */
+/** @type {Map<string, import("../data/types.js").Job>} the newest state of each job, for a tab that opens later; null before the first list */
 let jobs = new Map();
 let isListed = false;
-/** @type {any} the places that were told since, which the jobs do not know */
+/** @type {import("./board.js").BoardMessage|null} the places that were told since, which the jobs do not know */
 let places = null;
 
 const board = new Board(new URL("../../events", import.meta.url), (message) => {
@@ -28,7 +28,9 @@ const board = new Board(new URL("../../events", import.meta.url), (message) => {
   for (const port of ports) port.postMessage(message);
 });
 
-/** @type {any} */ (globalThis).onconnect = (/** @type {MessageEvent} */ { ports: [port] }) => {
+addEventListener("connect", (event) => {
+  if (!(event instanceof MessageEvent)) return;
+  const [port] = event.ports;
   port.onmessage = ({ data }) => {
     if (data === "bye") ports.delete(port);
     else if (data === "poke") board.poke();
@@ -40,6 +42,6 @@ const board = new Board(new URL("../../events", import.meta.url), (message) => {
       board.poke();
     }
   };
-};
+});
 
 board.run();

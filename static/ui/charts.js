@@ -109,17 +109,17 @@ export class Chart {
     const lines = this.data.lines.map(({ name, colour, dash }) => [name, colour, dash]);
     if (this._built.isNews(lines, look, axis, this.options.title, look.isLog && this.span)) {
       this._plot?.destroy();
-      this._plot = new uPlot(this._config(), /** @type {any} */ (drawn), this._canvas);
+      this._plot = new uPlot(this._config(), drawn, this._canvas);
       touch(this._plot, (range) => this.group.zoom(within(this.data.xs, range)));
       this._legend.show(this.data.lines);
       this._point(null);
     } else {
-      this._plot?.setData(/** @type {any} */ (drawn), true);
+      this._plot?.setData(drawn, true);
     }
     this._describe();
   }
 
-  /** What uPlot gets: x and per line its values, before them the raw ones where they are smoothed. */
+  /** What uPlot gets: x and per line its values, before them the raw ones where they are smoothed. @returns {import("uplot").AlignedData} */
   _drawn() {
     const { xs, lines } = this.data;
     const { smoothing, isLog } = this.group.look;
@@ -133,7 +133,7 @@ export class Chart {
     const [from, to] = this.group.range ?? [-Infinity, Infinity];
     this._rows = thin(xs, columns, from, to, Math.max(200, this._canvas.clientWidth));
     const pick = (/** @type {(number|null)[]} */ column) => this._rows.map((row) => column[row] ?? null);
-    return [pick(xs), ...columns.map(pick)];
+    return [this._rows.map((row) => xs[row]), ...columns.map(pick)];
   }
 
   /** @returns {import("uplot").Options} */
@@ -256,7 +256,7 @@ export class Chart {
     const last = this._rows.length - 1;
     const place = Math.max(0, Math.min(last, (plot.cursor.idx ?? (step > 0 ? -1 : last + 1)) + step));
     plot.setCursor({
-      left: plot.valToPos(/** @type {number} */ (plot.data[0][place]), "x"),
+      left: plot.valToPos(this.data.xs[this._rows[place]], "x"),
       top: plot.over.clientHeight / 3,
     });
   }

@@ -53,7 +53,7 @@ export class Field {
       const choices = argument.enum ?? [true, false, ...(types.includes("null") ? [null] : [])];
       const standard = said.standard ?? (hasDefault ? `default (${shown(argument.default)})` : "default");
       // Where nothing is the default, an empty text is another word for it.
-      const isOwn = (/** @type {any} */ choice) => choice !== argument.default && (hasDefault || choice !== "");
+      const isOwn = (/** @type {unknown} */ choice) => choice !== argument.default && (hasDefault || choice !== "");
       return h(
         "select",
         { id, name: this.name },
@@ -76,7 +76,7 @@ export class Field {
     });
   }
 
-  /** What was entered: undefined for the default, else the value as JSON has it; a text that is no JSON is a text. */
+  /** What was entered: undefined for the default, else the value as JSON has it; a text that is no JSON is a text. @returns {unknown} */
   get value() {
     const text = this.control.value.trim();
     if (text === "") return undefined;
@@ -88,7 +88,7 @@ export class Field {
     }
   }
 
-  set value(/** @type {any} */ value) {
+  set value(/** @type {unknown} */ value) {
     const isDefault = (value ?? null) === null || JSON.stringify(value) === JSON.stringify(this.argument.default);
     if (isDefault) this.control.value = "";
     else if (this.control instanceof HTMLSelectElement) this.control.value = JSON.stringify(value);

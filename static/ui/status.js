@@ -2,7 +2,7 @@
 
 import { h, icon, mark, write } from "./dom.js";
 import { dataset, model, words } from "../data/format.js";
-import { isFinal } from "../data/types.js";
+import { dataOf, isFinal } from "../data/types.js";
 
 /** @typedef {import("../data/types.js").Job} Job */
 
@@ -17,7 +17,7 @@ const SIGNS = /** @type {const} */ ({
 
 /** "yolov8n on shapes". */
 export const nameOf = (/** @type {Job} */ job) =>
-  job.fit_params?.data ? `${model(job.model)} on ${dataset(job.fit_params.data)}` : model(job.model);
+  dataOf(job) ? `${model(job.model)} on ${dataset(dataOf(job))}` : model(job.model);
 
 /** What the status alone does not say: phase, reason, place in the queue. */
 export function detailOf(/** @type {Job} */ job) {
@@ -37,7 +37,7 @@ export function shareOf(/** @type {Job} */ job) {
   if (job.status === "completed") return 1;
   const now = job.progress;
   if (!now?.total_epochs) return null;
-  const inEpoch = now.event === "tick" && now.batches ? (now.batch ?? 0) / now.batches : 0;
+  const inEpoch = now.event === "tick" && now.batches ? now.batch / now.batches : 0;
   const done = now.event === "tick" ? Math.max(0, now.epoch - 1) + inEpoch : now.epoch;
   return Math.min(1, done / now.total_epochs);
 }

@@ -90,8 +90,8 @@ export class ArgumentTable {
 /** The payload that would start the same training again. */
 const payloadOf = (/** @type {Job} */ job) => ({
   model: job.model,
-  hyperparameters: job.hyperparameters ?? {},
-  fit_params: job.fit_params ?? {},
+  hyperparameters: job.hyperparameters,
+  fit_params: job.fit_params,
   ...(job.priority && { priority: job.priority }),
   ...(job.max_runtime_seconds && { max_runtime_seconds: job.max_runtime_seconds }),
 });

@@ -3,8 +3,8 @@
 import { h } from "../ui/dom.js";
 import { count, plural } from "../data/format.js";
 
-/** @typedef {import("../data/types.js").Dataset} Dataset */
-/** @typedef {import("../data/types.js").Split} Split */
+/** @typedef {import("../data/types.js").Census} Census */
+/** @typedef {Census["splits"][string]} Split */
 
 /** Classes that are shown; the others are in the answer. */
 const MOST_CLASSES = 100;
@@ -17,24 +17,30 @@ const COUNTS = [
   ["instances", "Instances"],
 ];
 
-/** In a few words: "60 train, 10 val images, 40 dropped". @param {Dataset} dataset */
-export function inShort({ splits }) {
+/** @param {Census} census @returns {Record<string, Split>} */
+const splitsOf = ({ splits }) => splits;
+
+/** In a few words: "60 train, 10 val images, 40 dropped". @param {Census} census */
+export function inShort(census) {
+  const splits = splitsOf(census);
   const each = Object.entries(splits).map(([name, split]) => `${count(split.images - split.dropped)} ${name}`);
   const dropped = Object.values(splits).reduce((sum, split) => sum + split.dropped, 0);
   return `${each.join(", ")} images${dropped ? `, ${count(dropped)} dropped` : ""}`;
 }
 
-/** @param {Dataset} dataset */
+/** @param {Census} census */
 export function warningList({ warnings }) {
   return h("ul", { class: "warnings" }, ...warnings.map((text) => h("li", {}, text)));
 }
 
-/** @param {Dataset} dataset */
-export function censusTables({ splits, classes = [], class_count: all = classes.length }) {
+/** @param {Census} census */
+export function censusTables(census) {
+  const splits = splitsOf(census);
+  const { classes, class_count: all } = "classes" in census ? census : { classes: [], class_count: 0 };
   const names = Object.keys(splits);
-  const bad = names.flatMap((name) =>
-    (splits[name].bad ?? []).map(({ file, reason }) => h("li", {}, h("code", {}, file), ` ${reason}`)),
-  );
+  const bad = Object.values(splits)
+    .flatMap((split) => ("bad" in split ? split.bad : []))
+    .map(({ file, reason }) => h("li", {}, h("code", {}, file), ` ${reason}`));
   const dropped = names.reduce((sum, name) => sum + splits[name].dropped, 0);
   const shown = classes.slice(0, MOST_CLASSES);
   return h(
@@ -43,7 +49,7 @@ export function censusTables({ splits, classes = [], class_count: all = classes.
     table(
       "Splits",
       ["Split", ...COUNTS.map(([, label]) => label)],
-      names.map((name) => [name, ...COUNTS.map(([key]) => Number(splits[name][key] ?? 0))]),
+      names.map((name) => [name, ...COUNTS.map(([key]) => splits[name][key])]),
     ),
     shown.length
       ? table(

@@ -10,6 +10,7 @@ import { differences, differingArguments, standings } from "./comparetables.js";
 import { Controls, lossTitle, SHARE } from "./panel.js";
 import { compareAddress, newAddress } from "../router.js";
 import { JobReader } from "../data/job_reader.js";
+import { dataOf } from "../data/types.js";
 import { nameOf } from "../ui/status.js";
 
 /** @typedef {import("../data/types.js").Job} Job */
@@ -91,16 +92,18 @@ export class Comparison {
 
   /** What tells a run from the others, in few words: legends are narrow. */
   _label(/** @type {JobReader} */ run) {
-    if (!run.job) return run.id;
+    const { job: own, id } = run;
+    if (!own) return id;
     const jobs = this.runs.flatMap(({ job }) => job ?? []);
-    const parts = (/** @type {Job} */ job) => [model(job.model), dataset(job.fit_params?.data)];
-    const differs = parts(run.job).map((_, i) => new Set(jobs.map((job) => parts(job)[i])).size > 1);
+    const parts = (/** @type {Job} */ job) => [model(job.model), dataset(dataOf(job))];
+    const differs = parts(own).map((_, i) => new Set(jobs.map((job) => parts(job)[i])).size > 1);
     const label = (/** @type {Job} */ job) =>
       parts(job)
         .filter((_, i) => differs[i])
         .join(" on ");
-    const isOne = jobs.filter((job) => label(job) === label(/** @type {Job} */ (run.job))).length === 1;
-    return isOne && label(run.job) ? label(run.job) : `${label(run.job)} ${run.id.slice(0, 6)}`.trim();
+    const name = label(own);
+    const isOne = jobs.filter((job) => label(job) === name).length === 1;
+    return isOne && name ? name : `${name} ${id.slice(0, 6)}`.trim();
   }
 
   _drawTable() {
@@ -167,7 +170,7 @@ export class Comparison {
 
   _drawDifferences() {
     const known = this.runs.filter(({ job }) => job);
-    const differing = differingArguments(known.map(({ job }) => /** @type {Job} */ (job)));
+    const differing = differingArguments(known.flatMap(({ job }) => job ?? []));
     if (!this._shown.differences.isNews([known.map(({ id }) => id), differing])) return;
     const heads = known.map((run) => ({ name: this._name(run), place: this.runs.indexOf(run) }));
     this._differences.replaceChildren(differences(heads, differing));

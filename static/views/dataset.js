@@ -7,7 +7,7 @@ import { fill, h, icon, mark, write } from "../ui/dom.js";
 
 export class DatasetNote {
   constructor() {
-    /** @type {any} */
+    /** @type {import("../data/types.js").Census|null} */
     this._drawn = null;
     this._line = h("summary");
     this._tables = h("div");

@@ -6,8 +6,8 @@ import { censusTables, inShort, warningList } from "./census.js";
 import { button, fill, h, icon } from "../ui/dom.js";
 
 /** @typedef {import("../data/api.js").Problem} Problem */
-/** @typedef {import("../data/types.js").Dataset} Dataset */
-/** @typedef {{data: string, task: string|null, single_cls?: unknown, classes?: unknown}} Wanted */
+/** @typedef {import("../data/types.js").Checked} Checked */
+/** @typedef {{[field in keyof import("../data/types.js").CheckRequest]: unknown}} Wanted as it was typed: the service has the last word */
 
 export class DatasetCheck {
   /**
@@ -55,7 +55,7 @@ export class DatasetCheck {
     this._button.disabled = true;
     fill(this._answer, h("p", { class: "quiet" }, "Reading …"));
     try {
-      /** @type {import("../data/types.js").Dataset} */
+      /** @type {Checked} */
       const found = await ask("datasets/check", {
         method: "POST",
         headers: { "Content-Type": "application/json" },
@@ -70,7 +70,7 @@ export class DatasetCheck {
     }
   }
 
-  _show(/** @type {Dataset} */ found) {
+  _show(/** @type {Checked} */ found) {
     const isFine = !found.warnings.length;
     const verdict = h(
       "p",

@@ -2,9 +2,11 @@
 
 import { h } from "../ui/dom.js";
 import { dataset, plural } from "../data/format.js";
+import { dataOf } from "../data/types.js";
 
 /** @typedef {import("../ui/field.js").Field} Field */
-/** @typedef {import("../data/types.js").Found} Found */
+/** @typedef {import("../data/types.js").DatasetList} DatasetList */
+/** @typedef {import("../data/types.js").Job} Job */
 
 export const PLACEHOLDER = "/data/my-dataset/data.yaml";
 const EXAMPLE = `path: /data/my-dataset
@@ -17,7 +19,7 @@ names:
 export const whereToLook = (/** @type {string[]} */ roots) =>
   `The absolute path of a YAML, of the folder or .zip with one in it, or of a folder of classes. ${roots.length ? `Looked for under ${roots.join(", ")}.` : "--data-root makes the service list a folder's datasets here."}`;
 
-/** @param {Field} field @param {Found} found @param {Iterable<import("../data/types.js").Job>} jobs */
+/** @param {Field} field @param {DatasetList} found @param {Iterable<Job>} jobs */
 export function datasetField(field, found, jobs) {
   field.control.setAttribute("list", "datasets");
   const paths = [...found.datasets.map(({ path }) => path), ...found.ready];
@@ -45,7 +47,7 @@ export function datasetField(field, found, jobs) {
   );
 }
 
-/** Those under the data roots, then those of earlier trainings. @param {Field} field @param {Found["datasets"]} found @param {Iterable<import("../data/types.js").Job>} jobs */
+/** Those under the data roots, then those of earlier trainings. @param {Field} field @param {DatasetList["datasets"]} found @param {Iterable<Job>} jobs */
 function choices(field, found, jobs) {
   const listed = new Map(
     found.map((each) => [
@@ -57,9 +59,8 @@ function choices(field, found, jobs) {
       },
     ]),
   );
-  for (const { fit_params: own } of jobs)
-    if (own?.data && !listed.has(own.data))
-      listed.set(own.data, { name: dataset(own.data), note: "used before", names: own.data });
+  for (const path of [...jobs].map(dataOf))
+    if (path && !listed.has(path)) listed.set(path, { name: dataset(path), note: "used before", names: path });
   const choose = (/** @type {string} */ path) => {
     field.value = path;
     field.control.dispatchEvent(new Event("input"));

@@ -11,7 +11,7 @@ export async function startDemo(from, trouble) {
   from.disabled = true;
   trouble.hidden = true;
   try {
-    /** @type {{job_id: string}} */
+    /** @type {import("../data/types.js").Accepted} */
     const { job_id: id } = await post("demo");
     location.hash = jobAddress(id);
   } catch (error) {

@@ -7,16 +7,16 @@ import { Shown } from "../ui/kept.js";
 import { VirtualList } from "../ui/virtual.js";
 
 /** @typedef {import("../data/job_reader.js").JobReader} JobReader */
-/** @typedef {import("../data/types.js").JobEvent} JobEvent */
+/** @typedef {import("../data/types.js").LoggedEvent} LoggedEvent */
 
 const ROW_HEIGHT = 24;
 
 export class EventList {
   constructor(/** @type {JobReader} */ run) {
     this.run = run;
-    /** @type {JobEvent[]} */
+    /** @type {LoggedEvent[]} */
     this._shown = [];
-    /** @type {JobEvent|null} */
+    /** @type {LoggedEvent|null} */
     this._chosen = null;
     this._drawn = new Shown();
     this._type = h(
@@ -76,14 +76,14 @@ export class EventList {
     row.onclick = () => this._choose(event);
     fill(
       row,
-      h("span", { class: "log-number" }, event.seq ?? ""),
+      h("span", { class: "log-number" }, event.seq),
       h("time", { class: "log-time" }, clock(event.time)),
       h("code", {}, event.event),
       h("span", { class: "quiet" }, gist(event)),
     );
   }
 
-  _choose(/** @type {JobEvent} */ event) {
+  _choose(/** @type {LoggedEvent} */ event) {
     this._chosen = event;
     this._json.textContent = JSON.stringify(event, null, 2);
     this._list.show(this._shown.length);
@@ -101,7 +101,7 @@ export class EventList {
 }
 
 /** What an event says, in a few words. */
-function gist(/** @type {JobEvent} */ event) {
+function gist(/** @type {LoggedEvent} */ event) {
   if (event.event === "log") return event.lines[0] ?? "";
   const said = [
     event.attempt > 1 && `attempt ${event.attempt}`,

@@ -18,6 +18,7 @@ import { nameOf } from "../ui/status.js";
 
 /** @typedef {import("../data/api.js").Problem} Problem */
 /** @typedef {import("../ui/field.js").Words} Words */
+/** @typedef {import("../data/catalog.js").Argument} Argument */
 
 /** Images that are drawn unless somebody wants it otherwise; the service's default is none. */
 const PREVIEWS = 4;
@@ -67,18 +68,18 @@ export class TrainingForm {
   }
 
   async _make() {
-    const none = { datasets: [], roots: [], ready: [] };
-    const [whole, table, found, { gpus }] = await Promise.all([
+    const none = { datasets: [], roots: [], known: [], ready: [] };
+    const [whole, table, found, all] = await Promise.all([
       schema(),
       argumentTable(),
       datasets().catch(() => none),
-      models().catch(() => ({})),
+      models().catch(() => null),
       this._connection.listed,
     ]);
     const hyper = whole.properties.hyperparameters.properties;
     this._fitOnly = new Set(Object.keys(table).filter((name) => !(name in hyper)));
-    const words = commonWords(gpus);
-    const add = (/** @type {string} */ pointer, /** @type {any} */ argument, /** @type {Words} */ said = {}) => {
+    const words = commonWords(all?.gpus);
+    const add = (/** @type {string} */ pointer, /** @type {Argument} */ argument, /** @type {Words} */ said = {}) => {
       const field = new Field(pointer.split("/").at(-1) ?? "", argument, () => this._changed(), said);
       this._fields.set(pointer, field);
       return field;
@@ -215,16 +216,19 @@ export class TrainingForm {
   }
 
   _payload() {
-    /** @type {any} */
-    const payload = { model: "", hyperparameters: {}, fit_params: {} };
+    /** @type {Record<string, unknown>} */
+    const own = { model: "" };
+    /** @type {Record<string, Record<string, unknown>>} */
+    const sections = { hyperparameters: {}, fit_params: {} };
     for (const [pointer, field] of this._fields) {
       const { value } = field;
       if (value === undefined) continue;
       const [first, second] = pointer.slice(1).split("/");
-      if (second) payload[first][second] = value;
-      else payload[first] = value;
+      if (second) sections[first][second] = value;
+      else own[first] = value;
     }
-    return payload;
+    const { model, ...others } = own;
+    return { model, ...sections, ...others };
   }
 
   _drawCurl() {
@@ -237,7 +241,7 @@ export class TrainingForm {
     const submit = /** @type {HTMLButtonElement} */ (this._submitButton);
     submit.disabled = true;
     try {
-      /** @type {{job_id: string}} */
+      /** @type {import("../data/types.js").Accepted} */
       const { job_id: id } = await post("train", this._payload());
       this._draft.forget();
       say("The training is queued.");

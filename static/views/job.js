@@ -17,7 +17,7 @@ import { JobReader } from "../data/job_reader.js";
 import { ArgumentTable } from "./arguments.js";
 import { detailOf, nameOf, shareOf, StatusPill } from "../ui/status.js";
 import { Summary } from "./summary.js";
-import { isFinal } from "../data/types.js";
+import { dataOf, isFinal } from "../data/types.js";
 
 /** @typedef {import("../data/types.js").Job} Job */
 /** @typedef {{element: HTMLElement, draw: () => void, close?: () => void}} Tab */
@@ -187,7 +187,7 @@ export class JobView {
       say(`${name} is ${job.status}. ${detailOf(job)}`);
       if (isFinal(job)) notify(job, name, endOf(job));
     } else if (isRunning && quarter > before) {
-      const left = job.progress?.remaining_seconds;
+      const left = job.progress?.event === "tick" && job.progress.remaining_seconds;
       say(`${quarter * 25} percent done${left ? `, ${spoken(left)} left` : ""}.`);
     }
   }
@@ -205,7 +205,7 @@ export class JobView {
 }
 
 const factsOf = (/** @type {Job} */ job) =>
-  [job.attempt > 1 && `attempt ${job.attempt}`, `created ${ago(job.created_at)}`, job.fit_params?.data]
+  [job.attempt > 1 && `attempt ${job.attempt}`, `created ${ago(job.created_at)}`, dataOf(job)]
     .filter(Boolean)
     .join(" · ");
 
@@ -263,8 +263,7 @@ class Failure {
       : failure?.exit_code
         ? ` (exit code ${failure.exit_code})`
         : "";
-    const evidence = failure?.evidence ?? job.error ?? "";
-    write(this._what, (typeof evidence === "string" ? evidence : JSON.stringify(evidence)) + how);
+    write(this._what, (failure?.evidence ?? job.error ?? "") + how);
     write(this._hint, failure?.hint ?? "");
     write(this._tail, (failure?.log_tail ?? []).join("\n"));
     this._tail.hidden = !failure?.log_tail?.length;

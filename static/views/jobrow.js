@@ -15,7 +15,7 @@ import {
   time,
   words,
 } from "../data/format.js";
-import { argumentsOf } from "../data/types.js";
+import { argumentsOf, dataOf } from "../data/types.js";
 import { jobAddress } from "../router.js";
 import { Bar, detailOf, shareOf, StatusPill } from "../ui/status.js";
 
@@ -82,8 +82,8 @@ export class JobRow {
   _introduce(/** @type {Job} */ job) {
     const named = namedOf(job);
     this._name.append(model(job.model));
-    this._data.append(`on ${dataset(job.fit_params?.data)}`);
-    mark(this._data, "title", job.fit_params?.data ?? "");
+    this._data.append(`on ${dataset(dataOf(job))}`);
+    mark(this._data, "title", dataOf(job));
     this._set.append([...named.slice(0, NAMED), job.job_id].join(" · "));
     mark(this._set, "title", [...named, job.job_id].join("\n"));
     this._boxName.append(`Compare ${model(job.model)} ${job.job_id}`);
@@ -91,14 +91,15 @@ export class JobRow {
 
   /** @param {Job} job @param {boolean} isStale */
   _showBar(job, isStale) {
-    const { epoch, total_epochs: total, remaining_seconds: left } = job.progress ?? {};
+    const { epoch = 0, total_epochs: total = 0 } = job.progress ?? {};
+    const left = job.progress?.event === "tick" && job.progress.remaining_seconds;
     const took = job.ended_at && job.started_at ? duration(job.ended_at - job.started_at) : "";
     const right = job.status !== "running" ? took : isStale ? "" : left ? `${duration(left)} left` : "";
     const done = shareOf(job);
     this._bar.element.hidden = job.status !== "running" && !done;
     this._bar.show(
       job.status === "running" ? done : (done ?? 0),
-      total ? `${count(epoch ?? 0)}/${count(total)}` : "",
+      total ? `${count(epoch)}/${count(total)}` : "",
       right,
       job.status,
     );
@@ -107,7 +108,7 @@ export class JobRow {
 
 /** What was set, in few words each; what all trainings have comes first. @returns {string[]} */
 function namedOf(/** @type {Job} */ job) {
-  const set = /** @type {Record<string, unknown>} */ (argumentsOf(job));
+  const set = argumentsOf(job);
   const names = [...Object.keys(SHORT), ...Object.keys(set).filter((name) => !SHORT[name] && !UNNAMED.includes(name))];
   return names
     .filter((name) => name in set && set[name] !== null)

@@ -4,12 +4,18 @@ import { models } from "../data/catalog.js";
 import { h, write } from "../ui/dom.js";
 import { words } from "../data/format.js";
 
+/** @typedef {import("../data/types.js").Model} Model */
+
 /** Families in the order in which they are offered; others follow by name. */
 const FAMILIES = ["yolo26", "yolo12", "yolo11", "yolov10", "yolov9", "yolov8", "rtdetr"];
 const SIZES = ["n", "t", "s", "m", "b", "c", "l", "e", "x"];
 /** Tasks that this service trains; Ultralytics has models for more. */
 const TASKS = ["detect", "segment", "classify", "pose", "obb"];
 const DEFAULT = { task: "detect", family: "yolo11", size: "n" };
+
+const sizeOf = (/** @type {Model} */ { size }) => size ?? "";
+/** Whether a training can start from its weights, or from its description. @param {Model} model @param {string} start */
+const has = (model, start) => (start === "weights" ? model.weights : model.config);
 
 const place = (/** @type {string[]} */ order, /** @type {string} */ value) =>
   order.indexOf(value) + 1 || order.length + 1;
@@ -19,7 +25,7 @@ export class ModelPicker {
   constructor(input, chosen) {
     this._input = input;
     this._chosen = chosen;
-    /** @type {any[]} */
+    /** @type {Model[]} */
     this._models = [];
     this._isOffline = false;
     /** What the pickers showed last, for those that are empty. */
@@ -57,14 +63,14 @@ export class ModelPicker {
   /** Ask for the models; without an answer the field alone remains. */
   async load() {
     const { models: all, offline } = await models();
-    this._models = all.filter((/** @type {any} */ { task }) => TASKS.includes(task));
-    this._isOffline = Boolean(offline);
+    this._models = all.filter(({ task }) => TASKS.includes(task));
+    this._isOffline = offline;
     this.element.hidden = false;
     options(this._task, TASKS, words);
     this._fill(DEFAULT);
     if (this._input.value) return this._follow();
-    const { downloaded } = this._models.find(({ name }) => name === "yolo11n") ?? {};
-    this._start.value = this._isOffline && !downloaded ? "config" : "weights"; // what can work
+    const isHere = this._models.find(({ name }) => name === "yolo11n")?.downloaded;
+    this._start.value = this._isOffline && !isHere ? "config" : "weights"; // what can work
     this._choose();
   }
 
@@ -78,8 +84,8 @@ export class ModelPicker {
     this._say(found);
   }
 
-  _fill(/** @type {{task: string, family: string, size: string}} */ { task, family, size }) {
-    this._last = { task, family, size };
+  _fill(/** @type {Pick<Model, "task"|"family"|"size">} */ { task, family, size }) {
+    this._last = { task, family, size: size ?? "" };
     this._task.value = task;
     const families = [...new Set(this._models.filter((m) => m.task === task).map((m) => m.family))];
     options(
@@ -88,12 +94,12 @@ export class ModelPicker {
       String,
       family,
     );
-    const sizes = this._models.filter((m) => m.task === task && m.family === this._family.value).map((m) => m.size);
+    const sizes = this._models.filter((m) => m.task === task && m.family === this._family.value).map(sizeOf);
     options(
       this._size,
       [...new Set(sizes)].sort((a, b) => place(SIZES, a) - place(SIZES, b)),
       (s) => s || "one size",
-      size,
+      size ?? "",
     );
   }
 
@@ -105,17 +111,17 @@ export class ModelPicker {
       size: this._size.value || size,
     });
     const found = this._models.find(
-      (m) => m.task === this._task.value && m.family === this._family.value && m.size === this._size.value,
+      (m) => m.task === this._task.value && m.family === this._family.value && sizeOf(m) === this._size.value,
     );
     if (!found) return;
-    for (const option of this._start.options) option.disabled = !found[option.value];
-    if (!found[this._start.value])
+    for (const option of this._start.options) option.disabled = !has(found, option.value);
+    if (!has(found, this._start.value))
       this._start.value = found.weights && this._start.value !== "config" ? "weights" : "config";
     this._input.value = found.name + (this._start.value === "weights" ? ".pt" : ".yaml");
     this._input.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
-  _say(/** @type {any} */ found) {
+  _say(/** @type {Model|undefined} */ found) {
     const isFetched = found && this._start.value === "weights" && !found.downloaded;
     const missing = this._isOffline
       ? "Its weights are not here, and the service is offline: choose random weights."

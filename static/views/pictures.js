@@ -7,7 +7,7 @@ import { captionOf, view } from "../ui/viewer.js";
 /** @typedef {import("../data/job_reader.js").JobReader} JobReader */
 /** @typedef {import("../data/types.js").Picture} Picture */
 
-/** Sections, in order, and the kinds that stand in each. Previews have one of their own before them. @type {[string, string[]][]} */
+/** Sections, in order, and the kinds that stand in each. Previews have one of their own before them. @type {[string, Picture["kind"][]][]} */
 const SECTIONS = [
   ["Predictions against labels", ["val_labels", "val_predictions"]],
   ["Confusion matrix", ["confusion_matrix"]],

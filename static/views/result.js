@@ -44,7 +44,7 @@ export class Result {
 
   /** @param {Job} job @param {string} state */
   async _look(job, state) {
-    /** @type {{artifacts: import("../data/types.js").Artifact[]}} */
+    /** @type {import("../data/types.js").ArtifactList} */
     const { artifacts } = await ask(jobPath(this._id, "/artifacts"));
     const best = artifacts.find(({ name }) => name.endsWith("weights/best.pt"));
     if (!best || state !== this._seen) return;

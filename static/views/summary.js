@@ -57,14 +57,14 @@ export class Summary {
     const now = job.progress;
     this._batches.element.hidden = isFinal(job) || !tick?.batches;
     if (!tick?.batches || isFinal(job)) return;
-    const batch = now?.event === "tick" ? (now.batch ?? 0) : tick.batches; // an epoch's end is the end of its batches
-    const losses = Object.entries(tick.losses ?? {}).map(([name, value]) => `${metric(name)} ${short(value)}`);
-    const speed = now?.images_per_second ? `${short(now.images_per_second)} images/s` : "";
+    const batch = now?.event === "tick" ? now.batch : tick.batches; // an epoch's end is the end of its batches
+    const losses = Object.entries(tick.losses).map(([name, value]) => `${metric(name)} ${short(value)}`);
+    const speed = now && "images_per_second" in now && now.images_per_second;
     const phase = job.phase === "validating" ? "validating" : losses.join("  ");
     this._batches.show(
       batch / tick.batches,
       `Batch ${batch} of ${tick.batches}`,
-      [phase, speed].filter(Boolean).join(" · "),
+      [phase, speed && `${short(speed)} images/s`].filter(Boolean).join(" · "),
     );
   }
 }
@@ -176,8 +176,10 @@ function times(/** @type {JobReader} */ run, /** @type {Job} */ job) {
   const [now, tick, final] = [job.progress, run.tick, isFinal(job)];
   const took = job.ended_at && job.started_at ? job.ended_at - job.started_at : null;
   const since = job.started_at && job.status === "running" ? job.updated_at - job.started_at : null;
-  const elapsed = final ? took : (now?.elapsed_seconds ?? tick?.elapsed_seconds ?? since);
-  const remaining = now?.remaining_seconds ?? tick?.remaining_seconds ?? (since && remainingOf(run, job));
+  const at = now && "elapsed_seconds" in now ? now : tick;
+  const elapsed = final ? took : (at?.elapsed_seconds ?? since);
+  const newestTick = now?.event === "tick" ? now : tick;
+  const remaining = newestTick?.remaining_seconds ?? tick?.remaining_seconds ?? (since && remainingOf(run, job));
   const whole = job.attempt > 1 ? `in attempt ${job.attempt}` : "in all";
   return [
     elapsed !== null && elapsed !== undefined && `${duration(elapsed)} ${final ? whole : "elapsed"}`,
@@ -201,8 +203,9 @@ function remainingOf(/** @type {JobReader} */ run, /** @type {Job} */ job) {
 function waiting(/** @type {JobReader} */ run, /** @type {Job} */ job) {
   if (job.status === "queued")
     return job.queue_position ? `Waiting, number ${job.queue_position} in the queue` : "Waiting";
-  const { file, received_bytes: received, total_bytes: total } = run.phase ?? {};
-  if (job.phase === "downloading" && file)
+  if (job.phase === "downloading" && run.phase?.phase === "downloading") {
+    const { file, received_bytes: received, total_bytes: total } = run.phase;
     return `Downloading ${file}: ${bytes(received)}${total ? ` of ${bytes(total)}` : ""}`;
+  }
   return job.phase ? `${words(job.phase)[0].toUpperCase()}${words(job.phase).slice(1)} …` : "Starting …";
 }

@@ -68,7 +68,7 @@ test("a next attempt leaves a gap and its place; an unknown event changes nothin
     ended(1, 1),
     { event: "queued", attempt: 2, seq: 2, time: 200 },
     { event: "comet", attempt: 2, seq: 3, time: 201 },
-    { event: "log", attempt: 2, seq: 4, time: 202, lines: ["鳥", ""] },
+    { event: "log", attempt: 2, seq: 4, time: 202, level: "info", lines: ["鳥", ""] },
   ];
   const { reader } = await read([{ events, last_event_id: 4, last_seq: 4 }], 4);
   assert.deepEqual(reader.attempts, [{ epoch: 1, attempt: 2 }]);
