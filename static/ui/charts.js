@@ -22,6 +22,26 @@ const TIME_SPACE = 88;
 const NO_LIBRARY = "The chart library is not installed: run make install.";
 
 export class Chart {
+  /** @type {Data} */
+  data = { xs: [], lines: [] };
+  /** @type {import("uplot")|null} */
+  _plot = null;
+  _built = new Shown();
+  /** What the y axis spans, where somebody has chosen it. @type {[number, number]|null} */
+  span = null;
+  /** Rows of the data that are drawn. @type {number[]} */
+  _rows = [];
+  _at = h("span", { class: "chart-at" });
+  _enlarge = iconButton("zoom", "Enlarge", {
+    class: "enlarge",
+    "aria-pressed": "false",
+    onclick: () => this._resize(),
+  });
+  _legend = new Legend(() => this.rebuild());
+  _canvas = h("div", { class: "plot" });
+  _isSeen = false;
+  _isStale = true;
+
   /**
    * @param {ChartGroup} group
    * @param {{title: string, unit?: string, isTime?: boolean, range?: [number, number], isLinear?: boolean, isShare?: boolean}} options
@@ -31,52 +51,32 @@ export class Chart {
   constructor(group, options) {
     this.group = group;
     this.options = options;
-    /** @type {Data} */
-    this.data = { xs: [], lines: [] };
-    /** @type {import("uplot")|null} */
-    this._plot = null;
-    this._built = new Shown();
-    /** What the y axis spans, where somebody has chosen it. @type {[number, number]|null} */
-    this.span = null;
-    /** Rows of the data that are drawn. @type {number[]} */
-    this._rows = [];
-    this._title = h("span", { class: "chart-title" }, options.title);
-    this._at = h("span", { class: "chart-at" });
-    this._enlarge = iconButton("zoom", "Enlarge", {
-      class: "enlarge",
-      "aria-pressed": "false",
-      onclick: () => this._resize(),
-    });
-    this._legend = new Legend(() => this.rebuild());
-    this._canvas = h("div", { class: "plot" });
-    const unit = options.unit ? h("span", { class: "quiet" }, options.unit) : null;
-    this.element = h(
+    this.element = this._makeCard();
+    group.charts.add(this);
+    this._sizes = new ResizeObserver(() => this._fit());
+    this._sizes.observe(this._canvas);
+    this._sight = new IntersectionObserver(([entry]) => this._look(entry), { rootMargin: "300px" });
+    this._sight.observe(this.element);
+  }
+
+  _makeCard() {
+    const { title, unit } = this.options;
+    const named = h("span", { class: "chart-title" }, title);
+    const heading = h("span", {}, named, unit ? h("span", { class: "quiet" }, unit) : null);
+    const onkeydown = (/** @type {KeyboardEvent} */ event) => this._key(event);
+    return h(
       "div",
-      { class: "chart card", tabindex: 0, role: "group", onkeydown: (/** @type {KeyboardEvent} */ e) => this._key(e) },
-      h(
-        "div",
-        { class: "row" },
-        h("span", {}, this._title, unit),
-        h("span", { class: "grow" }),
-        this._at,
-        this._enlarge,
-      ),
+      { class: "chart card", tabindex: 0, role: "group", onkeydown },
+      h("div", { class: "row" }, heading, h("span", { class: "grow" }), this._at, this._enlarge),
       this._legend.element,
       this._canvas,
     );
-    group.charts.add(this);
-    this._isSeen = false;
-    this._isStale = true;
-    this._sizes = new ResizeObserver(() => this._fit());
-    this._sizes.observe(this._canvas);
-    this._sight = new IntersectionObserver(
-      ([entry]) => {
-        this._isSeen = entry.isIntersecting;
-        if (this._isSeen && this._isStale) this.draw();
-      },
-      { rootMargin: "300px" },
-    );
-    this._sight.observe(this.element);
+  }
+
+  /** It came into sight, or went out of it. */
+  _look(/** @type {IntersectionObserverEntry} */ { isIntersecting }) {
+    this._isSeen = isIntersecting;
+    if (isIntersecting && this._isStale) this.draw();
   }
 
   close() {

@@ -17,33 +17,36 @@ import { nameOf } from "../ui/status.js";
 
 /** Of the log, only this is read. */
 const TYPES = "epoch_end";
+
 export class Comparison {
+  /** @type {Map<string, Chart>} */
+  _charts = new Map();
+  _controls = new Controls("compare", () => this.draw());
+  // What can be scrolled can have the focus: else the keyboard could not.
+  _table = h("div", { class: "card scroll flush", tabindex: 0, role: "region", "aria-label": "The trainings" });
+  _differences = h("div", {
+    class: "card flush scroll",
+    tabindex: 0,
+    role: "region",
+    "aria-labelledby": "differ",
+  });
+  _differ = h("section", {}, h("h2", { id: "differ" }, "Arguments that differ"), this._differences);
+  _plots = h("div", { class: "charts" });
+  _add = h("select", {
+    "aria-label": "Add a training",
+    onchange: () => this._go([...this.ids, this._add.value]),
+  });
+  _pick = h("label", { class: "pick-inline" }, "Add", this._add);
+  _empty = h("p", { class: "empty" });
+  _shown = { table: new Shown(), differences: new Shown(), add: new Shown() };
+
   /** @param {import("../line/connection.js").Connection} connection @param {string[]} ids */
   constructor(connection, ids) {
     this._connection = connection;
     this.ids = [...new Set(ids)];
     title("Compare");
     favicon(null);
-    this._controls = new Controls("compare", () => this.draw());
     this.group = this._controls.group;
-    /** @type {Map<string, Chart>} */
-    this._charts = new Map();
-    // What can be scrolled can have the focus: else the keyboard could not.
-    this._table = h("div", { class: "card scroll flush", tabindex: 0, role: "region", "aria-label": "The trainings" });
-    this._differences = h("div", {
-      class: "card flush scroll",
-      tabindex: 0,
-      role: "region",
-      "aria-labelledby": "differ",
-    });
-    this._differ = h("section", {}, h("h2", { id: "differ" }, "Arguments that differ"), this._differences);
-    this._plots = h("div", { class: "charts" });
-    this._add = h("select", {
-      "aria-label": "Add a training",
-      onchange: () => this._go([...this.ids, this._add.value]),
-    });
-    this._pick = h("label", { class: "pick-inline" }, "Add", this._add);
-    this._empty = h("p", { class: "empty" });
     this.element = h(
       "div",
       {},
@@ -57,7 +60,6 @@ export class Comparison {
     const redraw = oncePerFrame(() => this.draw());
     this.runs = this.ids.map((id) => new JobReader(connection, id, redraw, TYPES));
     this._stop = connection.on("list", redraw);
-    this._shown = { table: new Shown(), differences: new Shown(), add: new Shown() };
     this.draw();
   }
 

@@ -9,7 +9,7 @@ import { demoCard } from "./demo.js";
 import { button, copy, h, icon, write } from "../ui/dom.js";
 import { Draft } from "./draft.js";
 import { Field } from "../ui/field.js";
-import { commonWords, OWN } from "./formwords.js";
+import { commonWords, MODEL, OWN } from "./formwords.js";
 import { ModelPicker } from "./modelpicker.js";
 import { MoreArguments } from "./more.js";
 import { curlLine } from "../data/curl.js";
@@ -23,32 +23,37 @@ import { nameOf } from "../ui/status.js";
 /** Images that are drawn unless somebody wants it otherwise; the service's default is none. */
 const PREVIEWS = 4;
 
+const section = (/** @type {string} */ name, /** @type {HTMLElement[]} */ ...parts) =>
+  h("fieldset", { class: "card" }, h("legend", {}, name), ...parts);
+
 export class TrainingForm {
+  /** @type {Map<string, Field>} by pointer */
+  _fields = new Map();
+  /** Names that only `fit_params` takes. @type {Set<string>} */
+  _fitOnly = new Set();
+  /** The chosen model's; null: not known. @type {string|null} */
+  _task = null;
+  _trouble = h("div", { class: "fault card", role: "alert", hidden: true, tabindex: -1 });
+  _source = h("p", { class: "quiet", hidden: true });
+  _kept = h(
+    "p",
+    { class: "note", hidden: true },
+    "What was typed here before is back. ",
+    h("button", { type: "button", class: "link", onclick: () => this._afresh() }, "Begin afresh"),
+  );
+  _loading = h("p", { class: "empty" }, "Reading what the service can train … the first time takes a few seconds.");
+
   /** @param {import("../line/connection.js").Connection} connection @param {string|null} from a job whose payload to begin with */
   constructor(connection, from) {
     this._connection = connection;
     this._from = from;
     this._draft = new Draft(from);
-    /** @type {Map<string, Field>} by pointer */
-    this._fields = new Map();
-    /** Names that only `fit_params` takes. @type {Set<string>} */
-    this._fitOnly = new Set();
-    /** The chosen model's; null: not known. @type {string|null} */
-    this._task = null;
     title("New training");
     favicon(null);
-    this._trouble = h("div", { class: "fault card", role: "alert", hidden: true, tabindex: -1 });
-    this._source = h("p", { class: "quiet", hidden: true });
-    this._kept = h("p", { class: "note", hidden: true }, "What was typed here before is back. ");
-    this._kept.append(h("button", { type: "button", class: "link", onclick: () => this._afresh() }, "Begin afresh"));
-    this._form = h("form", { novalidate: true, class: "training-form", hidden: true });
-    this._loading = h(
-      "p",
-      { class: "empty" },
-      "Reading what the service can train … the first time takes a few seconds.",
-    );
-    this.element = h("div", { class: "narrow" });
-    this.element.append(
+    this._form = this._makeForm();
+    this.element = h(
+      "div",
+      { class: "narrow" },
       h("h1", {}, "New training"),
       from ? this._source : demoCard(),
       this._trouble,
@@ -56,11 +61,17 @@ export class TrainingForm {
       this._loading,
       this._form,
     );
-    this._form.addEventListener("submit", (event) => {
+    this._make().catch((error) => this._fail(error));
+  }
+
+  /** A form that is still empty: its fields come with the schema. */
+  _makeForm() {
+    const form = h("form", { novalidate: true, class: "training-form", hidden: true });
+    form.addEventListener("submit", (event) => {
       event.preventDefault();
       this._submit();
     });
-    this._make().catch((error) => this._fail(error));
+    return form;
   }
 
   close() {
@@ -76,61 +87,18 @@ export class TrainingForm {
       models().catch(() => null),
       this._connection.listed,
     ]);
-    const hyper = whole.properties.hyperparameters.properties;
-    this._fitOnly = new Set(Object.keys(table).filter((name) => !(name in hyper)));
-    const words = commonWords(all?.gpus);
-    const add = (/** @type {string} */ pointer, /** @type {Argument} */ argument, /** @type {Words} */ said = {}) => {
-      const field = new Field(pointer.split("/").at(-1) ?? "", argument, () => this._changed(), said);
-      this._fields.set(pointer, field);
-      return field;
-    };
-    const place = (/** @type {string} */ name) =>
-      `/${this._fitOnly.has(name) ? "fit_params" : "hyperparameters"}/${name}`;
-    const model = add("/model", whole.properties.model, {
-      label: "Name or path",
-      hint: "Or by hand: a name such as yolov8s.pt or yolov8s.yaml, or a file's absolute path.",
-    });
-    const data = add("/fit_params/data", table.data, {
-      label: "Path",
-      placeholder: PLACEHOLDER,
-      hint: whereToLook(found.roots),
-    });
-    const common = Object.keys(words)
-      .filter((name) => name in table)
-      .map((name) => add(place(name), table[name], words[name]));
-    const rest = Object.keys(table)
-      .filter((name) => name !== "data" && !(name in words))
-      .map((name) => add(place(name), table[name]));
-    const own = Object.keys(whole.properties).filter(
-      (name) => !["model", "hyperparameters", "fit_params"].includes(name),
-    );
-    const others = own.map((name) => add(`/${name}`, whole.properties[name], OWN[name]));
+    const made = this._makeFields(whole, table, found.roots, commonWords(all?.gpus));
     await this._begin();
-    this._more = new MoreArguments(rest, this._from ? "Set in that training" : "Set");
-    const picker = new ModelPicker(/** @type {HTMLInputElement} */ (model.control), (task) => {
+    this._more = new MoreArguments(made.rest, this._from ? "Set in that training" : "Set");
+    const picker = new ModelPicker(/** @type {HTMLInputElement} */ (made.model.control), (task) => {
       this._more?.show(task);
       this._task = task;
     });
-    const check = (this._check = new DatasetCheck(
-      () => this._wanted(),
-      (detail, suggestion) => data.fault(detail, suggestion),
-    ));
-    data.control.addEventListener("input", () => check.forget());
+    const choice = datasetField(made.data, found, this._connection.jobs.values());
     this._form.append(
-      h("fieldset", { class: "card" }, h("legend", {}, "Model"), picker.element, model.element),
-      h(
-        "fieldset",
-        { class: "card" },
-        h("legend", {}, "Dataset"),
-        datasetField(data, found, this._connection.jobs.values()),
-        check.element,
-      ),
-      h(
-        "fieldset",
-        { class: "card" },
-        h("legend", {}, "Training"),
-        h("div", { class: "fields" }, ...[...common, ...others].map((field) => field.element)),
-      ),
+      section("Model", picker.element, made.model.element),
+      section("Dataset", choice, this._makeCheck(made.data).element),
+      section("Training", h("div", { class: "fields" }, ...made.common.map((field) => field.element))),
       this._more.element,
       this._shell(),
       this._end(),
@@ -138,12 +106,58 @@ export class TrainingForm {
     this._loading.hidden = true;
     this._form.hidden = false;
     this._drawCurl();
+    await this._preselect(picker);
+  }
+
+  /**
+   * A field for each argument: the model, the dataset, those that most people set, and all others.
+   * @param {import("../data/catalog.js").PayloadSchema} whole @param {Record<string, Argument>} table
+   * @param {string[]} roots folders that datasets are looked for in @param {Record<string, Words>} words
+   */
+  _makeFields({ properties }, table, roots, words) {
+    const hyper = properties.hyperparameters.properties;
+    this._fitOnly = new Set(Object.keys(table).filter((name) => !(name in hyper)));
+    const place = (/** @type {string} */ name) =>
+      `/${this._fitOnly.has(name) ? "fit_params" : "hyperparameters"}/${name}`;
+    const model = this._addField("/model", properties.model, MODEL);
+    const hint = whereToLook(roots);
+    const data = this._addField("/fit_params/data", table.data, { label: "Path", placeholder: PLACEHOLDER, hint });
+    const common = Object.keys(words)
+      .filter((name) => name in table)
+      .map((name) => this._addField(place(name), table[name], words[name]));
+    const rest = Object.keys(table)
+      .filter((name) => name !== "data" && !(name in words))
+      .map((name) => this._addField(place(name), table[name]));
+    const own = Object.keys(properties)
+      .filter((name) => !["model", "hyperparameters", "fit_params"].includes(name))
+      .map((name) => this._addField(`/${name}`, properties[name], OWN[name]));
+    return { model, data, common: [...common, ...own], rest };
+  }
+
+  /** @param {string} pointer where it stands in the payload @param {Argument} argument @param {Words} [said] */
+  _addField(pointer, argument, said = {}) {
+    const field = new Field(pointer.split("/").at(-1) ?? "", argument, () => this._changed(), said);
+    this._fields.set(pointer, field);
+    return field;
+  }
+
+  _makeCheck(/** @type {Field} */ data) {
+    const check = new DatasetCheck(
+      () => this._wanted(),
+      (detail, suggestion) => data.fault(detail, suggestion),
+    );
+    data.control.addEventListener("input", () => check.forget());
+    this._check = check;
+    return check;
+  }
+
+  /** The model that the picker begins with was typed by nobody. */
+  async _preselect(/** @type {ModelPicker} */ picker) {
     const isUntouched = !this._from && this._kept.hidden;
     await picker.load().catch(() => {});
-    if (isUntouched) {
-      this._draft.begin(this._fields); // with the model that the picker has chosen
-      this._draft.forget();
-    }
+    if (!isUntouched) return;
+    this._draft.begin(this._fields);
+    this._draft.forget();
   }
 
   /** What this would be in a shell. */

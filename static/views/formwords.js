@@ -14,6 +14,11 @@ const COMMON = {
   lr0: { label: "Learning rate", hint: "At the start, where the optimizer is not auto." },
   preview: { label: "Previews", hint: "Validation images drawn after each epoch." },
 };
+/** The model by hand, beside its pickers. @type {Words} */
+export const MODEL = {
+  label: "Name or path",
+  hint: "Or by hand: a name such as yolov8s.pt or yolov8s.yaml, or a file's absolute path.",
+};
 /** The service's own. @type {Record<string, Words>} */
 export const OWN = {
   priority: { label: "Priority", hint: "Of those that wait, the highest runs first." },

@@ -34,67 +34,77 @@ const TABS = [
 ];
 
 export class JobView {
+  /** @type {Map<string, Tab>} */
+  _open = new Map();
+  _summary = new Summary();
+  _failure = new Failure();
+  _dataset = new DatasetNote();
+  _name = h("h1");
+  _pill = new StatusPill();
+  _facts = h("p", { class: "facts quiet" });
+  _trouble = h("p", { class: "fault card", role: "alert", hidden: true });
+  _away = h("p", { class: "empty", hidden: true }, h("a", { class: "button", href: "#" }, "All trainings"));
+  _panel = h("section", { class: "tab-panel", role: "tabpanel", id: "panel", tabindex: -1 });
+  _loading = h("p", { class: "empty" }, "Loading …");
+  _spoken = { status: "", quarter: 0 };
+
   /** @param {import("../line/connection.js").Connection} connection @param {string} id @param {string} tab @param {import("../line/badge.js").Badge} badge */
   constructor(connection, id, tab, badge) {
     this.id = id;
     this._connection = connection;
     this._badge = badge;
     this._tab = tab;
-    /** @type {Map<string, Tab>} */
-    this._open = new Map();
     this._actions = new Actions(connection, id);
     this._result = new Result(id);
-    this._summary = new Summary();
-    this._failure = new Failure();
-    this._dataset = new DatasetNote();
-    this._name = h("h1");
-    this._pill = new StatusPill();
-    this._facts = h("p", { class: "facts quiet" });
-    this._trouble = h("p", { class: "fault card", role: "alert", hidden: true });
-    this._away = h("p", { class: "empty", hidden: true }, h("a", { class: "button", href: "#" }, "All trainings"));
     this._tabs = new Map(TABS.map(([key, label]) => [key, new TabLink(id, key, label)]));
-    this._list = h("div", { class: "tabs", role: "tablist", "aria-label": "About this training" });
-    this._list.append(...[...this._tabs.values()].map((link) => link.element));
-    this._list.addEventListener("keydown", (event) => this._key(event));
-    this._panel = h("section", { class: "tab-panel", role: "tabpanel", id: "panel", tabindex: -1 });
-    this._body = h(
-      "div",
-      { hidden: true },
-      h(
-        "div",
-        { class: "job-head" },
-        h(
-          "div",
-          {},
-          h("div", { class: "row start" }, this._name, this._pill.element),
-          h(
-            "div",
-            { class: "row start quiet" },
-            h("code", {}, id),
-            iconButton("copy", "Copy the id", {
-              onclick: (/** @type {import("../ui/dom.js").Pressed} */ e) => copy(id, e.currentTarget),
-            }),
-            this._facts,
-          ),
-        ),
-        this._actions.element,
-      ),
-      this._failure.element,
-      this._dataset.element,
-      this._result.element,
-      this._summary.element,
-      this._list,
-      this._panel,
-    );
-    this._loading = h("p", { class: "empty" }, "Loading …");
+    this._body = this._makeBody();
     this.element = h("div", { class: "job" }, this._trouble, this._away, this._loading, this._body);
-    this._spoken = { status: "", quarter: 0 };
     this.run = new JobReader(
       connection,
       id,
       oncePerFrame(() => this.draw()),
     );
     this._clock = setInterval(() => this.draw(), 5000); // ages go on without events
+  }
+
+  /** All that a job which is there has. */
+  _makeBody() {
+    return h(
+      "div",
+      { hidden: true },
+      this._makeHead(),
+      this._failure.element,
+      this._dataset.element,
+      this._result.element,
+      this._summary.element,
+      this._makeTabList(),
+      this._panel,
+    );
+  }
+
+  /** What it is, and what can be done with it. */
+  _makeHead() {
+    const copyId = iconButton("copy", "Copy the id", {
+      onclick: (/** @type {import("../ui/dom.js").Pressed} */ e) => copy(this.id, e.currentTarget),
+    });
+    return h(
+      "div",
+      { class: "job-head" },
+      h(
+        "div",
+        {},
+        h("div", { class: "row start" }, this._name, this._pill.element),
+        h("div", { class: "row start quiet" }, h("code", {}, this.id), copyId, this._facts),
+      ),
+      this._actions.element,
+    );
+  }
+
+  _makeTabList() {
+    const links = [...this._tabs.values()].map((link) => link.element);
+    const list = h("div", { class: "tabs", role: "tablist", "aria-label": "About this training" }, ...links);
+    list.addEventListener("keydown", (event) => this._key(event));
+    return list;
   }
 
   close() {
