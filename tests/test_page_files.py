@@ -30,7 +30,7 @@ def _files(suffix: str = "") -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/static/main.js", "/static/line/sharer.js", "/static/style.css", "/vendor/uplot/uPlot.esm.js"]
+    "path", ["/", "/static/main.js", "/static/line/sharer.js", "/static/styles/base.css", "/vendor/uplot/uPlot.esm.js"]
 )
 async def test_every_file_of_the_page_goes_out_under_its_policy(service: Running, path: str) -> None:
     answer = await service.http.get(path)

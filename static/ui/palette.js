@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 
 export const COLOURS = 8;
 
-/** Patterns that stay apart without colour. The swatches in style.css have the same. */
+/** Patterns that stay apart without colour. The swatches in styles/system.css have the same. */
 const DASHES = [undefined, [8, 4], [2, 3], [10, 3, 2, 3], [16, 4], [4, 8], [10, 3, 2, 3, 2, 3], [1, 6]];
 
 const scheme = matchMedia("(prefers-color-scheme: dark)");
