@@ -15,7 +15,7 @@ const DEFAULT = { task: "detect", family: "yolo11", size: "n" };
 
 const sizeOf = (/** @type {Model} */ { size }) => size ?? "";
 /** Whether a training can start from its weights, or from its description. @param {Model} model @param {string} start */
-const has = (model, start) => (start === "weights" ? model.weights : model.config);
+const has = ({ weights, config }, start) => (start === "weights" ? weights : start === "config" && config);
 
 const place = (/** @type {string[]} */ order, /** @type {string} */ value) =>
   order.indexOf(value) + 1 || order.length + 1;
