@@ -157,7 +157,7 @@ async def test_parameters_have_types_and_bounds(paths: dict[str, Any]) -> None:
     assert events["types"]["explode"] is False
     jobs = parameters(paths["/jobs"]["get"])
     assert jobs["status"]["schema"]["items"]["enum"] == ["queued", "running", "completed", "failed", "cancelled"]
-    assert jobs["limit"]["schema"] == {"type": "integer", "minimum": 0, "maximum": 1_000, "default": 100}
+    assert jobs["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100}
     assert parameters(paths["/jobs/{job_id}/logs"]["get"])["tail"]["schema"]["maximum"] == 10_000
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from service.__main__ import main
 from service.settings import Settings
+from service.web import server
 from tests.conftest import Running, serve
 
 pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
@@ -124,9 +126,7 @@ def test_an_origin_that_could_never_match_is_refused_at_the_start(origin: str) -
 def test_a_start_that_reaches_nobody_says_so(
     host: str, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from service import __main__ as command
-
-    monkeypatch.setattr(command.Server, "run", lambda self, sockets: [listener.close() for listener in sockets])
+    monkeypatch.setattr(server.Server, "run", lambda self, sockets: [listener.close() for listener in sockets])
     with caplog.at_level(logging.WARNING):
-        command.serve(host=host, port="0", data_dir=str(tmp_path))
+        main(["serve", "--host", host, "--port", "0", "--data-dir", str(tmp_path)])
     assert ("only requests to a loopback address of this machine are answered" in caplog.text) is warned

@@ -195,7 +195,7 @@ async def test_a_key_is_known_after_a_restart_and_for_a_day(tmp_path: Path, monk
             await service.events(jobs[-1])
             if len(jobs) == 2:
                 later = time.time() + 25 * 3600
-                monkeypatch.setattr("service.store.store.time.time", functools.partial(float, later))
+                monkeypatch.setattr("service.store.keys.time.time", functools.partial(float, later))
                 answer = await service.http.post("/train", json=payload, headers=headers)
                 assert answer.status_code == 202
                 jobs.append(answer.json()["job_id"])
@@ -219,7 +219,7 @@ def test_an_attempt_that_runs_too_long_has_failed_and_can_be_resumed(house: Hous
     final = house.end(job_id)
     assert (final["reason"], final["failure"]["reason"]) == ("timeout", "timeout")
     assert "0.3 seconds" in final["error"]
-    assert "resume" in final["failure"]["hint"]
+    assert "Resume it" in final["failure"]["hint"]
     assert gone(house.store.job(job_id).pid or 0)
     house.runner.resume(job_id)
     assert house.end(job_id)["event"] == "completed"

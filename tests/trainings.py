@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 import time
-import types
 import zlib
 from pathlib import Path
 
@@ -457,10 +456,13 @@ def train_with_nan(spec, emit, should_stop):
 
 def save_as_the_library_does(spec, emit, should_stop):
     """Epochs whose checkpoints are kept by the library's own `Keeper`; each after the first waits for the gate."""
+    from AI.model_trainer.ultralytics.checkpoint_keeper import Keeper
+    from AI.model_trainer.ultralytics.hooks import Saved
+
     logging.basicConfig(level=logging.WARNING)
     wanted, folder = spec.hyperparameters, spec.folder
     folder.mkdir(parents=True, exist_ok=True)
-    keeper = checkpoints.Keeper(folder / "checkpoints")
+    keeper = Keeper(folder / "checkpoints")
     last = folder / "last.pt"
     last.write_bytes(os.urandom(wanted.get("bytes", 1_000)))
     for epoch in range(1, wanted["epochs"] + 1):
@@ -470,8 +472,7 @@ def save_as_the_library_does(spec, emit, should_stop):
         if epoch == 2:
             wait_for_gate(spec)
         last.stat()
-        trainer = types.SimpleNamespace(epoch=epoch - 1, last=last, best=last, best_fitness=1, fitness=1)
-        keeper._saved(trainer)
+        keeper._keep(Saved(epoch, True, last, last, 1.0, {}))
         if keeper.newest:
             emit(said.checkpoint(epoch, wanted["epochs"], save_dir=str(folder)))
         emit(said.epoch_end(epoch, wanted["epochs"], save_dir=str(folder)))
