@@ -127,9 +127,9 @@ async def test_a_start_without_room_answers_and_goes_on_once_there_is_some(
     house.close()
     filler = fill(small)
     (tmp_path / "gate").touch()
-    async with serve(small / "data") as service:  # it can also leave without room
+    async with serve(small / "data", table=False) as service:  # it can also leave without room
         assert (await service.http.get("/healthz")).status_code == 200
-    async with serve(small / "data") as service:
+    async with serve(small / "data", table=False) as service:
         assert (await service.snapshot(cut_off))["status"] == "running", "as it was left"
         asked = ["/jobs/x/cancel", f"/jobs/{cut_off}/cancel", f"/jobs/{cut_off}/stop"]
         assert [(await service.http.post(path)).status_code for path in asked] == [503] * 3

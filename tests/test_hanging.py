@@ -38,12 +38,15 @@ def ends(act: Callable[[], Any]) -> bool:
 def hung_writer(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A commit that hangs, and no room for one more command."""
     hangs, goes_on = threading.Event(), threading.Event()
+    as_ever = Transaction.place
 
-    def hang(log: Transaction) -> None:
+    def hang(log: Transaction, order: tuple[str, ...]) -> None:
         hangs.set()
         goes_on.wait()
+        as_ever(log, order)
 
-    house.store._writer.put(hang, durable=False)
+    monkeypatch.setattr(Transaction, "place", hang)
+    house.runner._fill()
     hangs.wait()
     monkeypatch.setattr("service.store.writer.QUEUE_SIZE", 0)
     try:
