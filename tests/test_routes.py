@@ -96,7 +96,15 @@ async def test_jobs_are_listed_newest_first_with_pages_and_a_filter(service: Run
     assert ([job["job_id"] for job in rest["jobs"]], rest["next"]) == (ids[:1], None)
     assert len((await service.http.get("/jobs?status=completed")).json()["jobs"]) == 3
     assert (await service.http.get("/jobs?status=running")).json()["jobs"] == []
-    for wrong in ("status=done", "status=failed,done", "limit=0", "limit=5000", "cursor=x", f"q={'x' * 201}"):
+    for wrong in (
+        "status=done",
+        "status=failed,done",
+        "limit=0",
+        "limit=-1",
+        "limit=5000",
+        "cursor=x",
+        f"q={'x' * 201}",
+    ):
         assert (await service.http.get(f"/jobs?{wrong}")).status_code == 400
 
 
