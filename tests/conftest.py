@@ -76,6 +76,14 @@ class Running:
         """All events of a job up to its final one, checked for gaps."""
         return [event async for event in follow(self.http, f"/jobs/{job_id}/events", after)]
 
+    async def clear(self) -> None:
+        """End what a failed test has left running, or the module's other tests would wait behind it."""
+        jobs = (await self.http.get("/jobs", params={"status": "queued,running"})).json()["jobs"]
+        for job in jobs:
+            await self.http.post(f"/jobs/{job['job_id']}/cancel")
+        for job in jobs:
+            await self.events(job["job_id"])
+
     async def snapshot(self, job_id: str) -> dict[str, Any]:
         return (await self.http.get(f"/jobs/{job_id}")).json()
 
@@ -238,5 +246,8 @@ async def shown(tmp_path_factory: pytest.TempPathFactory, browser: "Browser") ->
 async def page(browser: "Browser", shown: Running) -> AsyncIterator["Tab"]:
     from tests.browser import tab
 
-    async with tab(browser, shown.url) as opened:
-        yield opened
+    try:
+        async with tab(browser, shown.url) as opened:
+            yield opened
+    finally:
+        await shown.clear()

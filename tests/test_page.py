@@ -31,14 +31,14 @@ async def test_a_running_job_is_followed_to_its_end(page: Tab, shown: Running, t
     await page.badge("Live")
     assert await page.text("h1") == "yolov8n on shapes"
     await page.until(f"{DRAWN}?.length === 3")
-    assert await page.page.title() == "50 % · yolov8n on shapes"
+    await expect(page.page).to_have_title("50 % · yolov8n on shapes")
     assert (await page.page.get_attribute("#favicon", "href") or "").startswith("data:image/png")
     gate.touch()
     await page.sees("completed")
     await page.badge("Ended")
     await page.until(f"{DRAWN}.join() === '{','.join(map(str, await logged_epochs(shown, job_id)))}'")
     await page.until("document.title === 'completed · yolov8n on shapes'")
-    assert "completed" in await page.page.inner_text("#spoken", timeout=1000)
+    await expect(page.page.locator("#spoken")).to_contain_text("completed")
     titles = await page.page.locator(".chart-title").all_inner_texts()
     assert titles[:5] == ["mAP", "Precision and recall", "Box loss", "Cls loss", "Dfl loss"]
     assert {"Learning rate", "Speed", "CPU and GPU", "Memory"} <= set(titles)
@@ -75,7 +75,7 @@ async def test_each_tab_shows_what_the_training_left(page: Tab, shown: Running) 
     width = "document.querySelector('.preview img').clientWidth"
     whole = await page.run(width)
     await page.page.get_by_role("button", name="Predictions", exact=True).click()
-    assert await frame.locator("img").get_attribute("alt") == "Epoch 4: predictions"
+    await expect(frame.locator("img")).to_have_attribute("alt", "Epoch 4: predictions")
     assert await page.run(width) > 1.2 * whole, "half a picture is shown larger"
     await page.page.locator(".picture", has_text="val_batch0_labels").click()
     await page.sees("val_batch0_labels.jpg · val labels · epoch 5 · 480 × 360 · 1 of 2", ".viewer")
@@ -92,14 +92,14 @@ async def test_each_tab_shows_what_the_training_left(page: Tab, shown: Running) 
     await page.page.get_by_role("tab", name="Files").click()
     await page.sees("confusion_matrix.png")
     heads = page.page.locator(".fold span:first-of-type")
-    assert await heads.filter(visible=True).all_inner_texts() == ["Weights", "Plots", "Pictures"]
-    assert await page.page.locator(".files a[target]").count() == 0
+    await expect(heads.filter(visible=True)).to_have_text(["Weights", "Plots", "Pictures"], use_inner_text=True)
+    await expect(page.page.locator(".files a[target]")).to_have_count(0)
     await page.page.get_by_role("button", name="Plots").click()
     await expect(page.page.get_by_role("link", name="confusion_matrix.png")).to_be_hidden()
     await page.page.get_by_role("tab", name="Arguments").click()
     row = page.page.get_by_role("row", name="epochs")
     await row.get_by_text("100").wait_for()  # the default beside it
-    assert "5" in await row.inner_text()
+    await expect(row).to_contain_text("5")
     await page.page.get_by_role("tab", name="Events").click()
     await page.page.locator(".event-row", has_text="train_end").click()
     assert json.loads(await page.text(".event-json"))["best_epoch"] == 4
@@ -118,7 +118,7 @@ async def test_charts_zoom_smooth_and_share_a_cursor(page: Tab, shown: Running) 
     mouse = page.page.mouse
     await mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
     epoch = await page.until("document.querySelectorAll('.chart-at')[0].textContent")
-    assert await page.page.locator(".chart-at").nth(1).inner_text() == epoch
+    await expect(page.page.locator(".chart-at").nth(1)).to_have_text(epoch, use_inner_text=True)
     await mouse.down()
     await mouse.move(box["x"] + box["width"] * 0.75, box["y"] + 60, steps=3)
     await mouse.up()
@@ -134,7 +134,7 @@ async def test_charts_zoom_smooth_and_share_a_cursor(page: Tab, shown: Running) 
     assert await page.run(f"{CHARTS}[2]._plot.scales.y.distr") == 3
     await page.page.locator(".chart").first.focus()
     await page.page.keyboard.press("ArrowRight")
-    assert await page.page.locator(".chart-at").first.inner_text() == "epoch 1"
+    await expect(page.page.locator(".chart-at").first).to_have_text("epoch 1", use_inner_text=True)
 
 
 async def test_the_epoch_that_runs_is_drawn_until_it_has_ended(page: Tab, shown: Running, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ async def test_the_log_is_followed_searched_and_filtered(page: Tab, shown: Runni
     assert "line 12" in await page.text(".log-row.current")
     await page.page.keyboard.press("Enter")
     await page.sees("2 of 111")
-    assert await page.page.get_by_role("button", name="Follow").get_attribute("aria-pressed") == "false"
+    await expect(page.page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "false")
     gate.touch()
     await page.until("view.run.isOver")
     await page.page.get_by_label("Level").select_option("serious")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from tests.browser import Tab, at_epoch, start, tab
 from tests.conftest import Running
@@ -73,7 +73,7 @@ async def test_a_chart_is_enlarged_and_names_the_best_epoch(page: Tab, shown: Ru
     await ended(shown, page, epochs=5, rates=[1, 1, 2])
     assert await page.run(f"{CHARTS}.get('mapboxes').data.marks") == [{"x": 4, "label": "best"}]
     names = page.page.locator(".chart", has_text="Learning rate").locator(".legend-item span")
-    assert await names.all_inner_texts() == ["weights and norms", "biases"]
+    await expect(names).to_have_text(["weights and norms", "biases"], use_inner_text=True)
     chart = page.page.locator(".chart").first
     small = await chart.bounding_box()
     await chart.get_by_role("button", name="Enlarge").click()

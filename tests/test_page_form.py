@@ -37,7 +37,7 @@ async def test_faults_are_shown_at_their_fields(page: Tab) -> None:
     await page.field("data").fill("/nowhere/data.yaml")
     await submit.click()
     await page.sees("there is no file /nowhere/data.yaml", "[data-name=data]")  # said by the service
-    assert await page.field("data").get_attribute("aria-invalid") == "true"
+    await expect(page.field("data")).to_have_attribute("aria-invalid", "true")
     await page.field("model").fill("yolov8n.yml")
     await submit.click()
     await page.page.locator("[data-name=model] .fault").wait_for()
@@ -129,7 +129,7 @@ async def test_the_pickers_follow_the_typed_name(page: Tab) -> None:
     await page.open("/new")
     await page.until("document.querySelector('[name=model]')?.value")
     picks = page.page.locator(".pick select")
-    assert await picks.first.locator("option").all_inner_texts() == ["detect", "segment", "classify", "pose", "obb"]
+    await expect(picks.first.locator("option")).to_have_text(["detect", "segment", "classify", "pose", "obb"])
 
     async def picked() -> list[str]:
         return [await pick.input_value() for pick in await picks.all()]
@@ -171,8 +171,8 @@ async def test_nothing_is_suggested_that_would_be_refused(page: Tab) -> None:
     await page.open("/new")
     await page.until("document.querySelector('#datasets')")
     assert await page.run("document.querySelectorAll('#datasets option').length") == 0  # nothing may be downloaded
-    assert await page.field("data").get_attribute("placeholder") == "/data/my-dataset/data.yaml"
-    assert await page.field("device").locator("option").all_inner_texts() == ["automatic", "cpu"]
+    await expect(page.field("data")).to_have_attribute("placeholder", "/data/my-dataset/data.yaml")
+    await expect(page.field("device").locator("option")).to_have_text(["automatic", "cpu"])
     await page.sees("Time limit in seconds")
 
 

@@ -161,7 +161,7 @@ async def test_a_job_is_deleted_for_good_after_a_question(page: Tab, shown: Runn
     await page.page.get_by_role("button", name="Delete").click()
     await page.page.get_by_role("button", name="Delete for good").click()
     await page.sees("Trainings")
-    assert await page.page.locator(".job-row", has_text=job_id).count() == 0
+    await expect(page.page.locator(".job-row", has_text=job_id)).to_have_count(0)
     assert (await shown.http.get(f"/jobs/{job_id}")).status_code == 404
     await other.sees(f"There is no training {job_id}.")
     await other.badge("Live")
@@ -180,7 +180,7 @@ async def test_an_end_is_told_to_who_looks_elsewhere(browser: Browser, shown: Ru
         )
         await page.open(job_id)
         await page.page.get_by_role("button", name="Notify me").click()
-        assert await page.page.get_by_role("button", name="Notify me").get_attribute("aria-pressed") == "true"
+        await expect(page.page.get_by_role("button", name="Notify me")).to_have_attribute("aria-pressed", "true")
         await page.run("Object.defineProperty(document, 'hidden', { get: () => true })")
         gate.touch()
         job = await page.until("view.run.isOver && window.told.length && view.run.job")

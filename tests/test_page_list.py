@@ -26,8 +26,8 @@ async def test_the_list_is_live_filtered_and_searched(page: Tab, shown: Running,
     await at_epoch(shown, running, 4)
     rows = page.page.locator(".job-row")
     await expect(rows.first).to_contain_text("4/8")  # without a reload
-    assert "0.6" in await rows.nth(1).locator(".job-best").inner_text()
-    assert await page.page.title() == "1 running · Trainings"
+    await expect(rows.nth(1).locator(".job-best")).to_contain_text("0.6")
+    await expect(page.page).to_have_title("1 running · Trainings")
     await page.page.get_by_role("button", name="completed").click()
     await expect(page.page.get_by_role("link", name="yolo11m")).to_have_count(0)
     gate.touch()
@@ -51,7 +51,7 @@ async def test_who_comes_back_finds_the_list_as_it_was_left(page: Tab, shown: Ru
     await expect(page.page.get_by_label(job_id)).to_be_checked()
     await expect(page.page.get_by_role("link", name="Compare 1")).to_be_visible()
     await expect(page.page.locator(".job-row")).to_have_count(1)
-    assert await page.page.get_by_role("button", name="completed").get_attribute("aria-pressed") == "true"
+    await expect(page.page.get_by_role("button", name="completed")).to_have_attribute("aria-pressed", "true")
 
 
 async def test_places_in_the_queue_are_shown(page: Tab, shown: Running, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ async def test_runs_are_compared_under_an_address_to_share(page: Tab, shown: Run
     titles = await page.page.locator(".chart-title").all_inner_texts()
     assert titles[:4] == ["mAP50", "mAP50-95", "Precision", "Recall"]
     differing = page.page.locator("table", has_text="Arguments that differ").locator("tbody th")
-    assert await differing.all_inner_texts() == ["model", "epochs", "lr0"]
+    await expect(differing).to_have_text(["model", "epochs", "lr0"], use_inner_text=True)
     best = page.page.get_by_role("region", name="The trainings").locator("tbody tr", has=page.page.locator("b"))
     await expect(best).to_have_count(1)  # the better one stands out
     await page.page.get_by_role("button", name=f"Remove {one}").click()
@@ -347,7 +347,7 @@ async def test_rows_say_why_a_training_failed_and_what_tells_it_from_others(page
     row = [page.page.locator(".job-row", has=page.page.get_by_label(job_id)) for job_id in jobs]
     await expect(row[0]).to_contain_text(f"2 epochs · 96 px · do learn · lr0 0.002 · {jobs[0]}")
     snapshots = [await shown.snapshot(job_id) for job_id in jobs]
-    assert snapshots[1]["error"] in await row[1].locator(".job-detail").inner_text()
+    await expect(row[1].locator(".job-detail")).to_contain_text(snapshots[1]["error"])
     assert (await row[2].locator(".job-detail").inner_text()).startswith(f"{snapshots[2]['reason']}: ")
 
 

@@ -1,6 +1,7 @@
 """What a training that has ended offers: its best epoch's figures, its weights, and a word where it learned nothing."""
 
 import pytest
+from playwright.async_api import expect
 
 from tests.browser import Tab, start
 from tests.conftest import Running
@@ -40,10 +41,12 @@ async def test_a_training_that_has_ended_shows_its_best_epoch_before_its_last(pa
     await page.open(job_id)
     groups = page.page.locator(".figures > div")
     await page.sees("Best: epoch 4", ".figures")
-    assert await groups.nth(0).locator("dd").first.inner_text() == f"{best['metrics']['metrics/mAP50-95(B)']:.3f}"
+    await expect(groups.nth(0).locator("dd").first).to_have_text(
+        f"{best['metrics']['metrics/mAP50-95(B)']:.3f}", use_inner_text=True
+    )
     await page.sees("Last: epoch 5", ".figures")
     last = await page.run("view.run.epochs.last('metric:metrics/mAP50-95(B)')")
-    assert await groups.nth(1).locator("dd").first.inner_text() == f"{last:.3f}"
+    await expect(groups.nth(1).locator("dd").first).to_have_text(f"{last:.3f}", use_inner_text=True)
 
 
 async def test_the_best_weights_are_one_click_away_with_the_line_to_use_them(page: Tab, shown: Running) -> None:
