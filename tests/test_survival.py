@@ -159,7 +159,7 @@ def test_fifty_kills_while_checkpoints_are_written(house: House, tmp_path: Path)
     for attempt in range(1, 51):
         newest = house.store.job(job_id).checkpoint
         house.until(lambda newest=newest: house.store.job(job_id).checkpoint not in (None, newest))
-        house.until(lambda: list(folder.glob(".part-*")), 5)
+        house.until(lambda: list(folder.glob(".part-*")))
         house.changed.acquire()
         house.changed.wait(chance.random() * 0.02)
         house.changed.release()
