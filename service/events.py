@@ -82,6 +82,10 @@ class Phase(Numbered):
     total_bytes: NotRequired[int | None]
 
 
+class Resumed(library.Resumed, Numbered):
+    """The training goes on from a checkpoint."""
+
+
 class Dataset(library.DatasetRead, Numbered):
     """The dataset was read."""
 
@@ -136,6 +140,7 @@ Event: TypeAlias = Annotated[
     | QueuePosition
     | Tick
     | Phase
+    | Resumed
     | Dataset
     | Checkpoint
     | Image

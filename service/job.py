@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import SkipValidation, TypeAdapter
 
+from service import events
 from service.encoding import encode
 from service.errors import LogClosed, StaleAttempt
 from service.events import FINAL_TYPES, EpochEnd, Event, FinalEvent, Interrupted, Progress, Queued, Started, TrainEnd
 from service.going_on import Checkpoint, Course, GoOn, needs_epochs
 from service.new_events import Failure, NewEvent, Request, Resuming
-from service.snapshot import Best, DatasetCounts, Kind, Links, Resumable, Snapshot, Status, counts
+from service.snapshot import Best, DatasetCounts, Kind, Links, Resumable, Resumed, Snapshot, Status, counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +48,8 @@ class Job:
     checkpoint: Checkpoint | None = None
     #: The newest one that was told, before its `epoch_end`.
     saved: Checkpoint | None = None
+    #: How it went on, if it did.
+    resumed: Resumed | None = None
     #: Length of the log's text so far, in bytes, over all attempts.
     log_bytes: int = 0
     #: Total epochs that a resume asked for; None: what the request says.
@@ -137,6 +140,8 @@ class Job:
                 return replace(job, queue_position=event["queue_position"])
             case "phase":
                 return replace(job, phase=event["phase"], finishing=job.finishing or event["phase"] == "finishing")
+            case "resumed":
+                return replace(job, resumed=_resumed(job.resumed, event))
             case "dataset":
                 return replace(job, dataset=counts(event))
             case "log":
@@ -179,6 +184,7 @@ class Job:
             "queue_position": self.queue_position,
             "checkpoint": self.checkpoint,
             "resume": self._resumable(),
+            "resumed": self.resumed,
             "created_at": self.created_at,
             "started_at": self.started_at,
             "ended_at": self.ended_at,
@@ -235,6 +241,7 @@ def _queued(job: Job, event: Queued) -> Job:
         epochs=event.get("epochs"),
         finish=resume is not None and resume["finish"],
         checkpoint=_going_on(job, resume),
+        resumed=job.resumed if resume else None,
         phase=None,
         error=None,
         failure=None,
@@ -254,6 +261,13 @@ def _queued(job: Job, event: Queued) -> Job:
 def _going_on(job: Job, resume: Resuming | None) -> Checkpoint | None:
     """The checkpoint that an attempt goes on from."""
     return replace(job.checkpoint, epoch=resume["epoch"]) if resume and job.checkpoint else None
+
+
+def _resumed(before: Resumed | None, event: events.Resumed) -> Resumed:
+    """A job is exact as long as all its attempts are."""
+    if before is not None and not before.exact:
+        return replace(before, epoch=event["after_epoch"])
+    return Resumed(event["after_epoch"], event["exact"], event["reason"])
 
 
 def _started(job: Job, event: Started) -> Job:

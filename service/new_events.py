@@ -213,6 +213,7 @@ NewTurn = TypeAliasType("NewTurn", Annotated[library.Phase | library.Download, D
 #: What is logged as a worker says it.
 Passed: TypeAlias = (
     NewTurn
+    | library.Resumed
     | library.DatasetRead
     | library.ClassResults
     | library.TrainEnd

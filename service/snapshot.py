@@ -83,6 +83,18 @@ class Resumable:
     needs_epochs: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """How the job went on, after its first attempt."""
+
+    #: The epoch after which its newest attempt went on.
+    epoch: int
+    #: Its result is that of a training which was never interrupted, bit for bit.
+    exact: bool
+    #: Why it is not: of the first attempt that was not exact.
+    reason: str | None
+
+
 class Links(TypedDict):
     """Where the service answers for a job; the addresses count from the service's own."""
 
@@ -123,6 +135,8 @@ class Snapshot(TypedDict):
     queue_position: int | None
     checkpoint: Checkpoint | None
     resume: Resumable | None
+    #: None: no attempt of it has gone on from a checkpoint.
+    resumed: Resumed | None
     created_at: float
     started_at: float | None
     ended_at: float | None

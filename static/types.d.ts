@@ -101,6 +101,7 @@ export interface components {
             queue_position: number | null;
             checkpoint: components["schemas"]["Checkpoint"] | null;
             resume: components["schemas"]["Resumable"] | null;
+            resumed: components["schemas"]["Resumed"] | null;
             created_at: number;
             started_at: number | null;
             ended_at: number | null;
@@ -507,7 +508,7 @@ export interface components {
             time: number;
             seq: number;
         };
-        JobEvent: components["schemas"]["QueuedEvent"] | components["schemas"]["StartedEvent"] | components["schemas"]["QueuePositionEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["PhaseEvent"] | components["schemas"]["DatasetEvent"] | components["schemas"]["CheckpointEvent"] | components["schemas"]["ImageEvent"] | components["schemas"]["EpochEndEvent"] | components["schemas"]["ClassResultsEvent"] | components["schemas"]["TrainEndEvent"] | components["schemas"]["LogEvent"] | components["schemas"]["InterruptedEvent"] | components["schemas"]["CompletedEvent"] | components["schemas"]["FailedEvent"] | components["schemas"]["CancelledEvent"] | components["schemas"]["ResetEvent"];
+        JobEvent: components["schemas"]["QueuedEvent"] | components["schemas"]["StartedEvent"] | components["schemas"]["QueuePositionEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["PhaseEvent"] | components["schemas"]["ResumedEvent"] | components["schemas"]["DatasetEvent"] | components["schemas"]["CheckpointEvent"] | components["schemas"]["ImageEvent"] | components["schemas"]["EpochEndEvent"] | components["schemas"]["ClassResultsEvent"] | components["schemas"]["TrainEndEvent"] | components["schemas"]["LogEvent"] | components["schemas"]["InterruptedEvent"] | components["schemas"]["CompletedEvent"] | components["schemas"]["FailedEvent"] | components["schemas"]["CancelledEvent"] | components["schemas"]["ResetEvent"];
         /**
          * JobList
          * @description Jobs, newest first.
@@ -717,6 +718,39 @@ export interface components {
             epochs?: number | null;
         };
         /**
+         * Resumed
+         * @description How the job went on, after its first attempt.
+         */
+        Resumed: {
+            epoch: number;
+            exact: boolean;
+            reason: string | null;
+        };
+        /**
+         * ResumedEvent
+         * @description The training goes on from a checkpoint.
+         */
+        ResumedEvent: {
+            epoch: number;
+            total_epochs: number;
+            metrics: {
+                [key: string]: number | null;
+            };
+            save_dir: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            event: "resumed";
+            after_epoch: number;
+            exact: boolean;
+            reason: string | null;
+            job_id: string;
+            attempt: number;
+            time: number;
+            seq: number;
+        };
+        /**
          * Resuming
          * @description What a next attempt goes on from.
          */
@@ -758,6 +792,7 @@ export interface components {
             queue_position: number | null;
             checkpoint: components["schemas"]["Checkpoint"] | null;
             resume: components["schemas"]["Resumable"] | null;
+            resumed: components["schemas"]["Resumed"] | null;
             created_at: number;
             started_at: number | null;
             ended_at: number | null;
@@ -1824,6 +1859,8 @@ export type QueuedEvent = components['schemas']['QueuedEvent'];
 export type ResetEvent = components['schemas']['ResetEvent'];
 export type Resumable = components['schemas']['Resumable'];
 export type ResumeRequest = components['schemas']['ResumeRequest'];
+export type Resumed = components['schemas']['Resumed'];
+export type ResumedEvent = components['schemas']['ResumedEvent'];
 export type Resuming = components['schemas']['Resuming'];
 export type Snapshot = components['schemas']['Snapshot'];
 export type Split = components['schemas']['Split'];

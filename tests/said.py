@@ -61,6 +61,11 @@ def checkpoint(epoch=1, total_epochs=1, *, save_dir=""):
     return {"event": "checkpoint", **where(epoch, total_epochs, None, save_dir), **files, "fitness": None}
 
 
+def resumed(after_epoch=1, total_epochs=1, *, reason=None, save_dir=""):
+    told = {"after_epoch": after_epoch, "exact": reason is None, "reason": reason}
+    return {"event": "resumed", **where(0, total_epochs, None, save_dir), **told}
+
+
 def log(*lines, stream="stdout", level="info"):
     return {"event": "log", "stream": stream, "level": level, "lines": list(lines)}
 

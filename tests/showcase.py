@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from tests import trainings
+from tests import said, trainings
 from tests.trainings import read_weights, save, wait_for_gate
 
 
@@ -35,6 +35,8 @@ def learn(spec, emit, should_stop):
     told.phase("checking_data", 0)
     if "dropped" in options:
         told.emit({"event": "dataset", **told.where(0), **census(options["dropped"])})
+    if spec.checkpoint:
+        told.emit(said.resumed(done, epochs, reason=options.get("inexact"), save_dir=str(told.run)))
     told.picture("labels.jpg", "labels", 0)
     for epoch in range(done + 1, epochs + 1):
         if epoch == options.get("until", 0) + 1 and "gate" in options:

@@ -99,9 +99,11 @@ async def test_a_job_that_is_resumed_goes_on_in_the_open_page(page: Tab, shown: 
         where = {"epoch": number, "total_epochs": 5, "save_dir": ""}
         return {**said.epoch_end(fitness=0.1, best_fitness=0.5), **where, **results}
 
-    for event in (said.queued(), {"event": "started", "pid": 0, "pid_started": ""}, *map(epoch, (3, 4))):
+    going_on = {**said.queued(), "resume": {"epoch": 2, "finish": False}}
+    started = {"event": "started", "pid": 0, "pid_started": ""}
+    for event in (going_on, started, said.resumed(2, 5), *map(epoch, (3, 4))):
         await asyncio.to_thread(tell, event)
-    await page.sees("attempt 2")
+    await page.sees("attempt 2, exactly as if never interrupted")
     await page.badge("Live")
     await page.until("view.run.epochs.xs.join() === '1,2,3,4'")
     assert await page.run("view.run.epochs.get('metric:metrics/mAP50(B)')[2]") == 0.3  # the last of an epoch counts

@@ -14,6 +14,7 @@ from tests.client import follow, until
 from tests.conftest import Running, serve
 from tests.events import epochs, finals
 from tests.process import Process, family, run
+from tests.results import result
 from tests.tiny import make_dataset, tiny_model
 
 pytestmark = pytest.mark.timeout(120)  # it trains
@@ -131,6 +132,44 @@ async def test_stopped_then_resumed_then_trained_for_longer(service: Running, tm
     assert (await training.ask("resume", 422, epochs="9"))["errors"][0]["pointer"] == "/epochs"
     await training.check_goes_on(8, epochs=8)
     assert (await service.snapshot(training.id))["attempt"] == 3
+
+
+async def test_a_job_that_was_killed_stopped_and_cancelled_ends_as_one_that_was_not(
+    service: Running, tmp_path: Path
+) -> None:
+    settings = {"epochs": 12, "optimizer": "SGD", "close_mosaic": 4}
+    whole = await Training.start(service, tmp_path, **settings)
+    await whole.end()
+    assert (await service.snapshot(whole.id))["resumed"] is None
+    training = await Training.start(service, tmp_path, **settings)
+    pid = (await training.first(event="started"))["pid"]
+    await training.first(event="epoch_end", epoch=2)
+    os.kill(pid, signal.SIGKILL)
+    await training.end()
+    for epoch, what in ((5, "stop"), (8, "cancel")):
+        await training.ask("resume")
+        await training.first(event="epoch_end", epoch=epoch)
+        await training.ask(what)
+        await training.end()
+    await training.check_goes_on(12)
+    assert result(training.folder / "run") == result(whole.folder / "run")
+    snapshot = await service.snapshot(training.id)
+    assert snapshot["attempt"] == 4
+    assert snapshot["resumed"]["exact"]
+    assert snapshot["resumed"]["epoch"] >= 8
+
+
+async def test_a_job_that_goes_on_for_longer_is_not_exact_any_more(service: Running, tmp_path: Path) -> None:
+    training = await Training.start(service, tmp_path, epochs=2)
+    await training.end()
+    await training.ask("resume", epochs=4)
+    await training.first(event="epoch_end", epoch=3)
+    await training.ask("cancel")
+    await training.end()
+    await training.check_goes_on(4)
+    resumed = (await service.snapshot(training.id))["resumed"]
+    assert resumed["exact"] is False
+    assert resumed["reason"] == "epochs: 2 before, 4 now"
 
 
 @pytest.mark.parametrize("method", ["forkserver", pytest.param("spawn", marks=pytest.mark.slow)])

@@ -5,14 +5,19 @@ wrong moment leaves half a file, and nobody can go on from a finished run. The c
 
     <folder>/epoch-000012/last.pt   all that is needed to go on after epoch 12
                           best.pt   the best weights up to then (the same file where epoch 12 was the best)
+                          exact.pt  the rest of what the training held then (see `ultralytics.exact_state`)
 """
 
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+#: Beside a checkpoint: what lets a training go on as if it had not been interrupted.
+EXACT = "exact.pt"
 
 #: Copies that are kept: the newest, and the one before for the case that its epoch has to be trained again.
 GENERATIONS = 2
@@ -47,9 +52,12 @@ def generation(folder: Path, epoch: int) -> Generation:
     return Generation(epoch, folder / f"epoch-{epoch:06d}")
 
 
-def keep(folder: Path, epoch: int, last: Path, best: Path | None) -> Generation:
+def keep(
+    folder: Path, epoch: int, last: Path, best: Path | None, write_exact: Callable[[Path], None] | None = None
+) -> Generation:
     """Copy a run's weights as one generation; `best` is None where `last` is the best. Old generations are deleted.
 
+    `write_exact` writes what belongs beside them to a new file, or leaves it.
     It appears under its name at once and whole, also after a power cut. Raises OSError: when it cannot be written;
     the generations from before are then as they were.
     """
@@ -66,6 +74,10 @@ def keep(folder: Path, epoch: int, last: Path, best: Path | None) -> Generation:
             _link(known, part / "best.pt")
         elif best.exists():
             _copy(best, part / "best.pt")
+        if write_exact is not None:
+            write_exact(part / EXACT)
+            if (part / EXACT).exists():
+                _sync(part / EXACT)
         _sync(part)
         whole = generation(folder, epoch).folder
         if whole.exists():  # of an attempt that is trained again
@@ -139,8 +151,8 @@ def _link(source: Path, target: Path) -> None:
         _copy(source, target)
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

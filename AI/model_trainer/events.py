@@ -172,6 +172,18 @@ class Census(TypedDict):
     warnings: list[str]
 
 
+class Resumed(Where):
+    """The training goes on from a checkpoint; comes before its first phase of training."""
+
+    event: Literal["resumed"]
+    #: The epoch of the checkpoint.
+    after_epoch: int
+    #: It will end as if it had never been interrupted, bit for bit, where the machine itself repeats its results.
+    exact: bool
+    #: Why it is not exact; None: it is.
+    reason: str | None
+
+
 class DatasetRead(Where, Census):
     """The dataset was read, once a training, before the first epoch; also when the training fails because of it."""
 
@@ -229,7 +241,9 @@ class ClassResults(Where):
 
 
 #: Told apart by `event`, and the two kinds of phase by `phase`.
-Event: TypeAlias = Tick | EpochEnd | TrainEnd | Phase | Download | DatasetRead | Checkpoint | Picture | ClassResults
+Event: TypeAlias = (
+    Tick | EpochEnd | TrainEnd | Phase | Download | Resumed | DatasetRead | Checkpoint | Picture | ClassResults
+)
 
 #: Called with one event at a time, from the training's thread or one beside it, never from two at once.
 ProgressCallback: TypeAlias = Callable[[Event], object]

@@ -31,8 +31,8 @@ class Options:
     stop_after_epoch: bool = False
     #: torch's CPU threads: "stock" as Ultralytics sets them, "all" usable cores, or a number.
     threads: Threads = "stock"
-    #: "progress": `tick`, `epoch_end` and `train_end`; "all": `phase`, `dataset`, `checkpoint`, `image` and
-    #: `class_results` too.
+    #: "progress": `tick`, `epoch_end` and `train_end`; "all": `phase`, `resumed`, `dataset`, `checkpoint`,
+    #: `image` and `class_results` too.
     events: Literal["progress", "all"] = "progress"
     #: How many validation images are drawn with labels and predictions after each epoch (see `previews`); 0: none.
     preview: int = 0

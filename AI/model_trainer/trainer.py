@@ -20,6 +20,7 @@ from AI.model_trainer.ultralytics.arguments import translate
 from AI.model_trainer.ultralytics.checkpoint_keeper import Keeper
 from AI.model_trainer.ultralytics.dataset_report import DatasetReport
 from AI.model_trainer.ultralytics.downloads import WeightsFolder
+from AI.model_trainer.ultralytics.exact_resume import ExactResume
 from AI.model_trainer.ultralytics.hooks import Part
 from AI.model_trainer.ultralytics.objects import YOLO
 from AI.model_trainer.ultralytics.previews import Previews
@@ -127,7 +128,8 @@ def train_model(
     for name in _WEIGHTS & arguments.keys():
         if isinstance(arguments[name], str):
             arguments[name] = weights.resolve(arguments[name])
-    return _train(model, options, arguments, GracefulStop(options.should_stop, options.stop_after_epoch))
+    stop = GracefulStop(options.should_stop, options.stop_after_epoch)
+    return _train(model, options, arguments, stop, ExactResume())
 
 
 def resume_training(
@@ -160,7 +162,8 @@ def resume_training(
     arguments["resume"] = str(restore(Path(checkpoint), continuation.done, run))
     if options.checkpoints_dir:
         discard(Path(options.checkpoints_dir), above=continuation.done)
-    return _train(model, options, arguments, stop, continuation)
+    exact = ExactResume(Path(checkpoint), continuation.done)
+    return _train(model, options, arguments, stop, exact, continuation)
 
 
 def _train(
@@ -168,11 +171,12 @@ def _train(
     options: Options,
     arguments: dict[str, Any],
     stop: GracefulStop,
+    exact: ExactResume,
     continuation: Continuation | None = None,
 ) -> tuple[YOLO, float]:
     weights = _weights_folder(options)
-    keeper = Keeper(Path(options.checkpoints_dir) if options.checkpoints_dir else None)
-    progress = Progress(options.progress_callback, options.tick_interval, stop, options.events == "all", keeper)
+    keeper = Keeper(Path(options.checkpoints_dir) if options.checkpoints_dir else None, exact.write)
+    progress = Progress(options.progress_callback, options.tick_interval, stop, options.events == "all", keeper, exact)
     told = progress.listener if options.events == "all" else Listener(_unheard)
     # They are called in this order.
     parts: list[Part] = [
@@ -184,6 +188,7 @@ def _train(
         DatasetReport(told, options.strict_data),  # before `progress`, which closes the listener when all is over
         progress,
         Previews(options.preview),
+        *([exact] if continuation or options.checkpoints_dir else []),
     ]
     with closing(progress), hooks.registered(model, hooks.of(parts)), _restriction(options):
         try:

@@ -108,6 +108,7 @@ function gist(/** @type {LoggedEvent} */ event) {
     "epoch" in event && event.epoch && `epoch ${event.epoch}`,
     "phase" in event && event.phase,
     "name" in event && event.name,
+    "exact" in event && (event.exact ? "exact" : "not exact"),
     "reason" in event && event.reason,
   ];
   return said.filter(Boolean).join(" · ");

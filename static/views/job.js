@@ -215,9 +215,15 @@ export class JobView {
 }
 
 const factsOf = (/** @type {Job} */ job) =>
-  [job.attempt > 1 && `attempt ${job.attempt}`, `created ${ago(job.created_at)}`, dataOf(job)]
+  [job.attempt > 1 && `attempt ${job.attempt}${exactness(job)}`, `created ${ago(job.created_at)}`, dataOf(job)]
     .filter(Boolean)
     .join(" · ");
+
+/** Whether its interruptions have left a trace in the result. */
+function exactness(/** @type {Job} */ { resumed }) {
+  if (!resumed) return "";
+  return resumed.exact ? ", exactly as if never interrupted" : `, not exact (${resumed.reason})`;
+}
 
 /** How it ended, in a sentence. */
 function endOf(/** @type {Job} */ job) {

@@ -1,6 +1,7 @@
 """Copies each checkpoint of a training as soon as it is written."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from AI.model_trainer.checkpoints import Generation, keep
@@ -12,11 +13,13 @@ logger = logging.getLogger(__name__)
 class Keeper:
     """Copies each checkpoint of a training into `folder` as soon as it is written; the training waits for that.
 
-    A copy that fails (a full disk) is logged, and the training goes on with the copies from before.
+    `write_exact` writes beside it what else the training holds. A copy that fails (a full disk) is logged, and the
+    training goes on with the copies from before.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, write_exact: Callable[[Path], None] | None = None) -> None:
         self._folder = folder
+        self._write_exact = write_exact
         #: The copy of the epoch that was saved last; None where that failed, or where none are kept.
         self.newest: Generation | None = None
 
@@ -32,6 +35,7 @@ class Keeper:
         self.newest = None
         try:
             if self._folder:
-                self.newest = keep(self._folder, fact.epoch, fact.last, None if fact.improved else fact.best)
+                best = None if fact.improved else fact.best
+                self.newest = keep(self._folder, fact.epoch, fact.last, best, self._write_exact)
         except OSError as error:
             logger.warning("the checkpoint of epoch %d could not be kept: %s", fact.epoch, error)

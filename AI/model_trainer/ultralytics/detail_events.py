@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from AI.model_trainer.events import Checkpoint, ClassResult, ClassResults, Phase, Picture, Where, finite
+from AI.model_trainer.events import Checkpoint, ClassResult, ClassResults, Phase, Picture, Resumed, Where, finite
 from AI.model_trainer.listener import Listener, telemetry
 from AI.model_trainer.ultralytics import patches, plot_files
 from AI.model_trainer.ultralytics.checkpoint_keeper import Keeper
+from AI.model_trainer.ultralytics.exact_resume import ExactResume
 from AI.model_trainer.ultralytics.hooks import Hooks, Saved, saved
 from AI.model_trainer.ultralytics.objects import Trainer, Validator
 
@@ -21,17 +22,18 @@ class Details:
     The training's thread owns it. Pictures are told from the threads that draw them, as each file is closed.
     """
 
-    def __init__(self, listener: Listener, where: Callable[[], Where], keeper: Keeper) -> None:
+    def __init__(self, listener: Listener, where: Callable[[], Where], keeper: Keeper, exact: ExactResume) -> None:
         self.listener = listener
         self._where = where
         self._keeper = keeper
+        self._exact = exact
         self._phase: str | None = None
 
     def hooks(self) -> Hooks:
         """Ultralytics callbacks from `begin` on, for the trainer."""
         return [
             ("on_pretrain_routine_end", self._setup_end),
-            ("on_train_start", self._training),
+            ("on_train_start", self._train_start),
             ("on_train_epoch_start", self._training),
             ("on_val_start", self._validation_start),
             *saved(self._saved),
@@ -49,6 +51,19 @@ class Details:
     def _setup_end(self, trainer: Trainer) -> None:
         # The one validator, for all epochs and the final evaluation.
         self._watch(trainer.validator, "ultralytics.engine.validator:BaseValidator.on_plot")
+
+    @telemetry
+    def _train_start(self, _: Any) -> None:
+        if verdict := self._exact.verdict:
+            event: Resumed = {
+                "event": "resumed",
+                **self._where(),
+                "after_epoch": verdict.after_epoch,
+                "exact": verdict.exact,
+                "reason": verdict.reason,
+            }
+            self.listener.tell(event)
+        self._turn_to("training")
 
     @telemetry
     def _training(self, _: Any) -> None:

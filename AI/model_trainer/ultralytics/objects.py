@@ -50,6 +50,7 @@ class Validator(Protocol):
 class Trainer(Protocol):
     """One training. Epochs are counted from 0 here."""
 
+    accumulate: int
     args: Any
     amp: Any
     batch_size: int
@@ -64,8 +65,10 @@ class Trainer(Protocol):
     last: Path
     lr: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    model: Any
     optimizer: Any
     save_dir: Path
+    scaler: Any
     start_epoch: int
     stop: bool
     stopper: Stopper
@@ -81,5 +84,7 @@ class Trainer(Protocol):
     def get_validator(self) -> Validator: ...
     def label_loss_items(self, loss_items: Any, prefix: str = "train") -> Mapping[str, Any]: ...
     def on_plot(self, name: Any, data: Any = None) -> None: ...
+    def optimizer_step(self) -> None: ...
+    def preprocess_batch(self, batch: Any) -> Any: ...
     def plot_metrics(self) -> None: ...
     def run_callbacks(self, event: str) -> None: ...

@@ -193,6 +193,22 @@ PATCHES: Mapping[str, Patch] = {
                 "ultralytics.models.yolo.classify.train:ClassificationTrainer.get_dataloader",
             ),
         ),
+        # What an exact resume hears of (`exact_run`, `train_loader`)
+        *(
+            Patch(
+                f"ultralytics.engine.trainer:BaseTrainer.{name}",
+                "each batch, and each of the optimizer's steps, is counted",
+                "one object",
+                ("ultralytics.engine.trainer:BaseTrainer._do_train",),
+            )
+            for name in ("optimizer_step", "preprocess_batch")
+        ),
+        Patch(
+            "ultralytics.data.build:InfiniteDataLoader.reset",
+            "with mosaics closed the order of samples begins anew",
+            "one object",
+            ("ultralytics.engine.trainer:BaseTrainer._do_train",),
+        ),
     )
 }
 
@@ -221,6 +237,35 @@ PRIVATE: tuple[Private, ...] = (
         "best.pt was written just now where the fitness is the best one (`hooks.Saved`)",
         ("best_fitness", "fitness", "best", "last"),
     ),
+    Private(
+        "ultralytics.engine.trainer:BaseTrainer.resume_training",
+        "`exact_state` puts back what this leaves out, after it",
+        ("_load_checkpoint_state", "start_epoch", "criterion"),
+    ),
+    Private(
+        "ultralytics.engine.trainer:BaseTrainer._close_dataloader_mosaic",
+        "`train_loader` knows when the order of samples begins anew",
+        ("mosaic",),
+    ),
+    Private(
+        "ultralytics.data.build:_RepeatSampler.__iter__", "`train_loader` puts itself into its sampler", ("sampler",)
+    ),
+    Private(
+        "ultralytics.data.build:InfiniteDataLoader.__iter__",
+        "`train_loader` knows by it when new processes make batches",
+        ("iterator", "_get_iterator"),
+    ),
+    Private("ultralytics.data.build:seed_worker", "gives a process that makes batches its random numbers", ("seed",)),
+    Private(
+        "ultralytics.data.base:BaseDataset.load_image",
+        "`train_loader` has the images in memory that mosaics are made of",
+        ("buffer", "ims", "im_hw0", "im_hw", "max_buffer_length"),
+    ),
+    Private(
+        "torch.utils.data.dataloader:_BaseDataLoaderIter.__init__",
+        "each process that makes batches is seeded with its number beyond this",
+        ("_base_seed", "generator"),
+    ),
     Private("ultralytics.utils.plotting:plot_images", "draws the previews"),
     Private("ultralytics.nn.tasks:DetectionModel.end2end", "whether a head needs no NMS; a preview sets it, and back"),
     Private(
@@ -247,6 +292,11 @@ COPIED: tuple[Copied, ...] = (
     ),
     Copied(
         "ultralytics.engine.trainer:BaseTrainer.save_model", "`hooks` knows when best.pt is written", "47f61ede98e6f12b"
+    ),
+    Copied(
+        "ultralytics.engine.trainer:BaseTrainer._load_checkpoint_state",
+        "`exact_state` puts back the same things, in full",
+        "1c4472505c34ed5e",
     ),
     Copied("ultralytics.nn.tasks:torch_safe_load", "`safe_load` relies on it for weights", "44f3a6d7f6a11903"),
 )

@@ -16,6 +16,7 @@ from AI.model_trainer.progress_state import Moment
 from AI.model_trainer.ticker import Ticker
 from AI.model_trainer.ultralytics.checkpoint_keeper import Keeper
 from AI.model_trainer.ultralytics.detail_events import Details
+from AI.model_trainer.ultralytics.exact_resume import ExactResume
 from AI.model_trainer.ultralytics.hooks import Hooks, Saved, epoch_ended, saved
 from AI.model_trainer.ultralytics.objects import Trainer, Validator
 from AI.model_trainer.ultralytics.stopping import GracefulStop
@@ -38,6 +39,7 @@ class Progress:
         stop: GracefulStop,
         everything: bool = False,
         keeper: Keeper | None = None,
+        exact: ExactResume | None = None,
     ) -> None:
         self._callback = callback
         self.listener = Listener(callback or (lambda _: None))
@@ -45,6 +47,7 @@ class Progress:
         self._stop = stop
         self._everything = everything
         self._keeper = keeper or Keeper(None)
+        self._exact = exact or ExactResume()
         self._ticker: Ticker | None = None
         self._losses_read = 0.0  # monotonic seconds
         self._planned_epochs = 0
@@ -70,7 +73,7 @@ class Progress:
     def _setup_start(self, trainer: Trainer) -> None:
         self._moment = Moment(began=time.monotonic(), total_epochs=trainer.args.epochs)
         self._save_dir = str(trainer.save_dir)
-        details = Details(self.listener, self._where, self._keeper) if self._everything else None
+        details = Details(self.listener, self._where, self._keeper, self._exact) if self._everything else None
         # Put on the trainer, not on the model: of a multi-GPU run's processes only rank 0 gets as far as this.
         for event, hook in [*self._training_hooks(), *(details.hooks() if details else []), *self._last_hooks()]:
             trainer.add_callback(event, hook)
