@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ultralytics.engine.trainer import BaseTrainer
+from ultralytics.utils.torch_utils import EarlyStopping
 
 from AI.model_trainer import build_model, resume_training, train_model
 from AI.model_trainer.checkpoints import EXACT, generations
@@ -25,7 +26,7 @@ CASES: Mapping[str, Mapping[str, Any]] = {
     "sgd": {"optimizer": "SGD", "close_mosaic": 2},
     "adamw": {"optimizer": "AdamW", "nbs": 16, "close_mosaic": 2, "multi_scale": 0.25, "cos_lr": True},
     "musgd": {"optimizer": "MuSGD", "nbs": 8, "mixup": 0.5, "cutmix": 0.5},
-    "patience": {"optimizer": "SGD", "patience": 2, "lr0": 1e-6, "warmup_epochs": 0},
+    "patience": {"optimizer": "SGD", "patience": 2},
     "ram": {"optimizer": "SGD", "cache": "ram"},
     "disk": {"optimizer": "SGD", "cache": "disk", "rect": True},
     "plots": {"optimizer": "SGD", "plots": True, "preview": 2, "tick_interval": 0.01, "close_mosaic": 1},
@@ -81,7 +82,9 @@ class Training:
         np.random.seed(99)
         torch.manual_seed(99)
         try:
-            resume_training(generations(self.kept)[0].last, fit_params={**self._own, **more})
+            newest = generations(self.kept)[0]
+            finish = newest.epoch == EPOCHS and "epochs" not in more
+            resume_training(newest.last, fit_params={**self._own, **more}, finish=finish)
         except Killed:
             if self._kills:
                 self.resume()
@@ -131,9 +134,15 @@ def test_a_killed_training_ends_as_one_that_was_not(case: str, tmp_path: Path, w
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_a_training_may_be_killed_after_any_epoch(case: str, tmp_path: Path, workers: Obey) -> None:
-    last = 3 if case == "patience" else EPOCHS
-    killed_is_whole(tmp_path, case, workers, [*((epoch,) for epoch in range(1, last)), tuple(range(1, last))])
+def test_a_training_may_be_killed_after_any_epoch(
+    case: str, tmp_path: Path, workers: Obey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if case == "patience":  # the second epoch is the best one
+        stock = EarlyStopping.__call__
+        worse = {1: 0.1, 2: 0.9}
+        monkeypatch.setattr(EarlyStopping, "__call__", lambda own, epoch, _: stock(own, epoch, worse.get(epoch, 0.2)))
+    last = 4 if case == "patience" else EPOCHS
+    killed_is_whole(tmp_path, case, workers, [*((epoch,) for epoch in range(1, last + 1)), tuple(range(1, last))])
 
 
 def test_keeping_the_state_changes_nothing(tmp_path: Path) -> None:

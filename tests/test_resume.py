@@ -152,20 +152,36 @@ def test_a_final_evaluation_that_was_cut_off_is_done_by_itself(run: Run, stopped
     assert model.ckpt["train_args"]["epochs"] == 3
 
 
-def test_a_run_that_was_stopped_early_gets_its_patience_anew(run: Run) -> None:
-    run.kill_at = ("epoch_end", 3)
-    with pytest.raises(Killed):
-        run.train(epochs=9)
-    newest = generations(run.kept)[0].last
-    state = load(newest)
-    state["stopper"] = {"best_fitness": 0.9, "best_epoch": 1}
-    state["train_args"]["patience"] = 2
-    import torch
+@pytest.fixture
+def _worse_and_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first epoch is the best one."""
+    from ultralytics.utils.torch_utils import EarlyStopping
 
-    torch.save(state, newest)
+    stock = EarlyStopping.__call__
+    monkeypatch.setattr(EarlyStopping, "__call__", lambda stopper, epoch, _: stock(stopper, epoch, 1 / epoch))
+
+
+@pytest.mark.usefixtures("_worse_and_worse")
+def test_a_run_that_was_stopped_early_gets_its_patience_anew(run: Run) -> None:
+    run.train(epochs=9, patience=2)
+    assert run.told("epoch_end") == [1, 2, 3]
     run.resume()
     assert run.told("epoch_end") == [1, 2, 3, 4, 5], "without the renewal it would have ended after epoch 4"
     assert run.events[-1]["reason"] == "early_stopped"
+    [resumed] = [event for event in run.events if event["event"] == "resumed"]
+    assert "gets its patience anew" in resumed["reason"]
+
+
+@pytest.mark.usefixtures("_worse_and_worse")
+def test_a_run_that_was_killed_as_it_was_about_to_stop_early_stops(run: Run) -> None:
+    run.kill_at = ("epoch_end", 3)
+    with pytest.raises(Killed):
+        run.train(epochs=9, patience=2)
+    run.resume()
+    assert run.told("epoch_end") == [1, 2, 3] == run.rows()
+    assert run.events[-1]["reason"] == "early_stopped"
+    [resumed] = [event for event in run.events if event["event"] == "resumed"]
+    assert resumed["exact"]
 
 
 def test_a_stop_after_the_epoch_trains_it_to_its_end_and_can_be_gone_on_from(run: Run) -> None:

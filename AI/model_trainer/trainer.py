@@ -159,10 +159,13 @@ def resume_training(
     if epochs is not None:  # a run that had so much time is to have so many epochs now
         arguments.setdefault("time", None)
     run = Path(arguments.setdefault("save_dir", continuation.arguments["save_dir"]))
+    if epochs is None and "patience" not in arguments and not finish:
+        with _restriction(options):
+            continuation.look_at(run)
     arguments["resume"] = str(restore(Path(checkpoint), continuation.done, run))
     if options.checkpoints_dir:
         discard(Path(options.checkpoints_dir), above=continuation.done)
-    exact = ExactResume(Path(checkpoint), continuation.done)
+    exact = ExactResume(Path(checkpoint), continuation.done, continuation.finish)
     return _train(model, options, arguments, stop, exact, continuation)
 
 

@@ -31,14 +31,15 @@ class Verdict:
 class ExactResume:
     """Writes a training's whole state beside each checkpoint, and puts a training there that goes on from one.
 
-    `last` is the checkpoint that a training goes on from, after the epoch `done`; None: it begins with the first. A
-    training goes on in any case: where the state cannot be had, with what Ultralytics' checkpoint holds. It holds plain
-    data until the training starts, as hooks of a multi-GPU run must.
+    `last` is the checkpoint that a training goes on from, after the epoch `done`; None: it begins with the first. With
+    `finish` only its evaluation is left. A training goes on in any case: where the state cannot be had, with what
+    Ultralytics' checkpoint holds. It holds plain data until the training starts, as hooks of a multi-GPU run must.
     """
 
-    def __init__(self, last: Path | None = None, done: int = 0) -> None:
+    def __init__(self, last: Path | None = None, done: int = 0, finish: bool = False) -> None:
         self._last = last
         self._done = done
+        self._finish = finish
         self._run: ExactRun | None = None
         #: Known when the set-up has ended; None: the training begins with the first epoch.
         self.verdict: Verdict | None = None
@@ -90,6 +91,9 @@ class ExactResume:
             return f"there is no {EXACT} beside the checkpoint"
         except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
             return f"{EXACT} beside the checkpoint cannot be used: {error}"
+        stopper = trainer.stopper
+        if self._done - stopper.best_epoch >= stopper.patience and not self._finish:
+            return "it had ended for want of progress, and gets its patience anew"
         return _why_not(trainer) or exact_state.difference(state["conditions"], self._run.conditions)
 
 

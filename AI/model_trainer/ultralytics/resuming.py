@@ -4,6 +4,7 @@ Ultralytics' own `resume` restores weights, optimizer and schedule; it takes the
 and refuses a run that has reached it. What was read in `ultralytics/engine/trainer.py` of 8.4.190.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ class Continuation:
     """A part of a training that goes on from `model`, built from a checkpoint with its optimizer.
 
     `epochs` is the new total, None for the planned one. With `finish` no epoch is trained: the best weights are
-    evaluated and the run ends as it would have ended. A run that was stopped early for want of progress gets its
-    patience anew.
+    evaluated and the run ends as it would have ended. A run that has ended for want of progress gets its patience
+    anew; one that was cut off as it was about to end so is evaluated only.
 
     Raises NothingToResume.
     """
@@ -41,10 +42,24 @@ class Continuation:
         #: Arguments that the run was begun with.
         self.arguments: dict[str, Any] = state["train_args"]
         self._total: int = epochs or self.arguments["epochs"]
-        self._finish = finish
+        self._stopper: dict[str, Any] = state.get("stopper") or {}
+        #: Nothing is left but the final evaluation.
+        self.finish = finish
         self._stop = stop
         if self.done >= self._total and not finish:
             raise NothingToResume(f"{self.done} epochs are done already; to go on, ask for more than {self.done}")
+
+    def look_at(self, run: Path) -> None:
+        """See from a run's folder, before it is put back to the checkpoint, whether it was about to end."""
+        from ultralytics.nn.tasks import load_checkpoint
+
+        patience = self.arguments["patience"] or float("inf")
+        last = run / "weights" / "last.pt"
+        if self.done - self._stopper.get("best_epoch", self.done) < patience or not last.is_file():
+            return
+        with suppress(Exception):  # half a file: it was not about to end when it was killed, but at a save
+            written = load_checkpoint(last)[1]
+            self.finish = written.get("optimizer") is not None and written["epoch"] == self.done - 1
 
     def hooks(self) -> Hooks:
         """Ultralytics callbacks."""
@@ -63,7 +78,7 @@ class Continuation:
 
     def _begin(self, trainer: Trainer) -> None:
         stopper = trainer.stopper
-        if self._finish:
+        if self.finish:
             self._evaluate(trainer)
             raise Finished
         if self.done - stopper.best_epoch >= stopper.patience:
