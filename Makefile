@@ -18,6 +18,8 @@ SHARING := --dist loadfile --no-loadscope-reorder
 # Faults of a campaign, and what decides their order and moments.
 N ?= 200
 SEED ?= 1
+# Trainings that are killed in a campaign, and compared with those that are not.
+EXACT ?= 50
 BIN := .venv/bin
 .PHONY: install browser demo serve test test-slow coverage check bench types campaign clean
 
@@ -83,6 +85,7 @@ types: install
 
 campaign: install
 	@$(BIN)/python -m tests.campaign -n $(N) --seed $(SEED)
+	@$(BIN)/python -m tests.exact_campaign -n $(EXACT) --seed $(SEED)
 
 # The page is tested in a real Chromium. Where it cannot be installed those tests are skipped, and say so; never with CI set.
 browser:

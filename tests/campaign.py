@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,27 +54,31 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 class Campaign:
     """A service in a folder of its own, and the faults that it is given."""
 
-    def __init__(self, folder: Path, *, seed: int, quick: bool) -> None:
+    program = "tests.trainings:rehearse"
+
+    def __init__(self, folder: Path, *, seed: int, quick: bool = False, options: Sequence[str] = ()) -> None:
         self.folder = folder
+        self._options = options
         self.chance = random.Random(seed)
         self.gate = folder / "gate"
         self.data = make_dataset(folder / "set")
         (folder / "tmp").mkdir()
         self._command = [sys.executable, *(["-c", light.COMMAND] if quick else ["-m", "service"])]
-        self._start()
+        self.start()
 
-    def _start(self) -> None:
+    def start(self) -> None:
         environment = {
             **os.environ,
             MARK: str(self.folder),
             "TMPDIR": str(self.folder / "tmp"),
-            "YOLO_TRAINER_PROGRAM": "tests.trainings:rehearse",
+            "YOLO_TRAINER_PROGRAM": self.program,
             "YOLO_TRAINER_WORKER_ENV": "REHEARSAL_9",
             "REHEARSAL_9": f'{{"gate": "{self.gate}"}}',
         }
         log = self.folder / "service.log"
         before = log.stat().st_size if log.exists() else 0
         arguments = ["serve", "--port", "0", "--data-dir", str(self.folder / "data"), "--cancel-grace-seconds", "1"]
+        arguments += self._options
         with log.open("ab") as file:
             self.service = subprocess.Popen([*self._command, *arguments], env=environment, cwd=ROOT, stderr=file)
 
@@ -133,11 +137,11 @@ class Campaign:
         """A job that trains, and waits for its gate; with its worker."""
         self.gate.unlink(missing_ok=True)
         job_id = self.post(HELD_EPOCHS)
-        until(lambda: self.job(job_id).get("checkpoint") or self._over(job_id), "no first epoch")
+        until(lambda: self.job(job_id).get("checkpoint") or self.is_over(job_id), "no first epoch")
         pid = [event["pid"] for event in self.events(job_id) if event["event"] == "started"][-1]
         return job_id, pid
 
-    def _over(self, job_id: str) -> bool:
+    def is_over(self, job_id: str) -> bool:
         return self.job(job_id)["status"] in FINAL_TYPES
 
     def events(self, job_id: str) -> list[dict[str, Any]]:
@@ -159,7 +163,7 @@ class Campaign:
 
     def check(self, job_id: str, final: str = "completed", attempts: int = 1) -> None:
         """The job ends so, each attempt with one final event and at most one worker, each epoch once."""
-        until(lambda: self._over(job_id), f"{job_id} does not end: {self.job(job_id)['status']}")
+        until(lambda: self.is_over(job_id), f"{job_id} does not end: {self.job(job_id)['status']}")
         events = self.events(job_id)
         if events[-1]["event"] != final or events[-1]["attempt"] != attempts:
             raise Violation(f"{job_id} ended {events[-1]}, not {final} in attempt {attempts}")
@@ -190,7 +194,7 @@ class Campaign:
         children = Path(f"/proc/{pid}/task/{pid}/children")
         before = children.read_text()
         job_id = self.post()
-        while children.read_text() == before and not self._over(job_id):
+        while children.read_text() == before and not self.is_over(job_id):
             pass
         os.kill(pid, signal.SIGKILL)
         self.check(job_id)
@@ -229,19 +233,19 @@ class Campaign:
     def service_killed(self) -> None:
         job_id, _ = self.held()
         time.sleep(self.chance.random() * 0.1)
-        self._die()
+        self.die()
         self.gate.touch()
-        self._start()
+        self.start()
         until(lambda: self.job(job_id)["attempt"] == 2, "no second attempt")
         self.check(job_id, attempts=2)
 
     def service_killed_as_its_forkserver_imports(self) -> None:
         os.kill(self.ready_forkserver(), signal.SIGKILL)
         time.sleep(self.chance.random() * 3)
-        self._die()
-        self._start()
+        self.die()
+        self.start()
 
-    def _die(self) -> None:
+    def die(self) -> None:
         self.service.kill()
         self.service.wait()
         self.http.close()

@@ -1,7 +1,7 @@
 """A training that was killed ends as one that was not, bit for bit. Real, tiny trainings, killed after their epochs."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,18 @@ from ultralytics.utils.torch_utils import EarlyStopping
 from AI.model_trainer import build_model, resume_training, train_model
 from AI.model_trainer.checkpoints import EXACT, generations
 from AI.model_trainer.ultralytics import exact_state, random_numbers
+from tests.exact_cases import CASES
 from tests.results import Result, result
 from tests.tiny import TINY, make_dataset, tiny_model
 
 pytestmark = pytest.mark.timeout(120)  # several trainings each
 
 EPOCHS = 5
-#: What bears on random numbers, on the optimizer and on the order of the data. Ten images, four in a batch: an epoch
-#: has three batches, and gradients wait at its end where steps are two or four batches apart.
-CASES: Mapping[str, Mapping[str, Any]] = {
-    "sgd": {"optimizer": "SGD", "close_mosaic": 2},
-    "adamw": {"optimizer": "AdamW", "nbs": 16, "close_mosaic": 2, "multi_scale": 0.25, "cos_lr": True},
-    "musgd": {"optimizer": "MuSGD", "nbs": 8, "mixup": 0.5, "cutmix": 0.5},
-    "patience": {"optimizer": "SGD", "patience": 2},
-    "ram": {"optimizer": "SGD", "cache": "ram"},
-    "disk": {"optimizer": "SGD", "cache": "disk", "rect": True},
-    "plots": {"optimizer": "SGD", "plots": True, "preview": 2, "tick_interval": 0.01, "close_mosaic": 1},
+#: Those of any user of the library, and what the service decides on by itself.
+ALL = {
+    **CASES,
     "all threads": {"optimizer": "SGD", "threads": "all"},
-    "workers": {"optimizer": "SGD", "workers": 2, "close_mosaic": 2},
-    "workers, accumulated": {"optimizer": "AdamW", "workers": 2, "nbs": 16, "close_mosaic": 0},
-    "segment": {"task": "segment", "optimizer": "SGD", "copy_paste": 0.5},
-    "classify": {"task": "classify", "optimizer": "AdamW", "dropout": 0.3, "workers": 2},
-    "pose": {"task": "pose", "optimizer": "SGD"},
-    "obb": {"task": "obb", "optimizer": "SGD", "nbs": 8},
+    "previews": {"optimizer": "SGD", "plots": True, "preview": 2, "tick_interval": 0.01, "close_mosaic": 1},
 }
 #: They stand for the others in `make test`.
 FIRST = ("sgd", "adamw", "workers", "classify")
@@ -117,7 +106,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Obey:
 
 
 def killed_is_whole(tmp_path: Path, case: str, workers: Obey, places: Sequence[Sequence[int]]) -> None:
-    arguments = dict(CASES[case])
+    arguments = dict(ALL[case])
     workers(arguments.pop("workers", 0))
     whole = Training(tmp_path / "whole", **arguments).train().result()
     for kills in places:
@@ -133,7 +122,7 @@ def test_a_killed_training_ends_as_one_that_was_not(case: str, tmp_path: Path, w
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ALL)
 def test_a_training_may_be_killed_after_any_epoch(
     case: str, tmp_path: Path, workers: Obey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
