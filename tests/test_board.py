@@ -7,22 +7,18 @@ from typing import Any
 
 import orjson
 import pytest
+from pydantic import ValidationError
 
-from service.web import sse_response
 from tests.client import frames, until
-from tests.conftest import Running, serve
+from tests.conftest import Running
+from tests.vocabulary import checked_of_board
 
 pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
 
 
-@pytest.fixture(params=["transport", "stock"])
-async def service(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Running]:
-    if request.param == "stock":
-        monkeypatch.setattr(sse_response, "wire_of", lambda scope: None)
-    async with serve(tmp_path / "data") as running:
-        yield running
+@pytest.fixture
+def service(both_ways: Running) -> Running:
+    return both_ways
 
 
 async def board(service: Running) -> AsyncIterator[dict[str, Any]]:
@@ -57,6 +53,20 @@ async def test_it_begins_with_the_list_and_tells_what_each_job_becomes(service: 
                 break
     assert seen[running].items() >= (await service.snapshot(running)).items()
     await stream.aclose()
+
+
+async def test_each_frame_and_each_snapshot_in_it_is_held_against_its_type(service: Running) -> None:
+    await service.events(await service.submit("count"))
+    stream = board(service)
+    told = await anext(stream)
+    await stream.aclose()
+    assert checked_of_board(orjson.dumps(told)) == told
+    snapshot = told["jobs"][0]
+    for wrong in ({**snapshot, "new": 1}, {**snapshot, "created_at": "today"}, {"job_id": snapshot["job_id"]}):
+        with pytest.raises(ValidationError):
+            checked_of_board(orjson.dumps({**told, "jobs": [wrong]}))
+        with pytest.raises(ValidationError):
+            checked_of_board(orjson.dumps({"event": "job", **wrong}))
 
 
 async def test_a_job_is_told_of_at_most_twice_a_second(service: Running) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from service.errors import JobNotFinal, JobNotFound
@@ -14,7 +15,7 @@ from service.job import Job
 from service.store.retention import AgeClock, Retention
 from service.store.store import Store
 from tests import said
-from tests.client import until
+from tests.client import frames, until
 from tests.conftest import Running
 from tests.house import House
 
@@ -196,13 +197,13 @@ def test_files_that_cannot_be_removed_wait_alone(house: House, monkeypatch: pyte
 async def test_deleting_through_http(service: Running) -> None:
     job_id = await service.submit("count")
     async with httpx.AsyncClient(base_url=service.url) as other, other.stream("GET", "/events") as board:
-        lines = board.aiter_lines()
+        told = frames(board)
         await service.events(job_id)
         answer = await service.http.delete(f"/jobs/{job_id}")
         assert (answer.status_code, answer.content) == (204, b"")
-        while await anext(lines) != "event: deleted":
+        while (frame := await anext(told))["event"] != "deleted":
             pass
-        assert f'"job_id":"{job_id}"' in await anext(lines)
+        assert orjson.loads(frame["data"])["job_id"] == job_id
     for path in ("", "/events", "/logs", "/artifacts"):
         assert (await service.http.get(f"/jobs/{job_id}{path}")).status_code == 404
     assert (await service.http.delete(f"/jobs/{job_id}")).status_code == 404

@@ -1,17 +1,26 @@
 """What the service may say: every event that a test sees is held against its type."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Discriminator, TypeAdapter
+from pydantic import TypeAdapter
 
-from service.events import Event, Reset
+from service.web.answers import BoardEvent, JobEvent
 
-_EVENT: TypeAdapter[Any] = TypeAdapter(Annotated[Event | Reset, Discriminator("event")])
-#: Of the stream of all jobs.
-BOARD = {"jobs", "job", "deleted", "positions"}
+#: Of one job, and of the stream of all jobs.
+_JOB: TypeAdapter[Any] = TypeAdapter(JobEvent)
+_BOARD: TypeAdapter[Any] = TypeAdapter(BoardEvent)
 
 
 def checked(data: bytes | str) -> dict[str, Any]:
-    """The event, which has the fields of its type and no others. Raises ValidationError."""
-    event: dict[str, Any] = _EVENT.validate_json(data, strict=True, extra="forbid")
+    """An event of a job, which has the fields of its type and no others. Raises ValidationError."""
+    return _read(_JOB, data)
+
+
+def checked_of_board(data: bytes | str) -> dict[str, Any]:
+    """The same of the stream of all jobs, and of each snapshot in it."""
+    return _read(_BOARD, data)
+
+
+def _read(kind: TypeAdapter[Any], data: bytes | str) -> dict[str, Any]:
+    event: dict[str, Any] = kind.validate_json(data, strict=True, extra="forbid")
     return event
