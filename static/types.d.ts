@@ -946,10 +946,7 @@ export interface components {
                  * @default 16
                  */
                 batch?: number;
-                /**
-                 * @description train/val use int (square); predict/export may use [h,w]
-                 * @default 640
-                 */
+                /** @description train/val use int (square); predict/export may use [h,w] */
                 imgsz?: number | number[];
                 /**
                  * @description save train checkpoints and predict results
@@ -1007,10 +1004,7 @@ export interface components {
                  * @default true
                  */
                 deterministic?: boolean;
-                /**
-                 * @description treat all classes as a single class
-                 * @default false
-                 */
+                /** @description treat all classes as a single class */
                 single_cls?: boolean;
                 /**
                  * @description rectangular batches for train; rectangular batching for val when mode='val'
@@ -1770,20 +1764,11 @@ export interface components {
                 augmentations?: null;
                 /** @description Absolute path of the dataset: a YAML, for classification a folder; or a known name. */
                 data: string;
-                /**
-                 * @description Seconds between two ticks.
-                 * @default 1
-                 */
+                /** @description Seconds between two ticks; 1 where nothing is said. */
                 tick_interval?: number;
-                /**
-                 * @description Validation images to draw with predictions and labels after each epoch.
-                 * @default 0
-                 */
+                /** @description Validation images to draw with predictions and labels after each epoch; 0: none. */
                 preview?: number;
-                /**
-                 * @description Whether to fail where images of the dataset are dropped or something else about it is odd.
-                 * @default false
-                 */
+                /** @description true: fail where images of the dataset are dropped or something else about it is odd. */
                 strict_data?: boolean;
             };
             /**

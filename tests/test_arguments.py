@@ -1,13 +1,17 @@
 import inspect
 import json
-import math
 import re
 
 import pytest
+from jsonschema_rs import Draft202012Validator
+from ultralytics import YOLO
 
 from AI.model_trainer.ultralytics import arguments
 from AI.model_trainer.ultralytics.argument_bounds import RULES
 from AI.model_trainer.ultralytics.known_models import config_for
+from service.trainings.catalog import Catalog
+from service.trainings.schema import train_schema
+from tests.tiny import TINY, make_dataset, tiny_model
 
 PYTHON_TYPES = {"int": int, "float": int | float, "bool": bool, "str": str, "list": list, "null": None}
 
@@ -40,24 +44,27 @@ def test_defaults_are_of_their_own_types(described):
             assert any(isinstance(default, PYTHON_TYPES[kind]) for kind in types if kind != "null"), name
 
 
+JSON_TYPES = {
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "str": "string",
+    "list": "array",
+    "dict": "object",
+    "null": "null",
+}
+
+
+def as_schema(rule):
+    """A rule as JSON Schema has it: their words are the same, but for those of types."""
+    schema = {key: value for key, value in rule.items() if key not in ("types", "default", "description")}
+    if "items" in rule:
+        schema["items"] = as_schema(rule["items"])
+    return schema | {"type": [JSON_TYPES[kind] for kind in rule["types"]]}
+
+
 def fits(value, rule):
-    """Whether a value is what its rule says: a JSON Schema validator for the words that rules use."""
-    types = rule["types"]
-    if isinstance(value, bool) or value is None:
-        right = {True: "bool", False: "bool", None: "null"}[value] in types
-    else:
-        right = any(isinstance(value, PYTHON_TYPES[kind]) for kind in types if kind not in ("bool", "null"))
-    if not right or not any(value is option or value == option for option in rule.get("enum", [value])):
-        return False
-    if isinstance(value, list):
-        enough = rule.get("minItems", 0) <= len(value) <= rule.get("maxItems", math.inf)
-        return enough and all(fits(item, rule["items"]) for item in value)
-    if isinstance(value, str):
-        return re.search(rule.get("pattern", ""), value) is not None
-    if isinstance(value, bool) or value is None:
-        return True
-    low, above, high = rule.get("minimum", -math.inf), rule.get("exclusiveMinimum", -math.inf), rule.get("maximum")
-    return low <= value and above < value and (high is None or value <= high)
+    return Draft202012Validator(as_schema(rule)).is_valid(value)
 
 
 def test_every_default_fits_its_own_rule(described):
@@ -168,6 +175,46 @@ def test_types_are_those_that_ultralytics_checks(described):
     for kind, names in {**checked, "str": cfg.CFG_STR_KEYS}.items():
         for name in names:
             assert kind in described["arguments"][name]["types"], name
+
+
+class Begun(Exception):
+    """A training has its arguments: these."""
+
+
+def arguments_of(model, data, folder, **said):
+    """All arguments of the training that a model begins when it is told these; it does not train."""
+
+    def end(trainer):
+        raise Begun(vars(trainer.args))
+
+    model.add_callback("on_pretrain_routine_start", end)
+    with pytest.raises(Begun) as begun:
+        model.train(data=str(data), save_dir=str(folder), **said)
+    return begun.value.args[0]
+
+
+def weights_of(folder, model, data):
+    """Weights that were trained with other arguments than the usual ones."""
+    trained = YOLO(str(model))
+    trained.train(data=str(data), save_dir=str(folder), **TINY, single_cls=True)
+    return folder / "weights" / "last.pt"
+
+
+@pytest.mark.timeout(60)  # a training
+@pytest.mark.parametrize(("task", "has_weights"), [("classify", False), ("detect", True)])
+def test_to_say_a_default_is_as_good_as_to_say_nothing(tmp_path, task, has_weights, described):
+    payload = train_schema(Catalog.of(described)).schema["properties"]
+    rules = payload["hyperparameters"]["properties"]
+    defaults = {name: rule["default"] for name, rule in rules.items() if "default" in rule}
+    assert len(defaults) > 90
+    data, model = make_dataset(tmp_path / "data", task), tiny_model(tmp_path, task)
+    if has_weights:
+        model = weights_of(tmp_path / "weights", model, data)
+    silent = arguments_of(YOLO(str(model)), data, tmp_path / "run")
+    assert arguments_of(YOLO(str(model)), data, tmp_path / "run", **defaults) == silent
+    others = {name for name, argument in described["arguments"].items() if silent[name] != argument["default"]}
+    others &= rules.keys() - {"device", "workers"}  # which say what there is here
+    assert others == ({"imgsz", "single_cls"} if has_weights else {"imgsz"})
 
 
 def test_spelling_that_is_new_refuses_nothing():

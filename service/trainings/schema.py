@@ -38,20 +38,17 @@ OWN_ARGUMENTS: Mapping[str, Schema] = {
         "type": "number",
         "minimum": 0.1,
         "maximum": 3_600,
-        "default": 1.0,
-        "description": "Seconds between two ticks.",
+        "description": "Seconds between two ticks; 1 where nothing is said.",
     },
     "preview": {
         "type": "integer",
         "minimum": 0,
         "maximum": MAX_PREVIEW,
-        "default": 0,
-        "description": "Validation images to draw with predictions and labels after each epoch.",
+        "description": "Validation images to draw with predictions and labels after each epoch; 0: none.",
     },
     "strict_data": {
         "type": "boolean",
-        "default": False,
-        "description": "Whether to fail where images of the dataset are dropped or something else about it is odd.",
+        "description": "true: fail where images of the dataset are dropped or something else about it is odd.",
     },
 }
 #: Arguments of which the service takes less than Ultralytics does.
@@ -65,6 +62,9 @@ NARROWED: Mapping[str, Schema] = {
     # A text would be weights to load, from the net too; `model` is where weights are named.
     "pretrained": {"type": "boolean", "default": True, "description": "Whether to start from the model's weights."},
 }
+#: Arguments that weights bring with them, and of which classification has its own default: to say Ultralytics' default
+#: is something else than to say nothing.
+OF_THE_MODEL = frozenset({"imgsz", "single_cls"})
 _KEPT = ("minimum", "exclusiveMinimum", "maximum", "pattern", "minItems", "maxItems", "default", "description")
 _TYPES = {
     "int": "integer",
@@ -118,11 +118,11 @@ def train_schema(catalog: Catalog | None) -> Checked:
         sections["fit_params"] |= {"required": ["data"], "additionalProperties": True, "properties": {**OWN_ARGUMENTS}}
         return Checked.by({"$schema": DIALECT, **whole})
     arguments = properties(catalog)
-    sections["hyperparameters"] |= _closed(arguments)
-    # Without defaults: that of `epochs` here is what `hyperparameters` says. A client that filled it in would override
-    # what its user asked for.
-    own = {name: _without_default(rule) for name, rule in arguments.items()} | {**OWN_ARGUMENTS}
-    sections["fit_params"] |= {"required": ["data"], **_closed(own)}
+    # A client may fill in defaults, and then trains what it would have trained without. In `fit_params` there is none:
+    # that of `epochs` is what `hyperparameters` says, and a client that filled it in would override that.
+    bare = {name: _without_default(rule) for name, rule in arguments.items()}
+    sections["hyperparameters"] |= _closed(arguments | {name: bare[name] for name in OF_THE_MODEL & bare.keys()})
+    sections["fit_params"] |= {"required": ["data"], **_closed(bare | {**OWN_ARGUMENTS})}
     return Checked.by({"$schema": DIALECT, **whole})
 
 

@@ -7,7 +7,10 @@ import { plural } from "../data/format.js";
 /** Arguments that stand at the top. @type {Record<string, Words>} */
 const COMMON = {
   epochs: { label: "Epochs", hint: "How often each training image is seen." },
-  imgsz: { label: "Image size", hint: "The longer side in pixels, a multiple of 32." },
+  imgsz: {
+    label: "Image size",
+    hint: "The longer side in pixels, a multiple of 32. Left out: that of the weights, else 640 (224 to classify).",
+  },
   batch: { label: "Batch size", hint: "Images in one step; -1 fits them to the GPU." },
   patience: { label: "Patience", hint: "Epochs without getting better until it ends." },
   optimizer: { label: "Optimizer", hint: "auto chooses the learning rate too." },
