@@ -69,15 +69,24 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def test_the_newest_two_checkpoints_are_kept_whole(run: Run) -> None:
-    run.train()
+    run.kill_at = ("finishing", 3)
+    with pytest.raises(Killed):
+        run.train()
     assert [generation.epoch for generation in generations(run.kept)] == [3, 2]
     kept = [Path(event["kept"]) for event in run.events if event["event"] == "checkpoint"]
     assert kept[-1] == generations(run.kept)[0].last
     for generation in generations(run.kept):
         state = load(generation.last)
         assert state["epoch"] == generation.epoch - 1
-        assert state["optimizer"] is not None, "the end of the run has stripped its own files only"
+        assert state["optimizer"] is not None
         assert load(generation.folder / "best.pt")["epoch"] < generation.epoch
+
+
+def test_an_ended_run_keeps_what_more_epochs_need(run: Run) -> None:
+    run.train()
+    [generation] = generations(run.kept)
+    assert generation.epoch == 3
+    assert load(generation.last)["optimizer"] is not None, "the end of the run has stripped its own files only"
     assert load(run.folder / "weights" / "last.pt")["optimizer"] is None
 
 

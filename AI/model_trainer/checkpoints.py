@@ -19,7 +19,7 @@ from typing import NamedTuple
 #: Beside a checkpoint: what lets a training go on as if it had not been interrupted.
 EXACT = "exact.pt"
 
-#: Copies that are kept: the newest, and the one before for the case that its epoch has to be trained again.
+#: Copies that are kept during a run: the newest, and the one before, should its epoch have to be trained again.
 GENERATIONS = 2
 
 _NAME = re.compile(r"epoch-(\d{6,})")
@@ -87,9 +87,18 @@ def keep(
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    for old in generations(folder)[GENERATIONS:]:
-        _remove(old.folder)
+    _keep_newest(folder, GENERATIONS)
     return Generation(epoch, whole)
+
+
+def end(folder: Path) -> None:
+    """A run has ended: only its newest generation is of use, for more epochs. Raises OSError."""
+    _keep_newest(folder, 1)
+
+
+def _keep_newest(folder: Path, number: int) -> None:
+    for old in generations(folder)[number:]:
+        _remove(old.folder)
 
 
 def discard(folder: Path, above: int = 0) -> None:

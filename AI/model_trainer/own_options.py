@@ -38,7 +38,7 @@ class Options:
     preview: int = 0
     #: Where official weights are kept (see `downloads`); None: a folder in the user's cache.
     weights_dir: str | os.PathLike[str] | None = None
-    #: Where whole copies of the newest two checkpoints are kept, to go on from (see `checkpoints`); None: nowhere.
+    #: Where whole copies of the newest checkpoints are kept, to go on from (see `checkpoints`); None: nowhere.
     checkpoints_dir: str | os.PathLike[str] | None = None
     #: Download no weights: official ones that are not there are an error at once.
     offline: bool = False

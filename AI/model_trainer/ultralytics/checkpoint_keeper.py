@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from AI.model_trainer.checkpoints import Generation, keep
+from AI.model_trainer.checkpoints import Generation, end, keep
 from AI.model_trainer.ultralytics.hooks import Hooks, Saved, saved
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class Keeper:
 
     def hooks(self) -> Hooks:
         """Ultralytics callbacks; none where no copies are wanted."""
-        return saved(self._keep) if self._folder else []
+        return [*saved(self._keep), ("on_train_end", self._end)] if self._folder else []
 
     def _keep(self, fact: Saved) -> None:
         self.newest = None
@@ -39,3 +40,10 @@ class Keeper:
                 self.newest = keep(self._folder, fact.epoch, fact.last, best, self._write_exact)
         except OSError as error:
             logger.warning("the checkpoint of epoch %d could not be kept: %s", fact.epoch, error)
+
+    def _end(self, _: Any) -> None:
+        try:
+            if self._folder:
+                end(self._folder)
+        except OSError as error:
+            logger.warning("a copy of an older checkpoint could not be deleted: %s", error)
