@@ -11,8 +11,8 @@ PYTHON ?= python3
 # Where torch and torchvision come from, if not from the usual registry: the address of PyTorch's own index of CPU builds
 # saves a machine without a GPU 5 GB.
 TORCH_INDEX ?=
-# Processes that run tests beside each other.
-PROCESSES ?= 2
+# Processes that run tests beside each other: many tests wait for others' processes, and leave the cores to their neighbours.
+PROCESSES ?= 3
 # A file's tests stay together: they share a browser, a service. In the order of their names, the few long ones are not left for the end.
 SHARING := --dist loadfile --no-loadscope-reorder
 # Faults of a campaign, and what decides their order and moments.
@@ -53,6 +53,9 @@ demo: install
 
 serve: install
 	@$(BIN)/python -m service serve
+
+# The processes that tests start find what the first has compiled, whatever the shell around it says.
+test test-slow coverage: export PYTHONDONTWRITEBYTECODE =
 
 test: install browser
 	@$(BIN)/python -m pytest -n $(PROCESSES) $(SHARING)

@@ -91,7 +91,8 @@ class Tab:
 
     async def open(self, address: str = "") -> None:
         """Go to what stands behind `#`."""
-        await self.page.goto("about:blank")  # else only the hash would change
+        if self.page.url != "about:blank":
+            await self.page.goto("about:blank")  # else only the hash would change
         await self.page.goto(f"{self.url}/#{address}")
 
     async def go(self, address: str) -> None:

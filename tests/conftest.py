@@ -97,16 +97,30 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve(data: Path, *, at: int = 0, table: bool = True, **options: Any) -> AsyncIterator[Running]:
+async def serve(
+    data: Path, *, at: int = 0, table: bool = True, whole: bool = False, **options: Any
+) -> AsyncIterator[Running]:
     """The real application under a real uvicorn, on a free port or on `at`; programs of `tests.trainings` train.
 
-    It finds the table of Ultralytics' arguments in its cache, unless it is to read it anew.
+    It finds the table of Ultralytics' arguments in its cache, unless it is to read it anew. Where nothing is trained
+    its forkserver may be a light one, unless it is to be the `whole` service.
     """
     usual = {"program": "tests.trainings:steer", "heartbeat_seconds": 60.0, "worker_env": light.measured()}
     settings = Settings(data_dir=data, **{**usual, **options})
-    light.end_light_forkserver()
     if table:
         light.TABLE.lend(data)
+    whole = whole or not (table and light.TABLE.is_read() and settings.program.startswith("tests."))
+    with light.preloaded(whole=whole):
+        async with _served(settings, at) as running:
+            try:
+                yield running
+            finally:
+                if table:
+                    light.TABLE.take(data)
+
+
+@asynccontextmanager
+async def _served(settings: Settings, at: int) -> AsyncIterator[Running]:
     app = create_app(settings)
     config = uvicorn.Config(app, loop="none", lifespan="on", log_config=None, access_log=False)
     server = _Server(config)
@@ -121,11 +135,10 @@ async def serve(data: Path, *, at: int = 0, table: bool = True, **options: Any) 
         state = dict(server.lifespan.state)
         limits = httpx.Limits(max_connections=None)
         try:
-            async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as http:
-                yield Running(http, url, listener.getsockname()[1], state, data, server.server_state.connections)
+            async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as http:
+                port, connections = listener.getsockname()[1], server.server_state.connections
+                yield Running(http, url, port, state, settings.data_dir, connections)
         finally:
-            if table:
-                light.TABLE.take(data)
             state["hub"].close()
             server.should_exit = True
             await task

@@ -85,7 +85,7 @@ async def test_a_worker_has_no_more_than_it_needs(tmp_path: Path, monkeypatch: p
 @linux
 @pytest.mark.parametrize("by", ["python", "torch"])
 async def test_memory_beyond_the_limit_fails_the_training_alone(tmp_path: Path, by: str) -> None:
-    async with serve(tmp_path / "data", max_memory_bytes=500_000_000) as service:
+    async with serve(tmp_path / "data", whole=by == "torch", max_memory_bytes=500_000_000) as service:
         final = (await service.events(await service.submit("use_memory", by=by)))[-1]
         assert (final["event"], final["reason"]) == ("failed", "out_of_memory"), final
         assert (await service.events(await service.submit("count")))[-1]["event"] == "completed"
