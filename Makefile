@@ -63,7 +63,8 @@ test: install browser
 test-slow: install browser
 	@$(BIN)/python -m pytest -m slow -n $(PROCESSES) $(SHARING)
 
-# The same tests, with a table of the lines of service/ and AI/ that none of them has run, in whatever process.
+# The same tests, with a table of the lines of service/ and AI/ that none of them has run, in whatever process. It fails under
+# the share that pyproject.toml names.
 coverage: install browser
 	@$(BIN)/python -m coverage erase
 	@COVERAGE_FOLDER=$(CURDIR) $(BIN)/python -m coverage run -m pytest -n $(PROCESSES) $(SHARING)
