@@ -1,7 +1,7 @@
 # make demo     set up, train on generated data through the service, show it live
 # make test     set up, run the tests
 # make serve    set up, serve the page and the API on http://127.0.0.1:8000
-# make check    lint, types, layers, patches      make test-slow   the long repetitions
+# make check    lint, types, layers, canaries     make test-slow   the long repetitions
 # make coverage the tests, and which lines they leave out
 # make bench    the benchmarks            make install     the set-up alone (.venv/)
 # make types    static/types.d.ts, from the OpenAPI document
@@ -77,7 +77,7 @@ check: install
 	@$(BIN)/mypy
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" node node_modules/typescript/bin/tsc -p .
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm run --silent check
-	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_patches.py
+	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_patches.py tests/test_foreign.py
 
 bench: install
 	@$(BIN)/python -m benchmarks.fanout

@@ -1,11 +1,8 @@
 """What a connection may keep the service waiting for, and how many there may be."""
 
-import ast
 import asyncio
-import inspect
 import logging
 import socket
-import textwrap
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -22,7 +19,7 @@ from service import app
 from service.settings import Settings
 from service.web import connections as bounds
 from service.web import server as server_as_served
-from service.web import uvicorn_seam, uvicorn_wire
+from service.web import uvicorn_seam
 from service.web.connections import REQUEST_SECONDS, Connections
 from service.web.descriptors import Room
 from service.web.uvicorn_seam import MAX_HEAD_BYTES, Protocol
@@ -484,32 +481,6 @@ async def test_http_1_0_with_a_length_is_as_before(service: Running) -> None:
 
 
 # The seam
-
-
-def used(code: type | Callable[..., object], name: str) -> set[str]:
-    """The attributes that this code uses of whatever it calls so."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
-    return {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value).rpartition(".")[2] == name
-    }
-
-
-def test_all_that_is_used_of_uvicorn_is_looked_for() -> None:
-    own = set(vars(Protocol)) | {"_room", "_in_head", "_head_bytes"}
-    ours = (used(Protocol, "self") | used(Protocol, "super()")) - own
-    assert ours <= set(uvicorn_seam.PROTOCOL_NEEDS), "what asyncio and httptools call is theirs"
-    of_cycle = used(uvicorn_wire.Wire, "_cycle") | used(Protocol, "cycle") | used(uvicorn_seam.UnchunkedCycle, "self")
-    assert used(uvicorn_seam.install, "config") <= set(uvicorn_seam.CONFIG_NEEDS)
-    assert of_cycle - {"__class__"} <= set(uvicorn_seam.CYCLE_NEEDS)
-    of_flow = used(uvicorn_wire.Wire, "flow") | used(Protocol, "flow")
-    assert of_flow <= set(uvicorn_seam.FLOW_NEEDS)
-
-
-def test_nothing_else_reaches_into_uvicorn() -> None:
-    for path in Path(uvicorn_seam.__file__).parent.glob("*.py"):
-        assert path.name == "uvicorn_seam.py" or "uvicorn.protocols" not in path.read_text(), path
 
 
 @pytest.mark.parametrize("needs", ["CONFIG_NEEDS", "PROTOCOL_NEEDS", "CYCLE_NEEDS", "FLOW_NEEDS"])

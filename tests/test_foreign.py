@@ -1,10 +1,21 @@
-"""Where the service touches the inside of somebody else's code: in two files, and nowhere else."""
+"""Where the service touches the inside of somebody else's code: in two files, and nowhere else.
+
+And a canary for each name that these two use: one that is gone, or used and not looked for, fails here.
+"""
 
 import ast
-from collections.abc import Iterator
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
+
+from service import app
+from service.web import uvicorn_seam, uvicorn_wire
+from service.web.uvicorn_seam import Protocol
+from service.workers import forkserver
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "service").rglob("*.py"))
@@ -76,3 +87,41 @@ def test_the_inside_of_uvicorn_is_in_its_seam_only(path: Path) -> None:
     inside = {module for module in modules if module.startswith("uvicorn.")}
     assert not inside or name(path) == UVICORN
     assert "uvicorn" not in modules or name(path) in (UVICORN, "service/web/server.py")
+
+
+def test_all_that_is_used_of_multiprocessing_is_there_and_is_looked_for() -> None:
+    assert forkserver.missing() == []
+    tree = ast.parse(Path(forkserver.__file__).read_text())
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr[0] == "_" and ast.unparse(node.value) != "self"
+    }
+    assert used == {name for name in (*forkserver.STOCK_NEEDS, *forkserver.PROCESS_NEEDS) if name[0] == "_"}
+
+
+def used(code: type | Callable[..., object], name: str) -> set[str]:
+    """The attributes that this code uses of whatever it calls so."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).rpartition(".")[2] == name
+    }
+
+
+def test_all_that_is_used_of_uvicorn_is_looked_for() -> None:
+    own = set(vars(Protocol)) | {"_room", "_in_head", "_head_bytes"}
+    ours = (used(Protocol, "self") | used(Protocol, "super()")) - own
+    assert ours <= set(uvicorn_seam.PROTOCOL_NEEDS), "what asyncio and httptools call is theirs"
+    of_cycle = used(uvicorn_wire.Wire, "_cycle") | used(Protocol, "cycle") | used(uvicorn_seam.UnchunkedCycle, "self")
+    assert used(uvicorn_seam.install, "config") <= set(uvicorn_seam.CONFIG_NEEDS)
+    assert of_cycle - {"__class__"} <= set(uvicorn_seam.CYCLE_NEEDS)
+    of_flow = used(uvicorn_wire.Wire, "flow") | used(Protocol, "flow")
+    assert of_flow <= set(uvicorn_seam.FLOW_NEEDS)
+
+
+async def test_all_that_is_used_of_uvicorn_is_there() -> None:
+    config = uvicorn.Config(app.create_app)
+    config.load()
+    assert uvicorn_seam.missing(config) == []

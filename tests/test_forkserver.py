@@ -1,6 +1,5 @@
 """A forkserver that dies, stops, or loses its socket costs no job: at each moment it is replaced by itself."""
 
-import ast
 import asyncio
 import os
 import shutil
@@ -381,18 +380,6 @@ async def test_what_keeps_workers_from_starting_is_told_to_who_asks(
 
 
 # What multiprocessing calls by private names
-
-
-def test_all_private_names_are_there_and_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A canary for each: a Python that has renamed one fails here."""
-    assert forkserver.missing() == []
-    tree = ast.parse(Path(forkserver.__file__).read_text())
-    used = {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and node.attr[0] == "_" and ast.unparse(node.value) != "self"
-    }
-    assert used == {name for name in (*forkserver.STOCK_NEEDS, *forkserver.PROCESS_NEEDS) if name[0] == "_"}
 
 
 @pytest.mark.parametrize("name", ["_forkserver_pid", "_lock"])
