@@ -3,6 +3,7 @@
     ServiceError
     ├── RequestRejected      the request is at fault; each class is one HTTP status
     │   ├── InvalidCursor        400
+    │   ├── BeyondLog            400
     │   ├── InvalidJson          400
     │   ├── InvalidKey           400
     │   ├── InvalidHost          400
@@ -53,6 +54,7 @@ TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 #: What tells a program one problem from another; docs/protocol.md says when each comes.
 Code: TypeAlias = Literal[
     "artifact_not_found",
+    "beyond_log",
     "body_too_large",
     "cannot_train",
     "check_failed",
@@ -141,6 +143,12 @@ class InvalidCursor(RequestRejected):
     """Raised when a parameter of a query, or Last-Event-ID, is unknown or does not parse."""
 
     code = "invalid_parameter"
+
+
+class BeyondLog(RequestRejected):
+    """Raised when `after` or `offset` names what a job's log has not, or not yet."""
+
+    code = "beyond_log"
 
 
 class InvalidJson(RequestRejected):

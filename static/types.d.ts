@@ -635,7 +635,7 @@ export interface components {
             status: number;
             detail: string;
             /** @enum {string} */
-            code: "artifact_not_found" | "body_too_large" | "cannot_train" | "check_failed" | "forbidden" | "http_error" | "internal" | "invalid_host" | "invalid_json" | "invalid_key" | "invalid_parameter" | "invalid_payload" | "invalid_range" | "invalid_request" | "job_final" | "job_not_final" | "job_not_found" | "job_not_running" | "key_reused" | "log_damaged" | "method_not_allowed" | "not_found" | "not_ready" | "nothing_to_resume" | "precondition_failed" | "queue_full" | "range_not_satisfiable" | "request_timeout" | "store_unavailable" | "too_many_checks" | "too_many_connections" | "too_many_streams" | "unsupported_content_coding" | "unsupported_media_type";
+            code: "artifact_not_found" | "beyond_log" | "body_too_large" | "cannot_train" | "check_failed" | "forbidden" | "http_error" | "internal" | "invalid_host" | "invalid_json" | "invalid_key" | "invalid_parameter" | "invalid_payload" | "invalid_range" | "invalid_request" | "job_final" | "job_not_final" | "job_not_found" | "job_not_running" | "key_reused" | "log_damaged" | "method_not_allowed" | "not_found" | "not_ready" | "nothing_to_resume" | "precondition_failed" | "queue_full" | "range_not_satisfiable" | "request_timeout" | "store_unavailable" | "too_many_checks" | "too_many_connections" | "too_many_streams" | "unsupported_content_coding" | "unsupported_media_type";
             errors?: components["schemas"]["PayloadFault"][];
         };
         /**

@@ -145,6 +145,7 @@ async def test_a_cursor_that_is_none_is_refused(service: Running, query: str, sa
     create(service)
     response = await service.http.get(f"/jobs/job/logs{query}")
     assert response.status_code == 400
+    assert response.json()["code"] == ("beyond_log" if "but the log" in said else "invalid_parameter")
     assert said in response.json()["detail"]
 
 

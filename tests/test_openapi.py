@@ -153,6 +153,8 @@ async def test_parameters_have_types_and_bounds(paths: dict[str, Any]) -> None:
     for calls in paths.values():
         for call in calls.values():
             assert all(parameter["schema"]["type"] for parameter in call["parameters"])
+            of_query = [parameter for parameter in call["parameters"] if parameter["in"] == "query"]
+            assert all(parameter["allowEmptyValue"] for parameter in of_query), "as good as none"
     events = parameters(paths["/jobs/{job_id}/events"]["get"])
     assert events["last_event_id"]["schema"]["type"] == events["Last-Event-ID"]["schema"]["type"] == "integer"
     assert "epoch_end" in events["types"]["schema"]["items"]["enum"]

@@ -9,6 +9,7 @@ from typing_extensions import TypeForm
 
 from service.errors import (
     ArtifactNotFound,
+    BeyondLog,
     CannotTrain,
     CheckFailed,
     InvalidKey,
@@ -201,7 +202,7 @@ CALLS: Sequence[Call] = document_calls.described(
                 )
             },
             query=queries.LogQuery,
-            raises=[TooManyStreams],
+            raises=[BeyondLog, TooManyStreams],
         ),
         Call(
             "GET /jobs/{job_id}/artifacts",

@@ -6,7 +6,7 @@ from anyio import to_thread
 from starlette.responses import Response, StreamingResponse
 
 from service.encoding import encode
-from service.errors import InvalidCursor
+from service.errors import BeyondLog, InvalidCursor
 from service.events import UNFILTERED_TYPES
 from service.frames import Types
 from service.job import Job
@@ -76,7 +76,7 @@ async def logs(request: Request) -> Response:
 
 
 async def _begin(request: Request, job: Job, query: LogQuery) -> tuple[bytes, int]:
-    """What a log begins with, and the event after which it goes on. Raises InvalidCursor."""
+    """What a log begins with, and the event after which it goes on. Raises InvalidCursor, BeyondLog."""
     store = request.state["store"]
     if len(given := [name for name in ("tail", "after", "offset") if getattr(query, name) is not None]) > 1:
         raise InvalidCursor(f"give one of tail, after and offset, got {' and '.join(given)}")
@@ -85,7 +85,7 @@ async def _begin(request: Request, job: Job, query: LogQuery) -> tuple[bytes, in
     if query.offset is not None:
         return await to_thread.run_sync(log_text.beyond, store, job.id, query.offset)
     if (after := query.after or 0) > job.last_seq:
-        raise InvalidCursor(f"after is {after}, but the log ends at {job.last_seq}: start again at 0")
+        raise BeyondLog(f"after is {after}, but the log ends at {job.last_seq}: start again at 0")
     return b"", after
 
 

@@ -8,7 +8,7 @@ from orjson import loads
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from service.errors import InvalidCursor, StoreUnavailable
+from service.errors import BeyondLog, StoreUnavailable
 from service.frames import Record
 from service.store.store import Store
 from service.streaming import Hub
@@ -42,12 +42,12 @@ def last(store: Store, job_id: str, count: int) -> tuple[bytes, int]:
 
 def beyond(store: Store, job_id: str, offset: int) -> tuple[bytes, int]:
     """The text after the first `offset` bytes, as far as it was read to find them, and the number of the event up to
-    which that was. Raises InvalidCursor when there are fewer."""
+    which that was. Raises BeyondLog when there are fewer."""
     after, seen = 0, 0
     while seen < offset:
         records = store.read(job_id, after)
         if not records:
-            raise InvalidCursor(f"offset is {offset}, but the log has {seen} bytes so far: start again at 0")
+            raise BeyondLog(f"offset is {offset}, but the log has {seen} bytes so far: start again at 0")
         after = records[-1].seq or 0
         found = text(records)
         seen += len(found)

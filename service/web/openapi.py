@@ -150,7 +150,7 @@ def _path_parameters(call: Call) -> Iterator[Json]:
 def _query_parameters(call: Call) -> Iterator[Json]:
     for name, schema in (queries.schema(call.query) if call.query is not None else {}).items():
         commas = {"style": "form", "explode": False} if schema["type"] == "array" else {}
-        about = {"description": schema.pop("description")}
+        about = {"description": schema.pop("description"), "allowEmptyValue": True}  # as good as none
         yield {"in": "query", "name": name, "required": False, **about, **commas, "schema": schema}
 
 
