@@ -36,6 +36,7 @@ from AI.model_trainer import train_from_payload
 from tests.tiny import TINY
 
 fit_params = {"data": "/abs/data.yaml", "epochs": 2, "checkpoints_dir": "kept"}
+fit_params |= {"should_stop": lambda: True, "stop_after_epoch": True}
 train_from_payload({"model": "yolov8n.yaml", "hyperparameters": TINY, "fit_params": fit_params})
 """
 

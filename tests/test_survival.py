@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,13 @@ def test_the_forkserver_dies(tmp_path: Path, place: str) -> None:
     house.close()
 
 
+def wait_for_a_write(checkpoints: Path) -> None:
+    """It lasts a few milliseconds, less than it takes until an event tells of it: so look without a pause."""
+    deadline = time.monotonic() + 40
+    while not any(checkpoints.glob(".part-*")):
+        assert time.monotonic() < deadline, "no checkpoint is written"
+
+
 @slow
 @pytest.mark.timeout(300)  # forkservers or services die
 def test_fifty_kills_while_checkpoints_are_written(house: House, tmp_path: Path) -> None:
@@ -159,7 +167,7 @@ def test_fifty_kills_while_checkpoints_are_written(house: House, tmp_path: Path)
     for attempt in range(1, 51):
         newest = house.store.job(job_id).checkpoint
         house.until(lambda newest=newest: house.store.job(job_id).checkpoint not in (None, newest))
-        house.until(lambda: list(folder.glob(".part-*")))
+        wait_for_a_write(folder)
         house.changed.acquire()
         house.changed.wait(chance.random() * 0.02)
         house.changed.release()
