@@ -3,19 +3,21 @@
 import math
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+from service.workers.spec import ShouldStop
 from tests import said, trainings
-from tests.trainings import read_weights, save, wait_for_gate
+from tests.trainings import Outcome, Tell, read_weights, save, wait_for_gate
 
 
-def steer(spec, emit, should_stop):
+def steer(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Does what `hyperparameters.do` names, here or in `trainings`."""
     do = spec.hyperparameters["do"]
     return (globals().get(do) or getattr(trainings, do))(spec, emit, should_stop)
 
 
-def learn(spec, emit, should_stop):
+def learn(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Behaves as a training does towards the page: every kind of event, pictures, curves that bend, in little time.
 
     `hyperparameters`: `epochs`, `pause` (seconds per epoch), `names` of classes, `say` (lines for the log), `gate` (a
@@ -52,13 +54,13 @@ def learn(spec, emit, should_stop):
     return {"reason": reason, "score": 0.61, "metrics": told.metrics(done), "save_dir": str(told.run)}
 
 
-def look(spec, emit, should_stop):
+def look(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Looks through a dataset, or says that it does: as many images are dropped as the name of its folder says."""
     dropped = int(Path(spec.fit_params["data"]).parent.name)
     return {"checked": {"task": spec.task or "detect", **census(dropped)}}
 
 
-def census(dropped):
+def census(dropped: dict[str, list[str]]) -> dict[str, Any]:
     """What is in a dataset of a hundred images to train with, and ten to validate."""
     bad = [
         {"file": f"/sets/images/{number}.jpg", "reason": "this is not an image: a Git LFS pointer"}
@@ -76,7 +78,7 @@ def census(dropped):
     }
 
 
-def learn_and_wait(spec, emit, should_stop):
+def learn_and_wait(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """As `learn`, but amid the third epoch it waits for the file `gate`, ticking on."""
     told = _Told(spec, emit, spec.hyperparameters["epochs"])
     for epoch in (1, 2):
@@ -89,7 +91,7 @@ def learn_and_wait(spec, emit, should_stop):
     return {}
 
 
-def fail_at_once(spec, emit, should_stop):
+def fail_at_once(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     """Ticks, as a training does from its start, and fails before an epoch has ended."""
     _Told(spec, emit, 4).tick(0, 0)
     raise ValueError("no such luck")
@@ -98,7 +100,7 @@ def fail_at_once(spec, emit, should_stop):
 class _Told:
     """The events of `learn`, with numbers that look like a training's."""
 
-    def __init__(self, spec, emit, epochs):
+    def __init__(self, spec: Any, emit: Tell, epochs: int) -> None:
         self.spec, self.emit, self.epochs = spec, emit, epochs
         self.run = spec.folder / "run"
         self.run.mkdir(parents=True, exist_ok=True)
@@ -106,20 +108,20 @@ class _Told:
         self.began = time.monotonic()
         self.best = 0.0
 
-    def where(self, epoch):
+    def where(self, epoch: int) -> dict[str, Any]:
         metrics = self.metrics(epoch) if epoch else {}
         return {"epoch": epoch, "total_epochs": self.epochs, "metrics": metrics, "save_dir": str(self.run)}
 
-    def wave(self, epoch, seed):
+    def wave(self, epoch: int, seed: int) -> float:
         return 0.02 * math.sin(epoch * 1.7 + seed * 2.3)
 
-    def rise(self, epoch, seed=0):
+    def rise(self, epoch: int, seed: int = 0) -> float:
         """From 0 towards 1; with `slope` 0 nothing is ever learned."""
         if not self.slope:
             return 0.0
         return max(0.0, min(1.0, 1 - math.exp(-self.slope * epoch / self.epochs) + self.wave(epoch, seed)))
 
-    def metrics(self, epoch):
+    def metrics(self, epoch: int) -> dict[str, float]:
         marks = self.spec.hyperparameters.get("marks", "B")
         if marks == "C":
             most = {"accuracy_top1": 0.91, "accuracy_top5": 0.99}
@@ -133,27 +135,27 @@ class _Told:
             for seed, (name, value) in enumerate(most.items(), start=1)
         }
 
-    def losses(self, epoch, more=1.0):
+    def losses(self, epoch: int, more: float = 1.0) -> dict[str, float]:
         sizes = {"box_loss": 3.1, "cls_loss": 4.4, "dfl_loss": 1.6}
         return {
             name: more * size * (1.1 - 0.9 * self.rise(epoch, seed)) for seed, (name, size) in enumerate(sizes.items())
         }
 
-    def machine(self, epoch):
+    def machine(self, epoch: int) -> dict[str, Any]:
         use = 0.7 + 3 * self.wave(epoch, 5)
         memory = {"memory_used_bytes": 5_200_000_000 + epoch * 10_000_000, "memory_total_bytes": 16_000_000_000}
         gpu = {"use": use, "memory_used_bytes": 2_400_000_000, "memory_total_bytes": 8_000_000_000}
         own = {"process_cpu": 1.7, "process_memory_bytes": 1_900_000_000}
         return {"cpu": 0.55 + self.wave(epoch, 6), **memory, **own, "gpu": gpu}
 
-    def phase(self, phase, epoch):
+    def phase(self, phase: str, epoch: int) -> None:
         self.emit({"event": "phase", "phase": phase, **self.where(epoch)})
 
-    def rate(self, epoch):
+    def rate(self, epoch: int) -> dict[str, float]:
         rates = self.spec.hyperparameters.get("rates", [1, 2, 3])
         return {f"lr/pg{group}": 0.002 * (1 - 0.95 * epoch / self.epochs) * rate for group, rate in enumerate(rates)}
 
-    def tick(self, epoch, batch):
+    def tick(self, epoch: int, batch: int) -> None:
         elapsed = time.monotonic() - self.began
         left = elapsed / max(epoch - 1 + batch / 8, 0.1) * (self.epochs - epoch + 1 - batch / 8)
         times = {"elapsed_seconds": elapsed, "remaining_seconds": left, "images_per_second": 205 + 9 * math.sin(epoch)}
@@ -161,7 +163,7 @@ class _Told:
         where = {**self.where(epoch - 1), "epoch": epoch, "batch": batch, "batches": 8}
         self.emit({"event": "tick", **where, "val_batch": None, "val_batches": None, **times, **numbers})
 
-    def epoch(self, epoch, pause):
+    def epoch(self, epoch: int, pause: float) -> None:
         self.phase("training", epoch - 1)
         for batch in (3, 8) if pause else (8,):
             time.sleep(pause / 2)
@@ -183,7 +185,7 @@ class _Told:
         if self.spec.fit_params.get("preview"):
             self.picture(f"epoch_{epoch:04}.jpg", "preview", epoch)
 
-    def picture(self, name, kind, epoch):
+    def picture(self, name: str, kind: str, epoch: int) -> None:
         """A picture with its name written into it."""
         from PIL import Image, ImageDraw
 
@@ -198,7 +200,7 @@ class _Told:
         path = {"path": str(self.run / name), "url": address, "name": name, "kind": kind}
         self.emit({"event": "image", **self.where(epoch), **path, **size})
 
-    def end(self, names, epoch):
+    def end(self, names: list[str], epoch: int) -> None:
         self.phase("finishing", epoch)
         for name, kind in (
             ("val_batch0_labels.jpg", "val_labels"),

@@ -1,6 +1,8 @@
 import inspect
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema_rs import Draft202012Validator
@@ -17,15 +19,15 @@ PYTHON_TYPES = {"int": int, "float": int | float, "bool": bool, "str": str, "lis
 
 
 @pytest.fixture(scope="module")
-def described():
+def described() -> dict[str, Any]:
     return arguments.describe()
 
 
-def test_description_is_json(described):
+def test_description_is_json(described: Any) -> None:
     assert json.loads(json.dumps(described, allow_nan=False)) == described
 
 
-def test_every_argument_is_understood(described):
+def test_every_argument_is_understood(described: Any) -> None:
     from ultralytics.cfg import DEFAULT_CFG_DICT
 
     assert described["arguments"].keys() == DEFAULT_CFG_DICT.keys()
@@ -35,7 +37,7 @@ def test_every_argument_is_understood(described):
         assert 1 <= len(argument["types"]) < len(PYTHON_TYPES), name
 
 
-def test_defaults_are_of_their_own_types(described):
+def test_defaults_are_of_their_own_types(described: Any) -> None:
     for name, argument in described["arguments"].items():
         default, types = argument["default"], argument["types"]
         if isinstance(default, bool) or default is None:
@@ -55,7 +57,7 @@ JSON_TYPES = {
 }
 
 
-def as_schema(rule):
+def as_schema(rule: Any) -> dict[str, Any]:
     """A rule as JSON Schema has it: their words are the same, but for those of types."""
     schema = {key: value for key, value in rule.items() if key not in ("types", "default", "description")}
     if "items" in rule:
@@ -63,16 +65,16 @@ def as_schema(rule):
     return schema | {"type": [JSON_TYPES[kind] for kind in rule["types"]]}
 
 
-def fits(value, rule):
+def fits(value: Any, rule: Any) -> bool:
     return Draft202012Validator(as_schema(rule)).is_valid(value)
 
 
-def test_every_default_fits_its_own_rule(described):
+def test_every_default_fits_its_own_rule(described: Any) -> None:
     for name, argument in described["arguments"].items():
         assert fits(argument["default"], argument), name
 
 
-def test_rules_are_in_the_words_of_json_schema(described):
+def test_rules_are_in_the_words_of_json_schema(described: Any) -> None:
     words = {"types", "default", "description", "minimum", "maximum", "exclusiveMinimum", "enum", "pattern"}
     words |= {"items", "minItems", "maxItems"}
     for name, argument in described["arguments"].items():
@@ -83,7 +85,7 @@ def test_rules_are_in_the_words_of_json_schema(described):
             assert all(fits(option, argument) for option in argument["enum"]), name
 
 
-def bounded(rule):
+def bounded(rule: Any) -> bool:
     """Whether everything that a rule takes has an end."""
     if "enum" in rule:
         return True
@@ -97,12 +99,12 @@ def bounded(rule):
     return all(ends.get(kind, True) for kind in rule["types"])
 
 
-def test_every_argument_has_bounds(described):
+def test_every_argument_has_bounds(described: Any) -> None:
     assert len(described["arguments"]) >= 113
     assert [name for name, argument in described["arguments"].items() if not bounded(argument)] == []
 
 
-def test_own_rules_are_for_arguments_that_exist(described):
+def test_own_rules_are_for_arguments_that_exist(described: Any) -> None:
     assert RULES.keys() <= described["arguments"].keys()
 
 
@@ -137,13 +139,13 @@ def test_own_rules_are_for_arguments_that_exist(described):
         ("cos_lr", [True], [1, "yes"]),
     ],
 )
-def test_what_is_wrong_is_told_from_what_is_right(name, right, wrong, described):
+def test_what_is_wrong_is_told_from_what_is_right(name: str, right: Any, wrong: Any, described: Any) -> None:
     rule = described["arguments"][name]
     assert [value for value in right if not fits(value, rule)] == []
     assert [value for value in wrong if fits(value, rule)] == []
 
 
-def test_ranges_that_ultralytics_checks_are_its_own(described):
+def test_ranges_that_ultralytics_checks_are_its_own(described: Any) -> None:
     from ultralytics.cfg import CFG_INT_MIN, check_cfg
 
     checked = {name: a for name, a in described["arguments"].items() if a.get("minimum") is not None}
@@ -159,7 +161,7 @@ def test_ranges_that_ultralytics_checks_are_its_own(described):
                 check_cfg({name: argument["maximum"] + 1})
 
 
-def test_what_fits_is_taken_by_ultralytics(described):
+def test_what_fits_is_taken_by_ultralytics(described: Any) -> None:
     from ultralytics.cfg import check_cfg
 
     for name, argument in described["arguments"].items():
@@ -168,7 +170,7 @@ def test_what_fits_is_taken_by_ultralytics(described):
                 check_cfg({name: value})
 
 
-def test_types_are_those_that_ultralytics_checks(described):
+def test_types_are_those_that_ultralytics_checks(described: Any) -> None:
     from ultralytics import cfg
 
     checked = {"float": cfg.CFG_FLOAT_KEYS | cfg.CFG_FRACTION_KEYS, "int": cfg.CFG_INT_KEYS, "bool": cfg.CFG_BOOL_KEYS}
@@ -181,10 +183,10 @@ class Begun(Exception):
     """A training has its arguments: these."""
 
 
-def arguments_of(model, data, folder, **said):
+def arguments_of(model: Any, data: Path, folder: Path, **said: Any) -> dict[str, Any]:
     """All arguments of the training that a model begins when it is told these; it does not train."""
 
-    def end(trainer):
+    def end(trainer: Any) -> None:
         raise Begun(vars(trainer.args))
 
     model.add_callback("on_pretrain_routine_start", end)
@@ -193,7 +195,7 @@ def arguments_of(model, data, folder, **said):
     return begun.value.args[0]
 
 
-def weights_of(folder, model, data):
+def weights_of(folder: Path, model: Any, data: Path) -> Path:
     """Weights that were trained with other arguments than the usual ones."""
     trained = YOLO(str(model))
     trained.train(data=str(data), save_dir=str(folder), **TINY, single_cls=True)
@@ -202,7 +204,9 @@ def weights_of(folder, model, data):
 
 @pytest.mark.timeout(60)  # a training
 @pytest.mark.parametrize(("task", "has_weights"), [("classify", False), ("detect", True)])
-def test_to_say_a_default_is_as_good_as_to_say_nothing(tmp_path, task, has_weights, described):
+def test_to_say_a_default_is_as_good_as_to_say_nothing(
+    tmp_path: Path, task: str, has_weights: bool, described: dict[str, Any]
+) -> None:
     payload = train_schema(Catalog.of(described)).schema["properties"]
     rules = payload["hyperparameters"]["properties"]
     defaults = {name: rule["default"] for name, rule in rules.items() if "default" in rule}
@@ -217,11 +221,11 @@ def test_to_say_a_default_is_as_good_as_to_say_nothing(tmp_path, task, has_weigh
     assert others == ({"imgsz", "single_cls"} if has_weights else {"imgsz"})
 
 
-def test_spelling_that_is_new_refuses_nothing():
+def test_spelling_that_is_new_refuses_nothing() -> None:
     assert arguments._types("epochs", 1, "int, complex") == list(PYTHON_TYPES)
 
 
-def test_models_are_official_names(described):
+def test_models_are_official_names(described: Any) -> None:
     from ultralytics.utils.downloads import GITHUB_ASSETS_STEMS
 
     models = described["models"]
@@ -229,7 +233,7 @@ def test_models_are_official_names(described):
     assert not [name for name in models if "sam" in name.lower() or "clip" in name]
 
 
-def test_model_configs_are_found_by_ultralytics(described):
+def test_model_configs_are_found_by_ultralytics(described: Any) -> None:
     from ultralytics.nn.tasks import yaml_model_load
 
     configs = described["model_configs"]
@@ -240,7 +244,7 @@ def test_model_configs_are_found_by_ultralytics(described):
         assert not model["scale"] or not model.get("scales") or model["scale"] in model["scales"], name
 
 
-def test_table_has_every_name_once(described):
+def test_table_has_every_name_once(described: Any) -> None:
     table = {row["name"]: row for row in described["model_table"]}
     assert len(table) == len(described["model_table"])
     assert {name for name, row in table.items() if row["weights"]} == set(described["models"])
@@ -266,12 +270,14 @@ def test_table_has_every_name_once(described):
         ("rtdetr-resnet50", "rtdetr", None, "detect", False, True),
     ],
 )
-def test_row_of_the_table(name, family, size, task, weights, config, described):
+def test_row_of_the_table(
+    name: str, family: str, size: int, task: str, weights: Path, config: str, described: Any
+) -> None:
     expected = {"name": name, "family": family, "size": size, "task": task, "weights": weights, "config": config}
     assert next(row for row in described["model_table"] if row["name"] == name) == expected
 
 
-def test_tasks_of_model_files_are_those_of_their_last_layer(described):
+def test_tasks_of_model_files_are_those_of_their_last_layer(described: Any) -> None:
     from ultralytics.nn.tasks import guess_model_task, yaml_model_load
 
     for row in described["model_table"]:
@@ -284,15 +290,15 @@ def test_tasks_of_model_files_are_those_of_their_last_layer(described):
     ("weights", "config"),
     [("yolov8n", "yolov8n.yaml"), ("yolov5s6u", "yolov5s-p6.yaml"), ("yolov3-sppu", "yolov3-spp.yaml")],
 )
-def test_model_file_of_official_weights(weights, config):
+def test_model_file_of_official_weights(weights: Path, config: str) -> None:
     assert config_for(weights) == config
 
 
-def test_weights_without_a_model_file():
+def test_weights_without_a_model_file() -> None:
     assert config_for("yolov8n-oiv7") is None
 
 
-def test_names_of_before_are_those_that_ultralytics_still_takes(described):
+def test_names_of_before_are_those_that_ultralytics_still_takes(described: Any) -> None:
     """Read in the code: it has no list of them."""
     from ultralytics.cfg import DEFAULT_CFG_DICT, _handle_deprecation
 

@@ -2,7 +2,10 @@ import json
 import logging
 import pickle
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,25 +26,25 @@ METRICS = {f"metrics/{name}(B)" for name in ("precision", "recall", "mAP50", "mA
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
-def model(tiny):
+def model(tiny: Path) -> Any:
     return build_model(tiny, TINY)
 
 
 @pytest.fixture
-def fit(data, tmp_path, caplog):
+def fit(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Callable[..., Any]:
     """Train and return the events; nothing may have gone wrong in the reporting."""
 
-    def fit(model, **fit_params):
+    def fit(model: Any, **fit_params: Any) -> list[Any]:
         events = []
         own = {"data": data, "save_dir": tmp_path / "run", "progress_callback": events.append}
         train_model(model, fit_params={**own, **fit_params})
@@ -51,15 +54,15 @@ def fit(data, tmp_path, caplog):
     return fit
 
 
-def of(events, kind):
+def of(events: list[Any], kind: str) -> list[Any]:
     return [event for event in events if event["event"] == kind]
 
 
-def epochs(events):
+def epochs(events: list[Any]) -> list[int]:
     return [event["epoch"] for event in of(events, "epoch_end")]
 
 
-def once(action):
+def once(action: str) -> Callable[[Any], Any]:
     """A callback that acts the first time only."""
     left = [action]
     return lambda source: left.pop()(source) if left else None
@@ -68,7 +71,7 @@ def once(action):
 # What an event holds
 
 
-def test_every_event_is_json_with_the_five_keys(model, fit, tmp_path):
+def test_every_event_is_json_with_the_five_keys(model: Any, fit: Callable[..., Any], tmp_path: Path) -> None:
     events = fit(model, epochs=2)
     for event in events:
         assert json.loads(json.dumps(event, allow_nan=False)) == event
@@ -80,7 +83,7 @@ def test_every_event_is_json_with_the_five_keys(model, fit, tmp_path):
     assert kinds[-1] == "train_end"
 
 
-def test_epoch_end_tells_what_results_csv_has(model, fit, tmp_path):
+def test_epoch_end_tells_what_results_csv_has(model: Any, fit: Callable[..., Any], tmp_path: Path) -> None:
     import polars as pl
 
     events = of(fit(model, epochs=3), "epoch_end")
@@ -100,7 +103,7 @@ def test_epoch_end_tells_what_results_csv_has(model, fit, tmp_path):
         assert event["images_per_second"] > 0
 
 
-def test_train_end_tells_the_outcome(model, fit, tmp_path):
+def test_train_end_tells_the_outcome(model: Any, fit: Callable[..., Any], tmp_path: Path) -> None:
     events = fit(model, epochs=2)
     end = events[-1]
     weights = tmp_path / "run" / "weights"
@@ -113,15 +116,15 @@ def test_train_end_tells_the_outcome(model, fit, tmp_path):
     assert end["elapsed_seconds"] >= sum(event["epoch_seconds"] for event in of(events, "epoch_end"))
 
 
-def test_numbers_that_are_none_become_null(model, fit):
-    def spoil(trainer):
+def test_numbers_that_are_none_become_null(model: Any, fit: Callable[..., Any]) -> None:
+    def spoil(trainer: Any) -> None:
         trainer.tloss = {name: value * float("nan") for name, value in trainer.tloss.items()}
 
     model.add_callback("on_train_epoch_end", spoil)
     assert of(fit(model), "epoch_end")[0]["train_losses"] == dict.fromkeys(LOSSES)
 
 
-def test_numbers_of_any_library_become_floats():
+def test_numbers_of_any_library_become_floats() -> None:
     import numpy as np
     import torch
 
@@ -129,7 +132,7 @@ def test_numbers_of_any_library_become_floats():
     assert numbers(values) == {"a": 0.5, "b": 0.25, "c": 1.0, "d": None, "e": None}
 
 
-def test_epoch_that_was_not_validated_has_no_metrics(model, fit):
+def test_epoch_that_was_not_validated_has_no_metrics(model: Any, fit: Callable[..., Any]) -> None:
     first, last = of(fit(model, epochs=2, val=False), "epoch_end")
     assert (first["metrics"], first["val_losses"], first["fitness"]) == ({}, {}, None)
     assert last["metrics"].keys() == METRICS  # Ultralytics validates the last one in any case
@@ -138,16 +141,16 @@ def test_epoch_that_was_not_validated_has_no_metrics(model, fit):
 # Ticks
 
 
-def test_ticks_come_while_a_batch_and_a_validation_are_slow(model, fit):
+def test_ticks_come_while_a_batch_and_a_validation_are_slow(model: Any, fit: Callable[..., Any]) -> None:
     ticks = []
     fresh = threading.Event()
 
-    def hear(event):
+    def hear(event: Any) -> None:
         if event["event"] == "tick":
             ticks.append(event)
             fresh.set()
 
-    def wait_for_ticks(_):
+    def wait_for_ticks(_: object) -> None:
         for _ in range(2):  # the first one may have been on its way already
             fresh.clear()
             assert fresh.wait(30)
@@ -168,11 +171,11 @@ def test_ticks_come_while_a_batch_and_a_validation_are_slow(model, fit):
     assert validating["elapsed_seconds"] > setup["elapsed_seconds"]
 
 
-def test_calls_come_from_two_threads_but_never_overlap(model, fit):
+def test_calls_come_from_two_threads_but_never_overlap(model: Any, fit: Callable[..., Any]) -> None:
     busy = threading.Lock()
     threads = {}
 
-    def hear(event):
+    def hear(event: Any) -> None:
         assert busy.acquire(blocking=False)
         threads.setdefault(event["event"], set()).add(threading.current_thread())
         busy.release()
@@ -187,8 +190,8 @@ def test_calls_come_from_two_threads_but_never_overlap(model, fit):
 # Epochs that do not go to plan
 
 
-def test_epoch_repeated_after_nan_is_reported_once(model, fit):
-    def spoil(trainer):
+def test_epoch_repeated_after_nan_is_reported_once(model: Any, fit: Callable[..., Any]) -> None:
+    def spoil(trainer: Any) -> None:
         if trainer.epoch == 1:
             passes.append(trainer.epoch)
             if len(passes) == 1:
@@ -200,9 +203,9 @@ def test_epoch_repeated_after_nan_is_reported_once(model, fit):
     assert len(passes) == 2
 
 
-def test_epoch_repeated_with_a_smaller_batch_is_reported_once(model, fit):
-    def exhaust(trainer):
-        def fail(batch):
+def test_epoch_repeated_with_a_smaller_batch_is_reported_once(model: Any, fit: Callable[..., Any]) -> None:
+    def exhaust(trainer: Any) -> None:
+        def fail(batch: Any) -> None:
             trainer.preprocess_batch = preprocess
             raise RuntimeError("CUDA out of memory")
 
@@ -215,7 +218,7 @@ def test_epoch_repeated_with_a_smaller_batch_is_reported_once(model, fit):
     assert batches == [2, 4, 4]
 
 
-def test_time_limit_changes_the_number_of_epochs(model, fit):
+def test_time_limit_changes_the_number_of_epochs(model: Any, fit: Callable[..., Any]) -> None:
     events = fit(model, epochs=1000, time=0.4 / 3600)
     ends = of(events, "epoch_end")
     assert epochs(events) == list(range(1, len(ends) + 1))
@@ -224,12 +227,12 @@ def test_time_limit_changes_the_number_of_epochs(model, fit):
     assert events[-1]["total_epochs"] == ends[-1]["total_epochs"]
 
 
-def test_time_limit_that_was_not_needed(model, fit):
+def test_time_limit_that_was_not_needed(model: Any, fit: Callable[..., Any]) -> None:
     assert fit(model, epochs=1, time=1.0)[-1]["reason"] == "finished"
 
 
-def test_early_stopping(model, fit):
-    def be_satisfied(trainer):  # no later epoch can be better
+def test_early_stopping(model: Any, fit: Callable[..., Any]) -> None:
+    def be_satisfied(trainer: Any) -> None:  # no later epoch can be better
         trainer.stopper.best_fitness, trainer.stopper.best_epoch = 2.0, 1
 
     model.add_callback("on_fit_epoch_end", once(be_satisfied))
@@ -238,14 +241,14 @@ def test_early_stopping(model, fit):
     assert (events[-1]["reason"], events[-1]["epoch"], events[-1]["total_epochs"]) == ("early_stopped", 3, 10)
 
 
-def test_stop_by_a_callback_of_the_callers_own(model, fit):
+def test_stop_by_a_callback_of_the_callers_own(model: Any, fit: Callable[..., Any]) -> None:
     model.add_callback("on_fit_epoch_end", lambda trainer: setattr(trainer, "stop", True))
     events = fit(model, epochs=10)
     assert (epochs(events), events[-1]["reason"]) == ([1], "stopped")
 
 
-def test_resumed_training_goes_on_counting(model, fit, tmp_path):
-    def fail(trainer):
+def test_resumed_training_goes_on_counting(model: Any, fit: Callable[..., Any], tmp_path: Path) -> None:
+    def fail(trainer: Any) -> None:
         if trainer.epoch == 1:
             raise KeyboardInterrupt
 
@@ -258,8 +261,8 @@ def test_resumed_training_goes_on_counting(model, fit, tmp_path):
     assert (events[-1]["total_epochs"], events[-1]["reason"]) == (4, "finished")
 
 
-def test_training_that_fails_has_no_train_end_and_no_more_ticks(model, data, tmp_path):
-    def fail(_):
+def test_training_that_fails_has_no_train_end_and_no_more_ticks(model: Any, data: Path, tmp_path: Path) -> None:
+    def fail(_: object) -> None:
         raise RuntimeError("boom")
 
     events = []
@@ -274,10 +277,12 @@ def test_training_that_fails_has_no_train_end_and_no_more_ticks(model, data, tmp
 # Reporting that does not go to plan
 
 
-def test_callback_that_raises_is_logged_once_and_asked_again(model, data, tmp_path, caplog):
+def test_callback_that_raises_is_logged_once_and_asked_again(
+    model: Any, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     kinds = []
 
-    def broken(event):
+    def broken(event: Any) -> None:
         kinds.append(event["event"])
         raise OSError("pipe closed")
 
@@ -288,8 +293,10 @@ def test_callback_that_raises_is_logged_once_and_asked_again(model, data, tmp_pa
     assert [(record.levelno, record.action) for record in ours] == [(logging.ERROR, "progress")]
 
 
-def test_training_survives_a_mistake_in_the_reporting(model, data, tmp_path, caplog, monkeypatch):
-    def mistaken(_):
+def test_training_survives_a_mistake_in_the_reporting(
+    model: Any, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(_: object) -> None:
         raise AttributeError("no such attribute in this version")
 
     events = []
@@ -299,12 +306,12 @@ def test_training_survives_a_mistake_in_the_reporting(model, data, tmp_path, cap
     assert len([record for record in caplog.records if record.name.startswith("AI.")]) == 1
 
 
-def test_nothing_is_hooked_in_when_nobody_listens():
+def test_nothing_is_hooked_in_when_nobody_listens() -> None:
     assert Progress(None, 1.0, GracefulStop(None)).hooks() == []
 
 
-def test_callback_may_change_what_it_gets(model, fit):
-    def clear(event):
+def test_callback_may_change_what_it_gets(model: Any, fit: Callable[..., Any]) -> None:
+    def clear(event: Any) -> None:
         metrics.append(event["metrics"].copy())
         event["metrics"].clear()
 
@@ -316,7 +323,7 @@ def test_callback_may_change_what_it_gets(model, fit):
 # With several GPUs
 
 
-def test_hooks_can_be_sent_to_the_processes_of_a_multi_gpu_run(tmp_path):
+def test_hooks_can_be_sent_to_the_processes_of_a_multi_gpu_run(tmp_path: Path) -> None:
     stop = GracefulStop(bool)
     parts = (ThreadCount("all"), AmpCheck(tmp_path, False), stop, Progress(print, 1.0, stop, True), Previews(4))
     hooks = [hook for part in parts for hook in part.hooks()]
@@ -324,7 +331,7 @@ def test_hooks_can_be_sent_to_the_processes_of_a_multi_gpu_run(tmp_path):
     assert [event for event, _ in pickle.loads(pickle.dumps(hooks))] == [event for event, _ in hooks]
 
 
-def test_stop_is_asked_for_after_epochs_only_with_several_gpus(tmp_path):
+def test_stop_is_asked_for_after_epochs_only_with_several_gpus(tmp_path: Path) -> None:
     hooks = dict(GracefulStop(lambda: True).hooks())
     trainer = SimpleNamespace(
         world_size=2, stop=False, epoch=0, epochs=9, train_loader=[1, 2], last=tmp_path, args=SimpleNamespace(save=True)
@@ -341,12 +348,12 @@ def test_stop_is_asked_for_after_epochs_only_with_several_gpus(tmp_path):
 NOW = 1000.0
 
 
-def test_remaining_time_is_unknown_before_the_first_batch():
+def test_remaining_time_is_unknown_before_the_first_batch() -> None:
     assert Moment(began=0, total_epochs=10).remaining_seconds(NOW) is None
     assert Moment(began=0, total_epochs=10, epoch=1, batches=8, pass_began=NOW).remaining_seconds(NOW) is None
 
 
-def test_remaining_time_in_the_first_epoch_is_that_of_its_batches():
+def test_remaining_time_in_the_first_epoch_is_that_of_its_batches() -> None:
     moment = Moment(0, 3, epoch=1, batch=4, batches=8, pass_began=NOW - 8, batch_ended=NOW)
     assert moment.remaining_seconds(NOW) == 2.0 * (4 + 8 + 8)
     assert moment.remaining_seconds(NOW + 1) == 2.0 * (4 + 8 + 8) - 1
@@ -356,22 +363,22 @@ def test_remaining_time_in_the_first_epoch_is_that_of_its_batches():
     ("seconds_since", "remaining"),
     [(0, 70.0), (4, 66.0), (10, 60.0), (50, 60.0)],  # an epoch that is late takes nothing from those after it
 )
-def test_remaining_time_later_is_that_of_whole_epochs(seconds_since, remaining):
+def test_remaining_time_later_is_that_of_whole_epochs(seconds_since: Any, remaining: float | None) -> None:
     moment = Moment(0, 10, epoch=4, completed=3, epoch_ended=NOW, first_epoch_began=NOW - 30)
     assert moment.remaining_seconds(NOW + seconds_since) == remaining
 
 
-def test_remaining_time_of_a_resumed_training_goes_by_its_own_epochs():
+def test_remaining_time_of_a_resumed_training_goes_by_its_own_epochs() -> None:
     moment = Moment(0, 10, epoch=9, began_after=6, completed=8, epoch_ended=NOW, first_epoch_began=NOW - 10)
     assert moment.remaining_seconds(NOW) == 10.0
 
 
-def test_nothing_remains_after_the_last_epoch():
+def test_nothing_remains_after_the_last_epoch() -> None:
     moment = Moment(0, 3, epoch=3, completed=3, epoch_ended=NOW, first_epoch_began=NOW - 30)
     assert moment.remaining_seconds(NOW + 5) == 0.0
 
 
-def test_remaining_time_with_a_limit_is_the_rest_of_it():
+def test_remaining_time_with_a_limit_is_the_rest_of_it() -> None:
     moment = Moment(0, 1000, epoch=1, deadline=NOW + 60)
     assert moment.remaining_seconds(NOW) == 60.0
     assert moment.remaining_seconds(NOW + 61) == 0.0

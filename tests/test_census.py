@@ -2,7 +2,9 @@
 
 import pickle
 import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ COUNTS = ("images", "labelled", "background", "missing", "dropped", "corrupt", "
 
 
 @pytest.fixture
-def ultralytics():
+def ultralytics() -> Iterator[Any]:
     """Ultralytics' datasets, put back as they were afterwards."""
     from ultralytics.data import base, dataset
 
@@ -33,15 +35,15 @@ def ultralytics():
         del base.BaseDataset.npy_files
 
 
-def counts(split):
+def counts(split: str) -> tuple[int, ...]:
     return tuple(split[name] for name in COUNTS)
 
 
-def labels(data, split, number, text):
+def labels(data: Path, split: str, number: int, text: str) -> None:
     (data.parent / "labels" / split / f"{number}.txt").write_text(text)
 
 
-def messy(folder):
+def messy(folder: Path) -> Path:
     """Of ten images: five sound ones, one of them with a row twice, two backgrounds, three that are dropped."""
     data = make_dataset(folder, train=10, val=4)
     labels(data, "train", 1, "1 0.5 0.5 0.5 0.5\n0 0.5 0.5 0.5 0.5\n1 0.5 0.5 0.5 0.5\n")
@@ -56,7 +58,7 @@ def messy(folder):
 MESSY = (10, 5, 2, 1, 3, 3, 1, 6)
 
 
-def train(data, folder, model=None, **fit_params):
+def train(data: Path, folder: Path, model: Any = None, **fit_params: Any) -> list[Any]:
     """All events of one epoch."""
     events = []
     own = {"data": data, "save_dir": folder / "run", "progress_callback": events.append, "events": "all"}
@@ -64,7 +66,7 @@ def train(data, folder, model=None, **fit_params):
     return events
 
 
-def of(events, kind):
+def of(events: list[Any], kind: str) -> list[Any]:
     return [event for event in events if event["event"] == kind]
 
 
@@ -72,7 +74,7 @@ def of(events, kind):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_sound_data_of_each_task_is_counted_by_class(task, tmp_path):
+def test_sound_data_of_each_task_is_counted_by_class(task: str, tmp_path: Path) -> None:
     checked = check_dataset(make_dataset(tmp_path, task, train=6, val=3), task)
     assert checked["task"] == task
     assert counts(checked["splits"]["train"]) == (6, 6, 0, 0, 0, 0, 0, 6)
@@ -83,7 +85,7 @@ def test_sound_data_of_each_task_is_counted_by_class(task, tmp_path):
     assert checked["splits"]["train"]["bad"] == []
 
 
-def test_what_is_dropped_is_counted_and_named_with_its_reason(tmp_path):
+def test_what_is_dropped_is_counted_and_named_with_its_reason(tmp_path: Path) -> None:
     checked = check_dataset(messy(tmp_path))
     split = checked["splits"]["train"]
     assert counts(split) == MESSY
@@ -98,14 +100,16 @@ def test_what_is_dropped_is_counted_and_named_with_its_reason(tmp_path):
     assert warning.endswith("; and 2 more")
 
 
-def test_a_label_cache_keeps_the_counts_and_the_reasons(tmp_path, ultralytics, monkeypatch):
+def test_a_label_cache_keeps_the_counts_and_the_reasons(
+    tmp_path: Path, ultralytics: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     label_cache.redirect(tmp_path / "cache")
     data = messy(tmp_path / "data")
     classes = make_dataset(tmp_path / "classes", "classify")
     (classes / "train" / "red" / "0.png").write_bytes(b"")
     first = [check_dataset(data), check_dataset(classes)]
 
-    def scan(*_):
+    def scan(*_: object) -> None:
         raise AssertionError("scanned again")
 
     monkeypatch.setattr(ultralytics.YOLODataset, "verify_args", scan)
@@ -116,7 +120,7 @@ def test_a_label_cache_keeps_the_counts_and_the_reasons(tmp_path, ultralytics, m
     assert first[1]["splits"]["train"]["bad"][0]["reason"] == "this is not an image: an empty file"
 
 
-def test_only_the_classes_that_are_trained_count(tmp_path):
+def test_only_the_classes_that_are_trained_count(tmp_path: Path) -> None:
     data = make_dataset(tmp_path)
     one = check_dataset(data, classes=[1])
     assert counts(one["splits"]["train"]) == (8, 4, 4, 0, 0, 0, 0, 4)
@@ -127,7 +131,7 @@ def test_only_the_classes_that_are_trained_count(tmp_path):
     assert single["classes"] == [{"name": "item", "instances": {"train": 8, "val": 4}}]
 
 
-def test_the_share_that_is_loud_is_above_a_twentieth(tmp_path):
+def test_the_share_that_is_loud_is_above_a_twentieth(tmp_path: Path) -> None:
     data = make_dataset(tmp_path, train=20)
     labels(data, "train", 0, "9 0.5 0.5 0.5 0.5\n")
     assert check_dataset(data)["warnings"] == []
@@ -135,7 +139,7 @@ def test_the_share_that_is_loud_is_above_a_twentieth(tmp_path):
     assert check_dataset(data)["warnings"][0].startswith("train: 2 of 20 images are dropped (10%)")
 
 
-def test_a_hundred_thousand_classes_are_not_all_listed(tmp_path):
+def test_a_hundred_thousand_classes_are_not_all_listed(tmp_path: Path) -> None:
     data = make_dataset(tmp_path)
     names = "\n".join(f"  {number}: {'long' * 30}{number}" for number in range(1_200))
     data.write_text(f"path: {tmp_path}\ntrain: images/train\nval: images/val\nnames:\n{names}\n")
@@ -147,7 +151,7 @@ def test_a_hundred_thousand_classes_are_not_all_listed(tmp_path):
 # What is odd
 
 
-def test_labels_that_are_all_empty_are_loud(tmp_path):
+def test_labels_that_are_all_empty_are_loud(tmp_path: Path) -> None:
     data = make_dataset(tmp_path)
     for file in (tmp_path / "labels").rglob("*.txt"):
         file.write_text("")
@@ -157,7 +161,7 @@ def test_labels_that_are_all_empty_are_loud(tmp_path):
     ]
 
 
-def test_where_labels_were_looked_for_is_told_and_what_was_found_there(tmp_path):
+def test_where_labels_were_looked_for_is_told_and_what_was_found_there(tmp_path: Path) -> None:
     data = make_dataset(tmp_path)
     for number in range(1, 8):
         (tmp_path / "labels" / "train" / f"{number}.txt").rename(tmp_path / "labels" / "train" / f"{number}.TXT")
@@ -193,7 +197,7 @@ def test_where_labels_were_looked_for_is_told_and_what_was_found_there(tmp_path)
         (b"\x93\x01\x02\x03", None),
     ],
 )
-def test_what_was_taken_for_an_image_is_called_by_its_name(content, words, tmp_path):
+def test_what_was_taken_for_an_image_is_called_by_its_name(content: bytes, words: str, tmp_path: Path) -> None:
     file = tmp_path / "0.jpg"
     file.write_bytes(content)
     assert unmask(str(file)) == words
@@ -201,7 +205,7 @@ def test_what_was_taken_for_an_image_is_called_by_its_name(content, words, tmp_p
 
 
 @pytest.fixture
-def spoken(caplog):
+def spoken(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
     """Ultralytics' own log, which does not always get as far as the root's handlers."""
     from ultralytics.utils import LOGGER
 
@@ -210,7 +214,7 @@ def spoken(caplog):
     LOGGER.removeHandler(caplog.handler)
 
 
-def test_no_image_that_can_be_used_is_refused_with_the_reasons(tmp_path, spoken):
+def test_no_image_that_can_be_used_is_refused_with_the_reasons(tmp_path: Path, spoken: Any) -> None:
     data = make_dataset(tmp_path)
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
     for file in (tmp_path / "images").rglob("*.png"):
@@ -226,7 +230,7 @@ def test_no_image_that_can_be_used_is_refused_with_the_reasons(tmp_path, spoken)
     assert f"{first}: ignoring corrupt image/label: this is not an image: a Git LFS pointer" in spoken.text
 
 
-def test_an_image_that_a_list_names_and_that_is_not_there_is_dropped(tmp_path):
+def test_an_image_that_a_list_names_and_that_is_not_there_is_dropped(tmp_path: Path) -> None:
     data = make_dataset(tmp_path)
     images = sorted(map(str, (tmp_path / "images" / "train").iterdir()))
     lost = str(tmp_path / "images" / "train" / "lost.png")
@@ -237,14 +241,14 @@ def test_an_image_that_a_list_names_and_that_is_not_there_is_dropped(tmp_path):
     assert split["bad"] == [{"file": lost, "reason": "there is no such file"}]
 
 
-def test_bytes_of_no_known_format_are_called_just_that(tmp_path):
+def test_bytes_of_no_known_format_are_called_just_that(tmp_path: Path) -> None:
     data = make_dataset(tmp_path)
     (tmp_path / "images" / "train" / "0.png").write_bytes(b"\x93\x01\x02\x03" * 200)
     (bad,) = check_dataset(data)["splits"]["train"]["bad"]
     assert bad["reason"] == "this is not an image: a file of no format that is known"
 
 
-def test_labels_of_another_task_are_refused(tmp_path):
+def test_labels_of_another_task_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidDataset, match="requires equal numbers of boxes and segments"):
         check_dataset(make_dataset(tmp_path), "segment")
 
@@ -252,7 +256,7 @@ def test_labels_of_another_task_are_refused(tmp_path):
 # Checking leaves no trace
 
 
-def test_a_check_leaves_images_and_random_numbers_alone(tmp_path):
+def test_a_check_leaves_images_and_random_numbers_alone(tmp_path: Path) -> None:
     data = make_dataset(tmp_path)
     cut = tmp_path / "images" / "train" / "0.jpg"
     Image.open(tmp_path / "images" / "train" / "0.png").save(cut)
@@ -267,7 +271,7 @@ def test_a_check_leaves_images_and_random_numbers_alone(tmp_path):
     assert not list(tmp_path.rglob("*.cache")), "a training is to find no cache that calls the image mended"
 
 
-def test_a_check_neither_downloads_nor_splits(tmp_path):
+def test_a_check_neither_downloads_nor_splits(tmp_path: Path) -> None:
     with pytest.raises(InvalidDataset, match=r"there is no .*coco8\.yaml"):
         check_dataset("coco8.yaml")
     folder = tmp_path / "set" / "red"
@@ -280,7 +284,7 @@ def test_a_check_neither_downloads_nor_splits(tmp_path):
         check_dataset(tmp_path, "paint")
 
 
-def test_a_third_split_is_counted_and_no_reason_to_refuse(tmp_path):
+def test_a_third_split_is_counted_and_no_reason_to_refuse(tmp_path: Path) -> None:
     data = make_dataset(tmp_path)
     data.write_text(data.read_text() + "test: images/val\n")
     assert counts(check_dataset(data)["splits"]["test"]) == (4, 4, 0, 0, 0, 0, 0, 4)
@@ -293,7 +297,9 @@ def test_a_third_split_is_counted_and_no_reason_to_refuse(tmp_path):
 # In a training
 
 
-def test_a_training_tells_once_before_its_first_epoch_and_says_it_aloud(tmp_path, caplog):
+def test_a_training_tells_once_before_its_first_epoch_and_says_it_aloud(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     data = messy(tmp_path / "data")
     events = train(data, tmp_path)
     (told,) = of(events, "dataset")
@@ -310,7 +316,7 @@ def test_a_training_tells_once_before_its_first_epoch_and_says_it_aloud(tmp_path
     assert [(record.levelname, record.getMessage()) for record in spoken] == [("WARNING", told["warnings"][0])]
 
 
-def test_a_training_that_the_data_ends_tells_before_that(tmp_path):
+def test_a_training_that_the_data_ends_tells_before_that(tmp_path: Path) -> None:
     data = messy(tmp_path / "data")
     for file in (tmp_path / "data" / "images" / "val").iterdir():
         file.write_bytes(b"")
@@ -323,7 +329,7 @@ def test_a_training_that_the_data_ends_tells_before_that(tmp_path):
     assert counts(told["splits"]["val"]) == (4, 0, 0, 0, 4, 4, 0, 0)
 
 
-def test_strict_data_fails_for_one_image_and_trains_on_sound_data(tmp_path):
+def test_strict_data_fails_for_one_image_and_trains_on_sound_data(tmp_path: Path) -> None:
     data = make_dataset(tmp_path / "data", train=24)
     assert of(train(data, tmp_path, strict_data=True), "train_end")
     labels(data, "train", 0, "2 0.5 0.5 0.5 0.5\n")
@@ -333,7 +339,7 @@ def test_strict_data_fails_for_one_image_and_trains_on_sound_data(tmp_path):
         train(data, tmp_path, strict_data="yes")
 
 
-def test_counting_changes_no_result(tmp_path, monkeypatch):
+def test_counting_changes_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from AI.model_trainer import trainer as trainings
 
     data = messy(tmp_path / "data")
@@ -342,7 +348,7 @@ def test_counting_changes_no_result(tmp_path, monkeypatch):
     monkeypatch.setattr(trainings, "DatasetReport", lambda *_: trainings.Previews(0))
     train(data, tmp_path / "without", model)
 
-    def weights(folder):
+    def weights(folder: Path) -> dict[str, Any]:
         saved = torch.load(tmp_path / folder / "run" / "weights" / "last.pt", weights_only=False)
         return (saved["ema"] or saved["model"]).state_dict()
 
@@ -350,6 +356,6 @@ def test_counting_changes_no_result(tmp_path, monkeypatch):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_what_reports_the_dataset_can_be_sent_to_another_process():
+def test_what_reports_the_dataset_can_be_sent_to_another_process() -> None:
     hooks = DatasetReport(Listener(print), strict=True).hooks()
     assert [event for event, _ in pickle.loads(pickle.dumps(hooks))] == [event for event, _ in hooks]

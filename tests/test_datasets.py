@@ -5,6 +5,7 @@ import stat
 import struct
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import yaml
@@ -17,12 +18,13 @@ from AI.model_trainer.ultralytics import known_datasets
 from AI.model_trainer.ultralytics.known_datasets import fetch
 from tests.conftest import serve
 from tests.events import downloads
+from tests.releases import Releases
 from tests.tiny import make_dataset, tiny_model
 
 pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
 
 
-def archived(folder, name="coco8", top="coco8"):
+def archived(folder: Path, name: str = "coco8", top: str = "coco8") -> Path:
     """The zip of a small dataset, with a data.yaml of its own that nobody should read."""
     make_dataset(folder / "made" / top)
     (folder / "made" / top / "data.yaml").write_text("download: import os; os.mkdir('executed')\n")
@@ -34,7 +36,7 @@ def archived(folder, name="coco8", top="coco8"):
     return path
 
 
-def test_names_are_those_whose_archive_has_an_address():
+def test_names_are_those_whose_archive_has_an_address() -> None:
     known = known_datasets.packaged()
     assert known["coco8.yaml"].endswith("/coco8.zip")
     assert {"dota8.yaml", "coco8-pose.yaml", "coco8-seg.yaml"} <= {name for name, address in known.items() if address}
@@ -43,7 +45,7 @@ def test_names_are_those_whose_archive_has_an_address():
 
 
 @pytest.mark.parametrize("top", ["coco8", "other", "."])
-def test_an_archive_that_is_there_is_taken_without_the_net(tmp_path, net, top):
+def test_an_archive_that_is_there_is_taken_without_the_net(tmp_path: Path, net: list[str], top: str) -> None:
     (tmp_path / "datasets").mkdir()
     os.replace(archived(tmp_path, top=top), tmp_path / "datasets" / "coco8.zip")
     data = fetch("coco8.yaml", tmp_path / "datasets", offline=True)
@@ -57,7 +59,7 @@ def test_an_archive_that_is_there_is_taken_without_the_net(tmp_path, net, top):
     assert net == []
 
 
-def test_a_dataset_is_downloaded_once(tmp_path, releases, monkeypatch):
+def test_a_dataset_is_downloaded_once(tmp_path: Path, releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
     releases.files["coco8.zip"] = archived(tmp_path).read_bytes()
     monkeypatch.setattr(known_datasets, "packaged", lambda: {"coco8.yaml": f"{releases.url}/coco8.zip"})
     events = []
@@ -68,7 +70,7 @@ def test_a_dataset_is_downloaded_once(tmp_path, releases, monkeypatch):
     assert releases.requests == ["/coco8.zip"]
 
 
-def test_several_may_get_the_same_dataset_at_once(tmp_path):
+def test_several_may_get_the_same_dataset_at_once(tmp_path: Path) -> None:
     (tmp_path / "datasets").mkdir()
     os.replace(archived(tmp_path), tmp_path / "datasets" / "coco8.zip")
     with ThreadPoolExecutor(8) as pool:
@@ -78,20 +80,20 @@ def test_several_may_get_the_same_dataset_at_once(tmp_path):
     assert len(list((tmp_path / "datasets").rglob("*.png"))) == 12
 
 
-def test_what_cannot_be_downloaded_says_where_to_put_it(tmp_path, net):
+def test_what_cannot_be_downloaded_says_where_to_put_it(tmp_path: Path, net: list[str]) -> None:
     for offline in (True, False):
         with pytest.raises(DatasetUnavailable, match=r"put it into .*datasets"):
             fetch("coco8.yaml", tmp_path / "datasets", offline=offline)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_names_without_an_archive_are_none(tmp_path):
+def test_names_without_an_archive_are_none(tmp_path: Path) -> None:
     for name in ("coco.yaml", "nothing.yaml", "../coco8.yaml"):
         with pytest.raises(KeyError):
             fetch(name, tmp_path)
 
 
-def entry(name, mode=stat.S_IFREG):
+def entry(name: str, mode: int = stat.S_IFREG) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name)
     info.external_attr = (mode | 0o644) << 16
     return info
@@ -110,7 +112,7 @@ def entry(name, mode=stat.S_IFREG):
     ],
     ids=lambda value: value.filename if isinstance(value, zipfile.ZipInfo) else "",
 )
-def test_an_entry_that_leads_elsewhere_is_not_unpacked(tmp_path, info, content):
+def test_an_entry_that_leads_elsewhere_is_not_unpacked(tmp_path: Path, info: zipfile.ZipInfo, content: bytes) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("sound", os.urandom(1_000))
         archive.writestr(info, content)
@@ -121,7 +123,7 @@ def test_an_entry_that_leads_elsewhere_is_not_unpacked(tmp_path, info, content):
     assert "evil" not in set(os.listdir("/tmp")) - set(before)
 
 
-def test_an_archive_that_grows_is_not_unpacked(tmp_path):
+def test_an_archive_that_grows_is_not_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(10):
             archive.writestr(str(number), bytes(1_000_000))
@@ -130,7 +132,7 @@ def test_an_archive_that_grows_is_not_unpacked(tmp_path):
     assert not (tmp_path / "unpacked").exists()
 
 
-def test_an_archive_that_lies_about_its_sizes_grows_no_further_than_it_says(tmp_path):
+def test_an_archive_that_lies_about_its_sizes_grows_no_further_than_it_says(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a", bytes(10_000_000))
@@ -142,7 +144,9 @@ def test_an_archive_that_lies_about_its_sizes_grows_no_further_than_it_says(tmp_
 
 
 @pytest.mark.parametrize("lie", ["large", "nested"])
-def test_an_archive_that_lies_about_its_table_of_contents_is_not_taken_for_a_short_one(tmp_path, lie):
+def test_an_archive_that_lies_about_its_table_of_contents_is_not_taken_for_a_short_one(
+    tmp_path: Path, lie: tuple[int, int]
+) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for number in range(100):
@@ -160,13 +164,13 @@ def test_an_archive_that_lies_about_its_table_of_contents_is_not_taken_for_a_sho
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"<html>404</html>" * 100])
-def test_what_is_no_archive_is_not_unpacked(tmp_path, content):
+def test_what_is_no_archive_is_not_unpacked(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(BadArchive):
         unpack(tmp_path / "a.zip", tmp_path / "unpacked")
 
 
-async def test_a_known_dataset_trains_through_the_service(tmp_path):
+async def test_a_known_dataset_trains_through_the_service(tmp_path: Path) -> None:
     async with serve(tmp_path / "data", program="service.workers.programs:train") as service:
         hyperparameters = {"epochs": 1, "imgsz": 32, "batch": 4, "plots": False}
         model = tiny_model(tmp_path)
@@ -186,7 +190,7 @@ async def test_a_known_dataset_trains_through_the_service(tmp_path):
             assert copy["path"] == str(service.data / "datasets" / "coco8" / "coco8")
 
 
-async def test_a_known_dataset_without_a_net_fails_in_one_sentence(tmp_path):
+async def test_a_known_dataset_without_a_net_fails_in_one_sentence(tmp_path: Path) -> None:
     async with serve(tmp_path / "data", program="service.workers.programs:train", allow_downloads=True) as service:
         payload = {"model": str(tiny_model(tmp_path)), "fit_params": {"data": "dota8.yaml"}}
         response = await service.http.post("/train", json=payload)

@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import httpx
 import psutil
 import pytest
 
 from service.store.store import Store
+from service.workers.spec import ShouldStop
 from tests import said
+from tests.trainings import Tell
 
 ROOT = Path(__file__).parent.parent
 MARK = "DEMO_TEST_MARK"
@@ -24,7 +28,7 @@ pytestmark = pytest.mark.timeout(240)  # it trains
 
 
 @contextmanager
-def demo(data_dir, *options, **environment):
+def demo(data_dir: Path, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """The running command. Everything that it starts inherits a mark, by which what it leaves behind is found."""
     mark = secrets.token_hex(8)
     command = [sys.executable, "-m", "service", "demo", "--data-dir", str(data_dir), *options]
@@ -38,7 +42,7 @@ def demo(data_dir, *options, **environment):
                 other.kill()
 
 
-def marked(mark):
+def marked(mark: str) -> list[psutil.Process]:
     """Living processes with this mark."""
     found = []
     for process in psutil.process_iter():
@@ -50,7 +54,7 @@ def marked(mark):
     return found
 
 
-def left_after(mark, seconds):
+def left_after(mark: str, seconds: float) -> list[psutil.Process]:
     """Marked processes that are still there after so many seconds; a forkserver leaves a moment after its service."""
     deadline = time.monotonic() + seconds
     while (left := marked(mark)) and time.monotonic() < deadline:
@@ -58,12 +62,12 @@ def left_after(mark, seconds):
     return left
 
 
-def say_one_epoch_and_hang(spec, emit, should_stop):
+def say_one_epoch_and_hang(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     emit(said.epoch_end(1, 2))
     time.sleep(600)
 
 
-def test_it_trains_and_says_how_well(tmp_path):
+def test_it_trains_and_says_how_well(tmp_path: Path) -> None:
     with demo(tmp_path, "--epochs", "1") as process:
         out, err = process.communicate()
     assert (process.returncode, err) == (0, "")
@@ -76,7 +80,7 @@ def test_it_trains_and_says_how_well(tmp_path):
     assert_is_served_by(again, address[1])
 
 
-def assert_is_served_by(command, page):
+def assert_is_served_by(command: str, page: str) -> None:
     """Run a line as it was printed, from another folder, with no more of a shell than /bin/sh has."""
     bare = {name: value for name, value in os.environ.items() if name not in ("PATH", "PYTHONPATH", "VIRTUAL_ENV")}
     # In a new session, so that the service behind the shell is ended with it.
@@ -91,7 +95,7 @@ def assert_is_served_by(command, page):
 
 
 @contextmanager
-def demo_on_a_terminal(data_dir):
+def demo_on_a_terminal(data_dir: Path) -> Iterator[tuple[subprocess.Popen[bytes], BinaryIO]]:
     """The command with a terminal for its input and output; gives the process and the terminal's other end."""
     ours, theirs = os.openpty()
     command = [sys.executable, "-m", "service", "demo", "--data-dir", str(data_dir)]
@@ -109,14 +113,14 @@ def demo_on_a_terminal(data_dir):
             process.wait(30)
 
 
-def read_until(terminal, text):
+def read_until(terminal: BinaryIO, text: bytes) -> str:
     seen = b""
     while text not in seen:
         seen += terminal.read(65_536)
     return seen.decode()
 
 
-def test_on_a_terminal_it_offers_to_stay_and_then_does(tmp_path):
+def test_on_a_terminal_it_offers_to_stay_and_then_does(tmp_path: Path) -> None:
     with demo_on_a_terminal(tmp_path) as (process, terminal):
         seen = read_until(terminal, b"keep the page open?")
         page, job_id = re.search(r"(http://127\.0\.0\.1:\d+)/#([0-9a-f]+)", seen).groups()
@@ -128,14 +132,14 @@ def test_on_a_terminal_it_offers_to_stay_and_then_does(tmp_path):
 
 
 @pytest.mark.slow
-def test_on_a_terminal_any_other_answer_ends_it(tmp_path):
+def test_on_a_terminal_any_other_answer_ends_it(tmp_path: Path) -> None:
     with demo_on_a_terminal(tmp_path) as (process, terminal):
         read_until(terminal, b"keep the page open?")
         terminal.write(b"\n")
         assert process.wait(30) == 0
 
 
-def test_a_failed_training_is_shown_with_its_reason_and_log(tmp_path):
+def test_a_failed_training_is_shown_with_its_reason_and_log(tmp_path: Path) -> None:
     with demo(tmp_path, YOLO_TRAINER_PROGRAM="tests.trainings:fail") as process:
         out, err = process.communicate()
     assert process.returncode == 1
@@ -144,7 +148,7 @@ def test_a_failed_training_is_shown_with_its_reason_and_log(tmp_path):
     assert err.endswith("error: the training failed (error): ValueError: no such luck\n")
 
 
-def test_a_folder_that_is_in_use_is_named(tmp_path):
+def test_a_folder_that_is_in_use_is_named(tmp_path: Path) -> None:
     store = Store(tmp_path)
     try:
         with demo(tmp_path) as process:
@@ -155,7 +159,7 @@ def test_a_folder_that_is_in_use_is_named(tmp_path):
     assert f"another service (or make demo) runs on {tmp_path}" in err
 
 
-def test_ctrl_c_cancels_the_job(tmp_path):
+def test_ctrl_c_cancels_the_job(tmp_path: Path) -> None:
     with demo(tmp_path, YOLO_TRAINER_PROGRAM="tests.test_demo:say_one_epoch_and_hang") as process:
         while not process.stdout.readline().startswith("epoch 1/2"):
             assert process.poll() is None
@@ -171,7 +175,7 @@ def test_ctrl_c_cancels_the_job(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_service_that_dies_ends_the_demo(tmp_path):
+def test_a_service_that_dies_ends_the_demo(tmp_path: Path) -> None:
     with demo(tmp_path, YOLO_TRAINER_PROGRAM="tests.test_demo:say_one_epoch_and_hang") as process:
         while not process.stdout.readline().startswith("epoch 1/2"):
             assert process.poll() is None

@@ -1,5 +1,8 @@
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,12 +16,12 @@ pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torc
 
 class _Server(uvicorn.Server):
     @contextmanager
-    def capture_signals(self):
+    def capture_signals(self) -> Iterator[None]:
         yield
 
 
 @pytest.fixture
-def http():
+def http() -> Iterator[httpx.Client]:
     """The example under a real uvicorn on a free port."""
     config = uvicorn.Config(fastapi_polling.app, port=0, ws="none", log_config=None)
     server = _Server(config)
@@ -35,7 +38,7 @@ def http():
 
 
 @pytest.fixture
-def payload(tmp_path):
+def payload(tmp_path: Path) -> dict[str, Any]:
     fit_params = {
         "data": str(make_dataset(tmp_path / "data")),
         "save_dir": str(tmp_path / "run"),
@@ -44,7 +47,7 @@ def payload(tmp_path):
     return {"model": str(tiny_model(tmp_path)), "hyperparameters": {**TINY, "epochs": 3}, "fit_params": fit_params}
 
 
-def follow(http, job):
+def follow(http: httpx.Client, job: dict[str, Any]) -> list[dict[str, Any]]:
     """Poll until the job has ended; returns every different snapshot."""
     seen = [job]
     while seen[-1]["status"] in ("queued", "running"):
@@ -54,11 +57,11 @@ def follow(http, job):
     return seen
 
 
-def statuses(seen):
+def statuses(seen: list[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(snapshot["status"] for snapshot in seen))
 
 
-def test_polling_shows_a_training_from_its_queue_to_its_score(http, payload):
+def test_polling_shows_a_training_from_its_queue_to_its_score(http: httpx.Client, payload: dict[str, Any]) -> None:
     fastapi_polling.one_at_a_time.acquire()  # as if another one were being trained
     answer = http.post("/train", json=payload)
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")
@@ -72,7 +75,9 @@ def test_polling_shows_a_training_from_its_queue_to_its_score(http, payload):
     assert (end["progress"]["event"], end["progress"]["score"], end["error"]) == ("train_end", end["score"], None)
 
 
-def test_two_trainings_after_each_other_in_one_process(http, payload, tmp_path):
+def test_two_trainings_after_each_other_in_one_process(
+    http: httpx.Client, payload: dict[str, Any], tmp_path: Path
+) -> None:
     payload["fit_params"]["save_dir"] = str(tmp_path / "1")
     first = http.post("/train", json=payload).json()
     payload["fit_params"]["save_dir"] = str(tmp_path / "2")
@@ -84,14 +89,14 @@ def test_two_trainings_after_each_other_in_one_process(http, payload, tmp_path):
     ]
 
 
-def test_training_that_raises_has_failed(http, payload):
+def test_training_that_raises_has_failed(http: httpx.Client, payload: dict[str, Any]) -> None:
     payload["fit_params"]["data"] = "/nowhere/data.yaml"
     seen = follow(http, http.post("/train", json=payload).json())
     assert statuses(seen)[-1] == "failed"
     assert "/nowhere/data.yaml" in seen[-1]["error"]
 
 
-def test_many_queued_trainings_do_not_hold_up_who_polls(http, payload):
+def test_many_queued_trainings_do_not_hold_up_who_polls(http: httpx.Client, payload: dict[str, Any]) -> None:
     payload["fit_params"]["data"] = "/nowhere/data.yaml"
     with fastapi_polling.one_at_a_time:
         jobs = [http.post("/train", json=payload).json() for _ in range(50)]  # more than there are threads
@@ -99,5 +104,5 @@ def test_many_queued_trainings_do_not_hold_up_who_polls(http, payload):
     assert {follow(http, job)[-1]["status"] for job in jobs} == {"failed"}
 
 
-def test_unknown_job_is_not_found(http):
+def test_unknown_job_is_not_found(http: httpx.Client) -> None:
     assert http.get("/jobs/nobody").status_code == 404

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,23 +14,23 @@ pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torc
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
-def trained(data, tiny, tmp_path_factory):
+def trained(data: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, float | None]:
     """A model after one epoch, and its score."""
     fit_params = {"data": data, "save_dir": tmp_path_factory.mktemp("trained")}
     return train_model(build_model(tiny, TINY), fit_params=fit_params)
 
 
-def fit(model, data, save_dir, **fit_params):
+def fit(model: Any, data: Path, save_dir: Path, **fit_params: Any) -> list[Any]:
     """Train, and return all events."""
     events = []
     train_model(
@@ -38,14 +39,14 @@ def fit(model, data, save_dir, **fit_params):
     return events
 
 
-def of(events, kind):
+def of(events: list[Any], kind: str) -> list[Any]:
     return [event for event in events if event["event"] == kind]
 
 
 # The front door
 
 
-def test_payload_is_trained(data, tiny, tmp_path):
+def test_payload_is_trained(data: Path, tiny: Path, tmp_path: Path) -> None:
     events = []
     payload = {
         "model": str(tiny),
@@ -70,53 +71,55 @@ def test_payload_is_trained(data, tiny, tmp_path):
         {"model": "yolov8n.yaml", "fit_params": {"data": "data.yaml"}, "hyperparameter": {"epochs": 3}},
     ],
 )
-def test_payload_with_wrong_parts_is_refused(payload):
+def test_payload_with_wrong_parts_is_refused(payload: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="payload"):
         train_from_payload(payload)
 
 
 @pytest.mark.parametrize("fit_params", [{}, {"data": None}, {"data": ""}, {"data": ["a.yaml", "b.yaml"]}, "data.yaml"])
-def test_data_is_required_before_a_model_is_built(fit_params):
+def test_data_is_required_before_a_model_is_built(fit_params: Any) -> None:
     with pytest.raises(ValueError, match="data"):
         train_from_payload({"model": "no-such-model", "fit_params": fit_params})
 
 
-def test_data_among_the_hyperparameters_is_not_enough(trained):
+def test_data_among_the_hyperparameters_is_not_enough(trained: tuple[Any, float | None]) -> None:
     with pytest.raises(ValueError, match="fit_params needs data"):
         train_model(trained[0], fit_params={})
 
 
-def test_fit_params_win_over_hyperparameters(data, tiny, tmp_path):
+def test_fit_params_win_over_hyperparameters(data: Path, tiny: Path, tmp_path: Path) -> None:
     model = build_model(tiny, {**TINY, "epochs": 5, "seed": 3})
     events = fit(model, data, tmp_path, epochs=2)
     assert len(of(events, "epoch_end")) == 2
     assert model.trainer.args.seed == 3
 
 
-def test_estimator_arguments_are_ignored(data, tiny, tmp_path):
+def test_estimator_arguments_are_ignored(data: Path, tiny: Path, tmp_path: Path) -> None:
     model = build_model(tiny, TINY)
     assert train_model(model, object(), object(), fit_params={"data": data, "save_dir": tmp_path})[0] is model
 
 
-def test_unknown_argument_names_the_nearest_one(data, trained, caplog):
+def test_unknown_argument_names_the_nearest_one(
+    data: Path, trained: tuple[Any, float | None], caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(UnknownArgument, match="'epoch' is not a training argument; did you mean 'epochs'") as caught:
         train_model(trained[0], fit_params={"data": data, "epoch": 3})
     assert (caught.value.name, caught.value.suggestion) == ("epoch", "epochs")
     assert "Arguments received" not in caplog.text  # the help of Ultralytics' command line
 
 
-def test_unknown_hyperparameter_is_refused_before_a_model_is_built():
+def test_unknown_hyperparameter_is_refused_before_a_model_is_built() -> None:
     with pytest.raises(UnknownArgument) as caught:
         build_model("no-such-model", {"zzzz": 1})
     assert caught.value.suggestion is None
 
 
-def test_model_is_not_for_fit_params_to_choose(data, trained):
+def test_model_is_not_for_fit_params_to_choose(data: Path, trained: tuple[Any, float | None]) -> None:
     with pytest.raises(ValueError, match="build_model"):
         train_model(trained[0], fit_params={"data": data, "model": "yolov8x.yaml"})
 
 
-def test_old_names_of_arguments_still_work(data, tiny, tmp_path):
+def test_old_names_of_arguments_still_work(data: Path, tiny: Path, tmp_path: Path) -> None:
     fit(build_model(tiny, {**TINY, "label_smoothing": 0.0}), data, tmp_path, half=False)
 
 
@@ -145,12 +148,14 @@ def test_old_names_of_arguments_still_work(data, tiny, tmp_path):
         {"offline": 1},
     ],
 )
-def test_option_out_of_range_is_refused(option, data, trained):
+def test_option_out_of_range_is_refused(option: Any, data: Path, trained: tuple[Any, float | None]) -> None:
     with pytest.raises(ValueError, match=next(iter(option))):
         train_model(trained[0], fit_params={"data": data, **option})
 
 
-def test_what_ultralytics_refuses_is_raised_and_leaves_nothing_behind(trained, tmp_path):
+def test_what_ultralytics_refuses_is_raised_and_leaves_nothing_behind(
+    trained: tuple[Any, float | None], tmp_path: Path
+) -> None:
     model, _ = trained
     before = {event: list(hooks) for event, hooks in model.callbacks.items()}
     with pytest.raises(RuntimeError, match=r"missing\.yaml"):
@@ -162,28 +167,28 @@ def test_what_ultralytics_refuses_is_raised_and_leaves_nothing_behind(trained, t
 # Models
 
 
-def test_weights_are_loaded_from_a_path(trained):
+def test_weights_are_loaded_from_a_path(trained: tuple[Any, float | None]) -> None:
     model = build_model(trained[0].save_dir / "weights" / "best.pt")
     assert model.names == {0: "red", 1: "green"}
 
 
-def test_packaged_model_file_gives_random_weights():
+def test_packaged_model_file_gives_random_weights() -> None:
     assert build_model("yolov8n.yaml").task == "detect"
 
 
-def test_packaged_model_file_of_rt_detr_is_one_of_detection():
+def test_packaged_model_file_of_rt_detr_is_one_of_detection() -> None:
     assert build_model("rtdetr-resnet50.yaml").task == "detect"
 
 
 @pytest.mark.slow
-def test_rt_detr_is_trained(data, tmp_path):
+def test_rt_detr_is_trained(data: Path, tmp_path: Path) -> None:
     events = fit(build_model("rtdetr-resnet50.yaml", TINY), data, tmp_path, imgsz=64, preview=2, deterministic=False)
     assert of(events, "epoch_end")[0]["train_losses"].keys() == {"giou_loss", "cls_loss", "l1_loss"}
     assert (tmp_path / "previews" / "epoch_0001.jpg").is_file()
 
 
 @pytest.mark.parametrize(("name", "error"), [("", ValueError), (" ", ValueError), ("nonsense", FileNotFoundError)])
-def test_no_such_model(name, error):
+def test_no_such_model(name: str, error: str) -> None:
     with pytest.raises(error):
         build_model(name)
 
@@ -191,7 +196,7 @@ def test_no_such_model(name, error):
 # Again and elsewhere
 
 
-def test_model_can_be_trained_twice(data, tiny, tmp_path):
+def test_model_can_be_trained_twice(data: Path, tiny: Path, tmp_path: Path) -> None:
     model = build_model(tiny, TINY)
     before = {event: list(hooks) for event, hooks in model.callbacks.items()}
     first = fit(model, data, tmp_path / "1", epochs=2)
@@ -202,7 +207,7 @@ def test_model_can_be_trained_twice(data, tiny, tmp_path):
     assert {event: list(hooks) for event, hooks in model.callbacks.items()} == before
 
 
-def test_callers_own_callbacks_are_kept(data, tiny, tmp_path):
+def test_callers_own_callbacks_are_kept(data: Path, tiny: Path, tmp_path: Path) -> None:
     model = build_model(tiny, TINY)
     ends = []
     model.add_callback("on_train_end", ends.append)
@@ -211,7 +216,7 @@ def test_callers_own_callbacks_are_kept(data, tiny, tmp_path):
     assert ends.append in model.callbacks["on_train_end"]
 
 
-def test_training_works_in_a_thread(data, tiny, tmp_path):
+def test_training_works_in_a_thread(data: Path, tiny: Path, tmp_path: Path) -> None:
     events = []
     thread = threading.Thread(target=lambda: events.extend(fit(build_model(tiny, TINY), data, tmp_path)))
     thread.start()
@@ -219,7 +224,7 @@ def test_training_works_in_a_thread(data, tiny, tmp_path):
     assert events[-1]["reason"] == "finished"
 
 
-def test_import_is_cheap():
+def test_import_is_cheap() -> None:
     program = "import sys, AI.model_trainer; print(sorted({'numpy', 'torch', 'ultralytics'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
 
@@ -227,7 +232,7 @@ def test_import_is_cheap():
 # Stopping
 
 
-def test_stop_asked_for_during_setup_ends_after_the_first_batch(data, tiny, tmp_path):
+def test_stop_asked_for_during_setup_ends_after_the_first_batch(data: Path, tiny: Path, tmp_path: Path) -> None:
     model = build_model(tiny, TINY)
     batches = []
     model.add_callback("on_train_batch_end", lambda _: batches.append(1))
@@ -239,7 +244,7 @@ def test_stop_asked_for_during_setup_ends_after_the_first_batch(data, tiny, tmp_
     assert Path(end["weights"]["last"]).is_file()
 
 
-def test_stop_asked_for_during_validation_starts_no_other_epoch(data, tiny, tmp_path):
+def test_stop_asked_for_during_validation_starts_no_other_epoch(data: Path, tiny: Path, tmp_path: Path) -> None:
     model = build_model(tiny, TINY)
     asked = threading.Event()
     model.add_callback("on_val_start", lambda _: asked.set())
@@ -248,12 +253,12 @@ def test_stop_asked_for_during_validation_starts_no_other_epoch(data, tiny, tmp_
     assert [event["epoch"] for event in of(events, "epoch_end")] == [1]
 
 
-def test_stop_keeps_weights_even_if_only_the_last_epoch_is_saved(data, tiny, tmp_path):
+def test_stop_keeps_weights_even_if_only_the_last_epoch_is_saved(data: Path, tiny: Path, tmp_path: Path) -> None:
     events = fit(build_model(tiny, TINY), data, tmp_path, epochs=9, save=False, should_stop=lambda: True)
     assert Path(events[-1]["weights"]["best"]).is_file()
 
 
-def test_stop_after_the_last_batch_of_all_changes_nothing(data, tiny, tmp_path):
+def test_stop_after_the_last_batch_of_all_changes_nothing(data: Path, tiny: Path, tmp_path: Path) -> None:
     model = build_model(tiny, TINY)
     batches = []
     model.add_callback("on_train_batch_end", lambda _: batches.append(1))
@@ -261,8 +266,10 @@ def test_stop_after_the_last_batch_of_all_changes_nothing(data, tiny, tmp_path):
     assert events[-1]["reason"] == "finished"
 
 
-def test_should_stop_that_raises_counts_as_no_and_is_logged_once(data, tiny, tmp_path, caplog):
-    def broken():
+def test_should_stop_that_raises_counts_as_no_and_is_logged_once(
+    data: Path, tiny: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
         raise OSError("pipe closed")
 
     events = fit(build_model(tiny, TINY), data, tmp_path, epochs=2, should_stop=broken)

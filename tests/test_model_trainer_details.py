@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,16 +16,16 @@ pytestmark = pytest.mark.timeout(60)  # it trains
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
-def model(tmp_path):
+def model(tmp_path: Path) -> Any:
     return build_model(tiny_model(tmp_path), {**TINY, "events": "all"})
 
 
-def fit(model, data, save_dir, **fit_params):
+def fit(model: Any, data: Path, save_dir: Path, **fit_params: Any) -> list[Any]:
     """Train and return the events."""
     events = []
     own = {"data": data, "save_dir": save_dir, "progress_callback": events.append}
@@ -32,18 +33,18 @@ def fit(model, data, save_dir, **fit_params):
     return events
 
 
-def of(events, kind):
+def of(events: list[Any], kind: str) -> list[Any]:
     return [event for event in events if event["event"] == kind]
 
 
-def kinds(events):
+def kinds(events: list[Any]) -> list[str]:
     return [event["event"] for event in events if event["event"] != "tick"]
 
 
 # Phases
 
 
-def test_phases_come_as_they_change(model, data, tmp_path):
+def test_phases_come_as_they_change(model: Any, data: Path, tmp_path: Path) -> None:
     events = fit(model, data, tmp_path / "run", epochs=2)
     assert [(event["phase"], event["epoch"]) for event in of(events, "phase")] == [
         ("checking_data", 0),
@@ -58,7 +59,7 @@ def test_phases_come_as_they_change(model, data, tmp_path):
         assert event.keys() >= {"event", "epoch", "total_epochs", "metrics", "save_dir"}
 
 
-def test_training_goes_on_without_a_validation_between(model, data, tmp_path):
+def test_training_goes_on_without_a_validation_between(model: Any, data: Path, tmp_path: Path) -> None:
     events = fit(model, data, tmp_path / "run", epochs=3, val=False)
     phases = [event["phase"] for event in of(events, "phase")]
     assert phases == ["checking_data", "training", "validating", "finishing"]  # the last epoch is always validated
@@ -67,10 +68,10 @@ def test_training_goes_on_without_a_validation_between(model, data, tmp_path):
 # Checkpoints
 
 
-def test_checkpoint_is_on_the_disk_when_it_is_told(model, data, tmp_path):
+def test_checkpoint_is_on_the_disk_when_it_is_told(model: Any, data: Path, tmp_path: Path) -> None:
     checkpoints = []
 
-    def hear(event):
+    def hear(event: Any) -> None:
         if event["event"] == "checkpoint":
             checkpoints.append(event)
             paths = filter(None, (event["last"], event["best"]))
@@ -92,7 +93,7 @@ def test_checkpoint_is_on_the_disk_when_it_is_told(model, data, tmp_path):
         assert "metrics/mAP50(B)" in event["metrics"]  # of the validation just before
 
 
-def test_what_is_not_saved_has_no_checkpoint(model, data, tmp_path):
+def test_what_is_not_saved_has_no_checkpoint(model: Any, data: Path, tmp_path: Path) -> None:
     events = fit(model, data, tmp_path / "run", epochs=2, save=False)
     assert [event["epoch"] for event in of(events, "checkpoint")] == [2]  # the last epoch is always saved
 
@@ -100,10 +101,10 @@ def test_what_is_not_saved_has_no_checkpoint(model, data, tmp_path):
 # Pictures
 
 
-def test_every_picture_is_told_once_and_is_whole_by_then(model, data, tmp_path):
+def test_every_picture_is_told_once_and_is_whole_by_then(model: Any, data: Path, tmp_path: Path) -> None:
     told = []
 
-    def hear(event):
+    def hear(event: Any) -> None:
         assert told == [] or told[-1]["event"] != "train_end"
         told.append(event)
         if event["event"] == "image":
@@ -132,11 +133,11 @@ def test_every_picture_is_told_once_and_is_whole_by_then(model, data, tmp_path):
     assert kinds(told)[-1] == "train_end"
 
 
-def test_picture_that_is_late_is_waited_for(tmp_path, monkeypatch):
+def test_picture_that_is_late_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ultralytics.utils import plotting
 
     class Late(plotting.Annotator):
-        def __init__(self, *args, **kwargs):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             assert trained.wait(60)
             super().__init__(*args, **kwargs)
 
@@ -149,15 +150,15 @@ def test_picture_that_is_late_is_waited_for(tmp_path, monkeypatch):
     assert kinds(events)[-1] == "train_end"
 
 
-def test_training_that_fails_tells_nothing_afterwards(tmp_path, monkeypatch):
+def test_training_that_fails_tells_nothing_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ultralytics.utils import plotting
 
     class Late(plotting.Annotator):
-        def __init__(self, *args, **kwargs):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             assert over.wait(60)
             super().__init__(*args, **kwargs)
 
-    def fail(_):
+    def fail(_: object) -> None:
         raise RuntimeError("boom")
 
     over, events = threading.Event(), []
@@ -194,12 +195,12 @@ def test_training_that_fails_tells_nothing_afterwards(tmp_path, monkeypatch):
         ("iou_bars.png", "other"),
     ],
 )
-def test_kind_of_a_picture_is_known_by_its_name(name, kind):
+def test_kind_of_a_picture_is_known_by_its_name(name: str, kind: str) -> None:
     assert plot_files.kind_of(name) == kind
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_half_a_picture_is_none(tmp_path, suffix):
+def test_half_a_picture_is_none(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"picture{suffix}"
     Image.effect_noise((64, 48), 50).convert("RGB").save(path)
     whole = path.read_bytes()
@@ -211,7 +212,7 @@ def test_half_a_picture_is_none(tmp_path, suffix):
         assert plot_files.measure(path) is None
 
 
-def test_what_is_no_picture_is_none(tmp_path):
+def test_what_is_no_picture_is_none(tmp_path: Path) -> None:
     assert plot_files.measure(tmp_path / "missing.png") is None
     (tmp_path / "text.png").write_text("not one")
     assert plot_files.measure(tmp_path / "text.png") is None
@@ -224,7 +225,7 @@ def test_what_is_no_picture_is_none(tmp_path):
 # The listener
 
 
-def test_listener_hears_nothing_once_it_is_closed():
+def test_listener_hears_nothing_once_it_is_closed() -> None:
     heard = []
     listener = Listener(heard.append)
     listener.tell({"event": "a"})
@@ -237,7 +238,7 @@ def test_listener_hears_nothing_once_it_is_closed():
 # Classes
 
 
-def test_the_final_evaluation_is_told_class_by_class_before_the_end(model, data, tmp_path):
+def test_the_final_evaluation_is_told_class_by_class_before_the_end(model: Any, data: Path, tmp_path: Path) -> None:
     events = fit(model, data, tmp_path / "run")
     (results,) = of(events, "class_results")
     assert kinds(events)[-2:] == ["class_results", "train_end"]
@@ -249,7 +250,7 @@ def test_the_final_evaluation_is_told_class_by_class_before_the_end(model, data,
         assert all(0 <= each[name] <= 1 for name in ("precision", "recall", "map50", "map50_95"))
 
 
-def test_a_classification_has_no_results_by_class(tmp_path):
+def test_a_classification_has_no_results_by_class(tmp_path: Path) -> None:
     model = build_model(tiny_model(tmp_path, "classify"), {**TINY, "events": "all"})
     events = fit(model, make_dataset(tmp_path / "set", "classify"), tmp_path / "run")
     assert of(events, "class_results") == []

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ METRICS = {
 }
 
 
-def train(task, folder, model=None):
+def train(task: str, folder: Path, model: Path | None = None) -> list[Any]:
     """All events of one epoch."""
     events = []
     fit_params = {
@@ -41,12 +42,14 @@ def train(task, folder, model=None):
     return events
 
 
-def of(events, kind):
+def of(events: list[Any], kind: str) -> list[Any]:
     return [event for event in events if event["event"] == kind]
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_task_is_trained_with_losses_metrics_and_previews_of_its_own(task, tmp_path, caplog):
+def test_task_is_trained_with_losses_metrics_and_previews_of_its_own(
+    task: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     events = train(task, tmp_path)
     (epoch,) = of(events, "epoch_end")
     assert epoch["train_losses"].keys() == epoch["val_losses"].keys() == LOSSES[task]
@@ -68,7 +71,7 @@ def test_task_is_trained_with_losses_metrics_and_previews_of_its_own(task, tmp_p
     assert not [record for record in caplog.records if record.name.startswith("AI.")]
 
 
-def test_losses_of_a_model_without_nms_are_its_own(tmp_path, caplog):
+def test_losses_of_a_model_without_nms_are_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = tiny_model(tmp_path)
     model.write_text(f"end2end: True\nreg_max: 1\n{model.read_text()}")
     (epoch,) = of(train("detect", tmp_path, model), "epoch_end")

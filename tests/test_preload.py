@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,7 +39,7 @@ print(json.dumps(told))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not fork")
-def test_preload_imports_everything_starts_nothing_and_its_forks_train(tmp_path):
+def test_preload_imports_everything_starts_nothing_and_its_forks_train(tmp_path: Path) -> None:
     data, model = make_dataset(tmp_path / "data"), tiny_model(tmp_path)
     fit_params = {"data": str(data), "save_dir": str(tmp_path / "run"), "threads": 2}
     payload = {"model": str(model), "hyperparameters": TINY, "fit_params": fit_params}

@@ -1,6 +1,7 @@
 import logging
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tests.tiny import TASKS, TINY, make_dataset, tiny_model
 pytestmark = pytest.mark.timeout(60)  # it trains
 
 
-def fit(folder, task="detect", run="run", model=None, **fit_params):
+def fit(folder: Path, task: str = "detect", run: Path = "run", model: Any = None, **fit_params: Any) -> Path:
     """Train for two epochs; returns the run's folder."""
     data = folder / "data" / task
     if not data.exists():
@@ -25,7 +26,7 @@ def fit(folder, task="detect", run="run", model=None, **fit_params):
     return folder / run
 
 
-def rows(run):
+def rows(run: Path) -> list[list[str]]:
     """results.csv without the column of times."""
     return [
         [cell for i, cell in enumerate(line.split(",")) if i != 1]
@@ -33,24 +34,26 @@ def rows(run):
     ]
 
 
-def weights(run):
+def weights(run: Path) -> dict[str, Any]:
     import torch
 
     return torch.load(run / "weights" / "last.pt", weights_only=False)["model"].state_dict()
 
 
-def pixels(path):
+def pixels(path: Path) -> np.ndarray[Any, Any]:
     with Image.open(path) as image:
         return np.asarray(image)
 
 
-def ours(caplog):
+def ours(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.name.startswith("AI.")]
 
 
 @pytest.mark.parametrize("task", ["detect", "classify"])
 @pytest.mark.parametrize("val", [True, False])
-def test_training_is_the_same_with_and_without(task, val, tmp_path, caplog):
+def test_training_is_the_same_with_and_without(
+    task: str, val: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     options = {"epochs": 3, "mosaic": 1.0, "close_mosaic": 0, "degrees": 10.0, "erasing": 0.9, "lr0": 0.1, "val": val}
     plain = fit(tmp_path, task, "plain", optimizer="SGD", **options)
     watched = fit(tmp_path, task, "watched", optimizer="SGD", preview=5, **options)
@@ -61,12 +64,12 @@ def test_training_is_the_same_with_and_without(task, val, tmp_path, caplog):
     assert not ours(caplog)
 
 
-def test_random_numbers_go_on_as_if_nothing_had_happened():
+def test_random_numbers_go_on_as_if_nothing_had_happened() -> None:
     import random
 
     import torch
 
-    def draw():
+    def draw() -> tuple[float, ...]:
         return random.random(), np.random.random(), torch.rand(1).item()
 
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
@@ -79,28 +82,28 @@ def test_random_numbers_go_on_as_if_nothing_had_happened():
     assert [*drawn, draw()] == expected
 
 
-def test_one_file_for_each_epoch_and_nothing_beside_it(tmp_path):
+def test_one_file_for_each_epoch_and_nothing_beside_it(tmp_path: Path) -> None:
     run = fit(tmp_path, preview=2)
     assert sorted(path.name for path in (run / "previews").iterdir()) == ["epoch_0001.jpg", "epoch_0002.jpg"]
 
 
-def test_none_are_drawn_unless_asked_for(tmp_path):
+def test_none_are_drawn_unless_asked_for(tmp_path: Path) -> None:
     assert Previews(0).hooks() == []
     assert not (fit(tmp_path) / "previews").exists()
 
 
-def test_more_images_than_there_are_gives_all_there_are(tmp_path):
+def test_more_images_than_there_are_gives_all_there_are(tmp_path: Path) -> None:
     picture = pixels(fit(tmp_path, preview=32) / "previews" / "epoch_0001.jpg")
     # Five images of 32 pixels, enlarged to 256, three by three with some places empty, twice.
     assert picture.shape == (768, 2 * 768 + 8, 3)
 
 
-def test_large_pictures_are_bounded(tmp_path):
+def test_large_pictures_are_bounded(tmp_path: Path) -> None:
     picture = pixels(fit(tmp_path, imgsz=640, epochs=1, preview=4) / "previews" / "epoch_0001.jpg")
     assert picture.shape == (960, 2 * 960 + 8, 3)
 
 
-def test_images_of_any_shape_are_drawn(tmp_path, caplog):
+def test_images_of_any_shape_are_drawn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = make_dataset(tmp_path / "data" / "detect").parent
     for number, size in enumerate([(96, 32), (32, 64), (50, 20)]):
         path = data / "images" / "val" / f"{number}.png"
@@ -110,8 +113,10 @@ def test_images_of_any_shape_are_drawn(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_labels_lie_left_and_predictions_right(task, tmp_path, caplog, monkeypatch):
-    def draw_both(trainer):
+def test_labels_lie_left_and_predictions_right(
+    task: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw_both(trainer: Any) -> None:
         for confidence in (0.0, 1.0):
             monkeypatch.setattr(previews, "_CONFIDENCE", confidence)
             images = previews._Images(trainer, 3)
@@ -135,8 +140,10 @@ def test_labels_lie_left_and_predictions_right(task, tmp_path, caplog, monkeypat
     assert not ours(caplog)
 
 
-def test_mistake_is_logged_once_and_the_training_goes_on(tmp_path, caplog, monkeypatch):
-    def mistaken(*_):
+def test_mistake_is_logged_once_and_the_training_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: object) -> None:
         raise AttributeError("no such attribute in this version")
 
     monkeypatch.setattr(previews, "_to_draw", mistaken)
@@ -145,7 +152,7 @@ def test_mistake_is_logged_once_and_the_training_goes_on(tmp_path, caplog, monke
     assert [(record.levelno, record.action) for record in ours(caplog)] == [(logging.ERROR, "preview")]
 
 
-def test_broken_validation_image_is_no_end_of_a_training(tmp_path, caplog):
+def test_broken_validation_image_is_no_end_of_a_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = make_dataset(tmp_path / "data" / "detect").parent
     model = build_model(tiny_model(tmp_path), TINY)
     # After the epoch's validation has read it for the last time.
@@ -154,7 +161,7 @@ def test_broken_validation_image_is_no_end_of_a_training(tmp_path, caplog):
     assert not ours(caplog)
 
 
-def test_task_that_cannot_be_drawn_is_said_so(caplog):
+def test_task_that_cannot_be_drawn_is_said_so(caplog: pytest.LogCaptureFixture) -> None:
     hooks = dict(Previews(4).hooks())
     added = []
     trainer = SimpleNamespace(args=SimpleNamespace(task="depth"), add_callback=lambda *hook: added.append(hook))
@@ -163,8 +170,8 @@ def test_task_that_cannot_be_drawn_is_said_so(caplog):
     assert [record.getMessage() for record in ours(caplog)] == ["no previews for depth"]
 
 
-def test_previews_of_a_resumed_training_go_on_counting(tmp_path):
-    def fail(trainer):
+def test_previews_of_a_resumed_training_go_on_counting(tmp_path: Path) -> None:
+    def fail(trainer: Any) -> None:
         if trainer.epoch == 1:
             raise KeyboardInterrupt
 

@@ -3,6 +3,8 @@
 import os
 import pickle
 import threading
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,21 +22,21 @@ pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torc
 class Bomb:
     """Unpickled, it makes a file."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = str(path)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (self.path,)
 
 
 @pytest.fixture
-def proof(tmp_path):
+def proof(tmp_path: Path) -> Path:
     """Where hostile code leaves its trace."""
     return tmp_path / "executed"
 
 
 @pytest.fixture(params=["zip", "pickle"])
-def weights(request, tmp_path, proof):
+def weights(request: pytest.FixtureRequest, tmp_path: Path, proof: Path) -> Path:
     """Hostile weights, as `torch.save` writes them and as a plain pickle."""
     path = tmp_path / "hostile.pt"
     if request.param == "zip":
@@ -45,11 +47,11 @@ def weights(request, tmp_path, proof):
 
 
 @pytest.fixture
-def data(tmp_path):
+def data(tmp_path: Path) -> Path:
     return make_dataset(tmp_path / "data")
 
 
-def edited(tmp_path, **changes):
+def edited(tmp_path: Path, **changes: str) -> Path:
     """The tiny model with lines changed."""
     path = tiny_model(tmp_path)
     text = path.read_text()
@@ -63,40 +65,42 @@ def edited(tmp_path, **changes):
 # Weights
 
 
-def test_hostile_weights_are_not_run(weights, proof):
+def test_hostile_weights_are_not_run(weights: Path, proof: Path) -> None:
     with pytest.raises(TypeError, match="outside the supported"):
         build_model(weights, safe=True)
     assert not proof.exists()
 
 
-def test_they_would_be_run_otherwise(weights, proof):
+def test_they_would_be_run_otherwise(weights: Path, proof: Path) -> None:
     with pytest.raises(Exception):  # noqa: B017
         build_model(weights)
     assert proof.exists()
 
 
 @pytest.mark.parametrize("name", ["pretrained", "distill_model"])
-def test_hostile_weights_are_not_run_as_an_argument(name, weights, proof, data, tmp_path):
+def test_hostile_weights_are_not_run_as_an_argument(
+    name: str, weights: Path, proof: Path, data: Path, tmp_path: Path
+) -> None:
     fit_params = {"data": data, "save_dir": tmp_path / "run", "safe": True, name: str(weights)}
     with pytest.raises(TypeError, match="outside the supported"):
         train_from_payload({"model": tiny_model(tmp_path), "hyperparameters": TINY, "fit_params": fit_params})
     assert not proof.exists()
 
 
-def test_hostile_weights_are_not_run_in_a_resume(weights, proof, data, tmp_path):
+def test_hostile_weights_are_not_run_in_a_resume(weights: Path, proof: Path, data: Path, tmp_path: Path) -> None:
     model = build_model(tiny_model(tmp_path), TINY, safe=True)
     with pytest.raises((TypeError, FileNotFoundError)):
         train_model(model, fit_params={"data": data, "save_dir": tmp_path / "run", "resume": str(weights)})
     assert not proof.exists()
 
 
-def test_hostile_weights_are_not_run_when_a_training_goes_on(weights, proof):
+def test_hostile_weights_are_not_run_when_a_training_goes_on(weights: Path, proof: Path) -> None:
     with pytest.raises(TypeError, match="outside the supported"):
         resume_training(weights, fit_params={"safe": True})
     assert not proof.exists()
 
 
-def test_a_training_whose_checkpoint_is_data_goes_on(data, tmp_path):
+def test_a_training_whose_checkpoint_is_data_goes_on(data: Path, tmp_path: Path) -> None:
     model = build_model(tiny_model(tmp_path), TINY | {"epochs": 2}, safe=True)
     fit_params = {"data": data, "save_dir": tmp_path / "run", "checkpoints_dir": tmp_path / "kept"}
     train_model(model, fit_params=fit_params)
@@ -107,11 +111,13 @@ def test_a_training_whose_checkpoint_is_data_goes_on(data, tmp_path):
 
 @pytest.mark.parametrize("file", ["last.pt", "best.pt"])
 @pytest.mark.parametrize("safe", [True, False])
-def test_hostile_weights_are_not_run_when_the_last_ones_are_stripped(file, safe, weights, proof, data, tmp_path):
+def test_hostile_weights_are_not_run_when_the_last_ones_are_stripped(
+    file: str, safe: bool, weights: Path, proof: Path, data: Path, tmp_path: Path
+) -> None:
     """They are put in the place of the training's own just before its end."""
     model = build_model(tiny_model(tmp_path), TINY, safe=safe)
 
-    def replace(trainer):
+    def replace(trainer: Any) -> None:
         os.replace(weights, trainer.wdir / file)
 
     model.add_callback("on_model_save", replace)
@@ -123,7 +129,7 @@ def test_hostile_weights_are_not_run_when_the_last_ones_are_stripped(file, safe,
     assert proof.exists() is not safe, error
 
 
-def test_a_training_whose_weights_are_data_does_all_it_does_otherwise(data, tmp_path):
+def test_a_training_whose_weights_are_data_does_all_it_does_otherwise(data: Path, tmp_path: Path) -> None:
     _, score = train_from_payload(
         {
             "model": tiny_model(tmp_path),
@@ -158,14 +164,14 @@ def test_a_training_whose_weights_are_data_does_all_it_does_otherwise(data, tmp_
         ("Conv, [8, 3, 2]", "nn.init.xavier_uniform_, [8]"),
     ],
 )
-def test_a_hostile_model_file_is_not_run(old, new, proof, tmp_path):
+def test_a_hostile_model_file_is_not_run(old: str, new: str, proof: Path, tmp_path: Path) -> None:
     path = edited(tmp_path, **{old: new.format(proof=str(proof))})
     with pytest.raises((TypeError, KeyError, AttributeError)):
         build_model(path, safe=True)
     assert not proof.exists()
 
 
-def test_a_layer_gets_no_weights_from_the_net(tmp_path):
+def test_a_layer_gets_no_weights_from_the_net(tmp_path: Path) -> None:
     path = tmp_path / "model.yaml"
     layers = "backbone: [[-1, 1, TorchVision, [512, resnet18, {weights}, True, 2]]]\nhead: [[-1, 1, Classify, [nc]]]\n"
     path.write_text("nc: 2\n" + layers.format(weights="DEFAULT"))
@@ -175,7 +181,7 @@ def test_a_layer_gets_no_weights_from_the_net(tmp_path):
     build_model(path, safe=True)
 
 
-def test_it_would_be_run_otherwise(proof, tmp_path):
+def test_it_would_be_run_otherwise(proof: Path, tmp_path: Path) -> None:
     from ultralytics.nn.modules import Conv
 
     activation = Conv.default_act
@@ -189,7 +195,7 @@ def test_it_would_be_run_otherwise(proof, tmp_path):
     assert proof.exists()
 
 
-def test_an_activation_that_is_one_is_taken(tmp_path):
+def test_an_activation_that_is_one_is_taken(tmp_path: Path) -> None:
     path = edited(tmp_path, **{"nc: 2": "nc: 2\nactivation: torch.nn.LeakyReLU(0.2)"})
     assert build_model(path, safe=True).model.model[0].act.negative_slope == 0.2
 
@@ -199,7 +205,7 @@ def test_an_activation_that_is_one_is_taken(tmp_path):
 
 @pytest.mark.parametrize("command", ["bash {script}", "import os; os.mkdir({proof!r})"])
 @pytest.mark.parametrize("safe", [True, False])
-def test_a_dataset_s_download_is_not_run(command, safe, proof, data, tmp_path):
+def test_a_dataset_s_download_is_not_run(command: str, safe: bool, proof: Path, data: Path, tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text(f"mkdir {proof}\n")
     download = command.format(proof=str(proof), script=script)
@@ -210,7 +216,7 @@ def test_a_dataset_s_download_is_not_run(command, safe, proof, data, tmp_path):
     assert proof.exists() is not safe
 
 
-def test_a_planted_label_cache_is_neither_run_nor_removed(proof, data, tmp_path):
+def test_a_planted_label_cache_is_neither_run_nor_removed(proof: Path, data: Path, tmp_path: Path) -> None:
     planted = data.parent / "labels" / "train.cache"
     with open(planted, "wb") as file:
         np.save(file, np.array(Bomb(proof), dtype=object), allow_pickle=True)
@@ -221,7 +227,7 @@ def test_a_planted_label_cache_is_neither_run_nor_removed(proof, data, tmp_path)
     assert planted.read_bytes() == before
 
 
-def test_planted_text_embeddings_are_not_run(weights, proof):
+def test_planted_text_embeddings_are_not_run(weights: Path, proof: Path) -> None:
     from ultralytics.models.yolo.world import train as world
     from ultralytics.models.yolo.yoloe import train as yoloe
 
@@ -234,14 +240,14 @@ def test_planted_text_embeddings_are_not_run(weights, proof):
 # The switch
 
 
-def test_it_is_off_again_when_the_last_one_is_done():
+def test_it_is_off_again_when_the_last_one_is_done() -> None:
     from ultralytics.nn import tasks
     from ultralytics.utils import torch_utils
 
     stock = (tasks.SAFE_LOAD, torch_utils.torch_load, os.environ.get("ULTRALYTICS_SAFE_LOAD"))
     first, second, done = threading.Event(), threading.Event(), []
 
-    def other():
+    def other() -> None:
         with restricted():
             first.set()
             second.wait(10)
@@ -258,6 +264,6 @@ def test_it_is_off_again_when_the_last_one_is_done():
     assert (tasks.SAFE_LOAD, torch_utils.torch_load, os.environ.get("ULTRALYTICS_SAFE_LOAD")) == stock
 
 
-def test_safe_is_yes_or_no(tmp_path):
+def test_safe_is_yes_or_no(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="safe must be True or False"):
         build_model(tiny_model(tmp_path), safe="yes")

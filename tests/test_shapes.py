@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ from tests.tiny import tiny_model
 pytestmark = pytest.mark.timeout(60)  # the first start of a worker imports torch
 
 
-def listing(folder):
+def listing(folder: Path) -> dict[Path, bytes]:
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_dataset_is_what_its_yaml_says(tmp_path):
+def test_dataset_is_what_its_yaml_says(tmp_path: Path) -> None:
     data = shapes.generate(tmp_path, train=6, val=2)
     described = yaml.safe_load(data.read_text())
     assert described == {
@@ -32,7 +33,7 @@ def test_dataset_is_what_its_yaml_says(tmp_path):
             check(image, tmp_path / "labels" / split / f"{image.stem}.txt")
 
 
-def check(image, labels):
+def check(image: Path, labels: Path) -> None:
     """Each box holds a coloured shape on a grey background, and nothing of it is outside."""
     pixels = np.asarray(Image.open(image)).astype(int)
     assert pixels.shape == (96, 96, 3)
@@ -48,14 +49,14 @@ def check(image, labels):
     assert not coloured.any()
 
 
-def test_same_seed_same_dataset(tmp_path):
+def test_same_seed_same_dataset(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         shapes.generate(tmp_path / name, train=3, val=1, seed=seed)
     a, b, c = ({path: text for path, text in listing(tmp_path / n).items() if path.name != "data.yaml"} for n in "abc")
     assert a == b != c
 
 
-def test_whole_dataset_is_left_as_it_is(tmp_path):
+def test_whole_dataset_is_left_as_it_is(tmp_path: Path) -> None:
     data = shapes.generate(tmp_path, train=3, val=1)
     label = tmp_path / "labels" / "train" / "0000.txt"
     label.write_text("edited")
@@ -63,7 +64,7 @@ def test_whole_dataset_is_left_as_it_is(tmp_path):
     assert label.read_text() == "edited"
 
 
-def test_half_a_dataset_is_made_whole(tmp_path):
+def test_half_a_dataset_is_made_whole(tmp_path: Path) -> None:
     shapes.generate(tmp_path, train=3, val=1)
     whole = listing(tmp_path)
     (tmp_path / "images" / "train" / "0002.png").unlink()
@@ -71,8 +72,8 @@ def test_half_a_dataset_is_made_whole(tmp_path):
     assert listing(tmp_path) == whole
 
 
-def test_crash_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
-    def crash(*_):
+def test_crash_leaves_nothing_that_looks_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
     shapes.generate(tmp_path, train=2, val=1)
@@ -84,19 +85,19 @@ def test_crash_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
     assert len(list((tmp_path / "images" / "train").iterdir())) == 3
 
 
-def test_moved_dataset_gets_its_new_path(tmp_path):
+def test_moved_dataset_gets_its_new_path(tmp_path: Path) -> None:
     shapes.generate(tmp_path / "old", train=2, val=1)
     (tmp_path / "old").rename(tmp_path / "new")
     data = shapes.generate(tmp_path / "new", train=2, val=1)
     assert yaml.safe_load(data.read_text())["path"] == str(tmp_path / "new")
 
 
-def test_path_cannot_break_out_of_the_yaml(tmp_path):
+def test_path_cannot_break_out_of_the_yaml(tmp_path: Path) -> None:
     folder = tmp_path / 'a"\nval: /etc # é 😀'
     assert yaml.safe_load(shapes.generate(folder, train=1, val=1).read_text())["path"] == str(folder)
 
 
-def test_another_dataset_is_not_drawn_over(tmp_path):
+def test_another_dataset_is_not_drawn_over(tmp_path: Path) -> None:
     shapes.generate(tmp_path / "larger", train=3, val=1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "data.yaml").write_text("names: [cat]")
@@ -107,18 +108,18 @@ def test_another_dataset_is_not_drawn_over(tmp_path):
         assert listing(tmp_path / name) == before
 
 
-def test_drawing_needs_no_torch():
+def test_drawing_needs_no_torch() -> None:
     program = "import sys, AI.examples.shapes; print(sorted({'torch', 'ultralytics', 'cv2'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_hyperparameters_are_arguments_of_ultralytics():
+def test_hyperparameters_are_arguments_of_ultralytics() -> None:
     from ultralytics.cfg import get_cfg
 
     get_cfg(overrides=dict(shapes.HYPERPARAMETERS))
 
 
-def test_example_trains_and_says_where_the_weights_are(tmp_path):
+def test_example_trains_and_says_where_the_weights_are(tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = ["--model", tiny_model(tmp_path), "--epochs", "2", "--out", out, "--no-plots", "--threads", 1]
     command = [sys.executable, "-m", "AI.examples.train_yolo", *map(str, options)]

@@ -1,4 +1,7 @@
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +13,7 @@ pytestmark = pytest.mark.timeout(60)  # it trains
 
 
 @pytest.fixture
-def torch():
+def torch() -> Iterator[Any]:
     import torch
 
     before = torch.get_num_threads()
@@ -18,7 +21,7 @@ def torch():
     torch.set_num_threads(before)
 
 
-def counts(torch, tmp_path, **fit_params):
+def counts(torch: Any, tmp_path: Path, **fit_params: Any) -> set[int]:
     """torch's thread count at each training batch and each validation, the final one included."""
     model = build_model(tiny_model(tmp_path), TINY)
     seen = []
@@ -30,26 +33,26 @@ def counts(torch, tmp_path, **fit_params):
     return set(seen)
 
 
-def test_thread_count_holds_through_the_final_evaluation(torch, tmp_path):
+def test_thread_count_holds_through_the_final_evaluation(torch: Any, tmp_path: Path) -> None:
     assert counts(torch, tmp_path, threads=3) == {3}
 
 
-def test_all_usable_cores(torch, tmp_path):
+def test_all_usable_cores(torch: Any, tmp_path: Path) -> None:
     assert counts(torch, tmp_path, threads="all") == {usable_cores()}
 
 
-def test_stock_count_is_ultralytics_own(torch, tmp_path):
+def test_stock_count_is_ultralytics_own(torch: Any, tmp_path: Path) -> None:
     from ultralytics.utils import NUM_THREADS
 
     assert counts(torch, tmp_path) == {NUM_THREADS}
 
 
 @pytest.fixture
-def eight_cores(monkeypatch):
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
 
 
-def system(root, membership, files):
+def system(root: Path, membership: str, files: dict[str, str]) -> Path:
     for name, text in {"proc/self/cgroup": membership, **files}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -77,9 +80,11 @@ def system(root, membership, files):
         ("4:cpu:/\n", {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1"}, 8),
     ],
 )
-def test_container_quota_bounds_the_cores(eight_cores, tmp_path, membership, files, cores):
+def test_container_quota_bounds_the_cores(
+    eight_cores: None, tmp_path: Path, membership: str, files: dict[str, str], cores: int
+) -> None:
     assert usable_cores(system(tmp_path, membership, files)) == cores
 
 
-def test_without_cgroups_affinity_decides(eight_cores, tmp_path):
+def test_without_cgroups_affinity_decides(eight_cores: None, tmp_path: Path) -> None:
     assert usable_cores(tmp_path) == 8

@@ -13,13 +13,21 @@ import tempfile
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from AI.model_trainer import checkpoints
+from service.workers.spec import ShouldStop
 from tests import said
 
+#: What a program tells through: also what is no event.
+Tell = Callable[[Any], None]
+#: What a program returns.
+Outcome = dict[str, Any]
 
-def count(spec, emit, should_stop):
+
+def count(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Says `epochs` epochs and completes."""
     epochs = spec.hyperparameters.get("epochs", 3)
     print("counting", flush=True)
@@ -30,95 +38,95 @@ def count(spec, emit, should_stop):
     return {"score": 0.5}
 
 
-def wait(spec, emit, should_stop):
+def wait(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Says one epoch, then waits for a file of the test's."""
     emit(said.epoch_end(save_dir=str(spec.folder)))
     return wait_for_gate(spec)
 
 
-def speak_and_wait(spec, emit, should_stop):
+def speak_and_wait(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     print("last words", flush=True)
     return wait(spec, emit, should_stop)
 
 
-def wait_for_gate(spec):
+def wait_for_gate(spec: Any) -> Outcome:
     gate = Path(spec.hyperparameters["gate"])
     while not gate.exists():
         time.sleep(0.01)
     return {}
 
 
-def steer(spec, emit, should_stop):
+def steer(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Does what `hyperparameters.do` names: one program for tests that need several behaviours in one service."""
     return globals()[spec.hyperparameters["do"]](spec, emit, should_stop)
 
 
-def fail(spec, emit, should_stop):
+def fail(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     print("about to fail")
     raise ValueError("no such luck")
 
 
-def fail_in_colours(spec, emit, should_stop):
+def fail_in_colours(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     raise ValueError("no such luck\n  \x1b[34m\x1b[1mtrain: \x1b[0mno images\x07")
 
 
-def babble(spec, emit, should_stop):
+def babble(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Says `times` times what is no event."""
     for _ in range(spec.hyperparameters["times"]):
         emit({"event": "babble"})
     return {}
 
 
-def leave(spec, emit, should_stop):
+def leave(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     print("leaving")
     sys.exit(3)
 
 
-def leave_quietly(spec, emit, should_stop):
+def leave_quietly(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     os._exit(0)
 
 
-def kill_self(spec, emit, should_stop):
+def kill_self(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     for epoch in range(1, 1001):
         emit(said.epoch_end(epoch, 1000))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def segfault(spec, emit, should_stop):
+def segfault(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     print("reading address 0", flush=True)
     ctypes.string_at(0)
 
 
-def run_out_of_memory(spec, emit, should_stop):
+def run_out_of_memory(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     raise MemoryError("no room")
 
 
-def hang_at_exit(spec, emit, should_stop):
+def hang_at_exit(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Completes, but leaves a thread that never ends."""
     threading.Thread(target=threading.Event().wait).start()
     return {"score": 0.1}
 
 
-def have_children(spec, emit, should_stop):
+def have_children(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Starts a child that outlives it if nobody ends the group, tells its pid, and waits."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     emit(said.epoch_end(metrics={"child": child.pid}))
     return wait_for_gate(spec)
 
 
-def leave_a_stranger(spec, emit, should_stop):
+def leave_a_stranger(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     """Dies, but a child in a session of its own keeps stdout and stderr open."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     emit(said.epoch_end(metrics={"child": child.pid}))
     sys.exit(4)
 
 
-def ignore_sigterm(spec, emit, should_stop):
+def ignore_sigterm(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return wait(spec, emit, should_stop)
 
 
-def flood(spec, emit, should_stop):
+def flood(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """As many lines and ticks as fit into a second or so."""
     for number in range(20_000):
         print(f"line {number}")
@@ -127,13 +135,13 @@ def flood(spec, emit, should_stop):
     return {}
 
 
-def flood_and_fail(spec, emit, should_stop):
+def flood_and_fail(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     for number in range(2_000):
         print(f"line {number}")
     return fail(spec, emit, should_stop)
 
 
-def talk_nonsense(spec, emit, should_stop):
+def talk_nonsense(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Writes things that are no events, and one that is too long, into the queue."""
     emit({"event": "completed", "job_id": "somebody else's"} | {"event": "unheard of"})
     emit({"event": "epoch_end", "epoch": 1})
@@ -143,12 +151,12 @@ def talk_nonsense(spec, emit, should_stop):
     return {}
 
 
-def forbid(spec, emit, should_stop):
+def forbid(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     """Raises what is no Exception."""
     raise KeyboardInterrupt
 
 
-def print_bars(spec, emit, should_stop):
+def print_bars(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Prints as progress bars and coloured tools do."""
     for percent in range(0, 101, 10):
         sys.stdout.write(f"\r\x1b[K{percent}%")
@@ -158,7 +166,7 @@ def print_bars(spec, emit, should_stop):
     return {}
 
 
-def train_and_count(spec, emit, should_stop):
+def train_and_count(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """A real training, and the number of threads that torch had at its end."""
     import torch
 
@@ -169,13 +177,13 @@ def train_and_count(spec, emit, should_stop):
     return result
 
 
-def wait_in_folder(spec, emit, should_stop):
+def wait_in_folder(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     """Says one epoch with its pid, then waits for ever."""
     emit(said.epoch_end(metrics={"pid": os.getpid()}))
     threading.Event().wait()
 
 
-def count_slowly(spec, emit, should_stop):
+def count_slowly(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Thirty epochs in a second or so, with the number of files that may be open."""
     import resource
 
@@ -186,7 +194,7 @@ def count_slowly(spec, emit, should_stop):
     return {}
 
 
-def talk_for_ever(spec, emit, should_stop):
+def talk_for_ever(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     """Says one epoch with its pid, then fills every buffer between here and a reader."""
     emit(said.epoch_end(metrics={"pid": os.getpid()}))
     while True:
@@ -197,7 +205,7 @@ def talk_for_ever(spec, emit, should_stop):
 # A training without a model
 
 
-def rehearse(spec, emit, should_stop):
+def rehearse(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Epochs with checkpoints that are really kept; goes on from one, stops, and comes to grief where it is told to.
 
     `hyperparameters`: `epochs`; `fault`, `[place, epoch, what]`, happens in the first attempt only; `bytes` of a
@@ -212,7 +220,7 @@ def rehearse(spec, emit, should_stop):
     plan, total = spec.plan, spec.plan.to_epoch or wanted["epochs"]
     here = {"save_dir": str(spec.folder)}
 
-    def come_to(place, epoch):
+    def come_to(place: str, epoch: int) -> None:
         """Says so; amid a checkpoint, which is no phase of its own, by a line of the log."""
         emit(said.log(f"saving {epoch}") if place == "saving" else said.phase(place, epoch, total, **here))
         if fault and fault[:2] == [place, epoch]:
@@ -243,7 +251,7 @@ def rehearse(spec, emit, should_stop):
     return {"reason": reason, "score": 0.5}
 
 
-def save(folder, epoch, size, on_the_way):
+def save(folder: Path, epoch: int, size: int, on_the_way: Callable[[], object]) -> None:
     """Write a checkpoint as Ultralytics does, in place, and keep a copy; `on_the_way` is called amid that."""
     content = epoch.to_bytes(8, "big") + os.urandom(size)
     last = folder / "last.pt"
@@ -255,35 +263,35 @@ def save(folder, epoch, size, on_the_way):
         checkpoints._sync = sync
 
 
-def read_weights(path):
+def read_weights(path: Path) -> int:
     """The epoch of a checkpoint that `save` has written; it must be whole."""
     content = path.read_bytes()
     assert zlib.crc32(content[:-4]).to_bytes(4, "big") == content[-4:], "half a checkpoint"
     return int.from_bytes(content[:8], "big")
 
 
-def hang():
+def hang() -> None:
     threading.Event().wait()
 
 
-def hang_deaf():
+def hang_deaf() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     hang()
 
 
-def hang_in_c():
+def hang_in_c() -> None:
     """In native code, where no Python handler comes to run."""
     ctypes.CDLL(None).pause.restype = None
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     ctypes.CDLL(None).sleep(600)
 
 
-def hang_with_child():
+def hang_with_child() -> None:
     subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, 1); time.sleep(600)"])
     hang()
 
 
-def swallow():
+def swallow() -> None:
     """Code that catches everything, as some libraries do."""
     while True:
         try:
@@ -292,7 +300,7 @@ def swallow():
             continue
 
 
-def complain():
+def complain() -> None:
     raise ValueError("no such luck")
 
 
@@ -310,7 +318,7 @@ FAULTS = {
 }
 
 
-def look_around(spec, emit, should_stop):
+def look_around(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Says what it finds itself left with."""
     import resource
 
@@ -329,7 +337,7 @@ def look_around(spec, emit, should_stop):
     return {}
 
 
-def use_memory(spec, emit, should_stop):
+def use_memory(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Asks for a gigabyte, by Python or by torch."""
     if spec.hyperparameters["by"] == "torch":
         import torch
@@ -338,21 +346,21 @@ def use_memory(spec, emit, should_stop):
     return {"score": float(bytearray(1_000_000_000)[-1])}
 
 
-def write_a_large_file(spec, emit, should_stop):
+def write_a_large_file(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """It has a hole instead of content: no disk is filled, whatever happens."""
     with open(spec.folder.parents[1] / "large", "wb") as file:
         file.truncate(2_000_000)
     return {}
 
 
-def say(spec, emit, should_stop):
+def say(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """An epoch for each of some texts."""
     for number, text in enumerate(spec.hyperparameters["texts"], 1):
         emit(said.epoch_end(number, save_dir=text))
     return {}
 
 
-def tell_device(spec, emit, should_stop):
+def tell_device(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Says on which device it runs."""
     for epoch in range(1, spec.hyperparameters["epochs"] + 1):
         time.sleep(0.01)
@@ -361,26 +369,26 @@ def tell_device(spec, emit, should_stop):
     return {}
 
 
-def tick_on_the_spot(spec, emit, should_stop):
+def tick_on_the_spot(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     """Its ticks go on, nothing else does."""
     while True:
         emit(said.tick(batch=3))
         time.sleep(0.02)
 
 
-def freeze(spec, emit, should_stop):
+def freeze(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     """Stops as a whole."""
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def tick_along(spec, emit, should_stop):
+def tick_along(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     for batch in range(40):
         emit(said.tick(batch=batch))
         time.sleep(0.03)
     return {}
 
 
-def print_along(spec, emit, should_stop):
+def print_along(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     for number in range(40):
         print(number, flush=True)
         time.sleep(0.03)
@@ -390,33 +398,33 @@ def print_along(spec, emit, should_stop):
 # Reasons to fail
 
 
-def come_to_grief(spec, emit, should_stop):
+def come_to_grief(spec: Any, emit: Tell, should_stop: ShouldStop) -> None:
     print("here it comes", flush=True)
     GRIEFS[spec.hyperparameters["what"]]()
 
 
-def raise_no_memory():
+def raise_no_memory() -> None:
     limit = 2**30
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     bytearray(2 * limit)
 
 
-def allocate_too_much():
+def allocate_too_much() -> None:
     import torch
 
     torch.empty(2**60)
 
 
-def import_nothing():
+def import_nothing() -> None:
     importlib.import_module("no_such_module")
 
 
-def write_to_full_device():
+def write_to_full_device() -> None:
     with open("/dev/full", "w") as full:
         full.write("x")
 
 
-def outgrow_file_limit():
+def outgrow_file_limit() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
     with tempfile.TemporaryFile(buffering=0) as file:
@@ -424,13 +432,13 @@ def outgrow_file_limit():
         file.write(b"x")
 
 
-def abort_without_memory():
+def abort_without_memory() -> None:
     """As C++ does when `new` fails and nobody catches that."""
     os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\n")
     os.abort()
 
 
-def abort_without_memory_as_rust_does():
+def abort_without_memory_as_rust_does() -> None:
     """polars: its words, then a stack of each thread from the interpreter."""
     os.write(2, b"memory allocation of 336 bytes failed\n")
     os.abort()
@@ -443,7 +451,7 @@ GRIEFS = {
 }
 
 
-def train_with_nan(spec, emit, should_stop):
+def train_with_nan(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """A real training whose box loss is no number."""
     from ultralytics.utils.loss import BboxLoss
 
@@ -454,7 +462,7 @@ def train_with_nan(spec, emit, should_stop):
     return train(spec, emit, should_stop)
 
 
-def save_as_the_library_does(spec, emit, should_stop):
+def save_as_the_library_does(spec: Any, emit: Tell, should_stop: ShouldStop) -> Outcome:
     """Epochs whose checkpoints are kept by the library's own `Keeper`; each after the first waits for the gate."""
     from AI.model_trainer.ultralytics.checkpoint_keeper import Keeper
     from AI.model_trainer.ultralytics.hooks import Saved
